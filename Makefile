@@ -1,0 +1,47 @@
+# `make help` lists the targets. Everything is built from pinned lock files; caches live outside the tree
+# (ATLAS_INTEGRATION_CACHE, by default ~/.cache/atlas-integration-operator, and those of cargo and go).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+NEEDS = command -v $(1) > /dev/null || { echo "$(1) is not on PATH: $(2)" >&2; exit 1; }
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1: \2/'
+
+.PHONY: tools
+tools:
+	@$(call NEEDS,cargo,install Rust with rustup; rust-toolchain.toml names the version)
+	@$(call NEEDS,cc,install a C compiler such as gcc or clang)
+	@[ -n "$${KUBEBUILDER_ASSETS:-}" ] || { $(call NEEDS,go,install Go 1.26 or newer; it builds kube-apiserver and etcd once) ; }
+
+.PHONY: demo
+demo: tools ## Show the operator at work on a real kube-apiserver and an Atlas simulator (KEEP=1: leave it running)
+	@echo "Building the operator, the simulator and the demo (the first time takes some minutes) ..." >&2
+	@$(CARGO) build --locked -p atlas-integration-operator -p atlas-integration-demo
+	@KEEP="$(KEEP)" target/debug/atlas-integration-demo
+
+.PHONY: test
+test: tools lint control-plane ## Run every check and test, on real parts
+	$(CARGO) test --locked --workspace
+
+.PHONY: lint
+lint: tools ## Formatting and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
+
+.PHONY: control-plane
+control-plane: tools ## Build kube-apiserver, etcd, kubectl and kube-controller-manager once; print their folder
+	@$(CARGO) build --locked --quiet -p control-plane
+	@target/debug/control-plane build
+
+.PHONY: generate
+generate: ## Write generated files anew: crds/
+	$(CARGO) run --locked --quiet -- crd > crds/atlasintegrations.yaml
+
+.PHONY: build
+build: tools ## Build the release binary
+	$(CARGO) build --locked --release

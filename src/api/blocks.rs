@@ -1,0 +1,203 @@
+//! One block per integration type. Field names are Atlas's JSON spelling; a secret field is replaced by a
+//! reference with the suffix `SecretRef`. Which fields exist and which are required: the deprecated v1.0
+//! create page and the v2 specification (2023-01-01).
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// One key of one Secret in the object's own namespace.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
+pub struct SecretKeyRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+
+    /// Key in the Secret's data. One trailing line break of its value is ignored.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
+
+/// Settings of a PAGER_DUTY integration.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PagerDuty {
+    /// The PagerDuty service (integration) key: 32 hexadecimal digits.
+    pub service_key_secret_ref: SecretKeyRef,
+
+    /// PagerDuty region. Unset: not sent; Atlas then uses US.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("enum" = ["US", "EU"]))]
+    pub region: Option<String>,
+}
+
+/// Settings of a SLACK integration. Atlas expects the first set-up of Slack in its UI (OAuth2).
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Slack {
+    /// The Slack API token.
+    pub api_token_secret_ref: SecretKeyRef,
+
+    /// Name of the Slack team (workspace). Required by version 1.0 of the Atlas API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 200), regex(pattern = r"^[^\x00-\x1F\x7F]+$"))]
+    pub team_name: Option<String>,
+
+    /// Name of the channel. Required by version 2 of the Atlas API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 80), regex(pattern = r"^[^\x00-\x1F\x7F]+$"))]
+    pub channel_name: Option<String>,
+}
+
+/// Settings of a DATADOG integration.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Datadog {
+    /// The Datadog API key: hexadecimal.
+    pub api_key_secret_ref: SecretKeyRef,
+
+    /// Datadog site in Atlas's spelling: US (Datadog's US1), EU, US3, US5, AP1, US1_FED, or one that Atlas adds
+    /// later. Unset: not sent; Atlas then uses US.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", regex(pattern = r"^[A-Z0-9_]{2,16}$"))]
+    pub region: Option<String>,
+
+    /// Whether Atlas sends collection latency metrics. Unset: not sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub send_collection_latency_metrics: Option<bool>,
+
+    /// Whether Atlas sends database metrics. Unset: not sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub send_database_metrics: Option<bool>,
+
+    /// Whether Atlas sends query statistics. Unset: not sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub send_query_stats_metrics: Option<bool>,
+
+    /// Whether Atlas sends the project's resource tags along. Unset: not sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub send_user_provided_resource_tags: Option<bool>,
+}
+
+/// Settings of a NEW_RELIC integration.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct NewRelic {
+    /// Id of the New Relic account.
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[0-9A-Za-z_-]+$"))]
+    pub account_id: String,
+
+    /// The New Relic license key.
+    pub license_key_secret_ref: SecretKeyRef,
+
+    /// The Insights insert key.
+    pub write_token_secret_ref: SecretKeyRef,
+
+    /// The Insights query key.
+    pub read_token_secret_ref: SecretKeyRef,
+}
+
+/// Settings of an OPS_GENIE integration.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct OpsGenie {
+    /// The Opsgenie API key.
+    pub api_key_secret_ref: SecretKeyRef,
+
+    /// Opsgenie region. Unset: not sent; Atlas then uses US.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("enum" = ["US", "EU"]))]
+    pub region: Option<String>,
+}
+
+/// Settings of a VICTOR_OPS integration.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct VictorOps {
+    /// The VictorOps (Splunk On-Call) API key.
+    pub api_key_secret_ref: SecretKeyRef,
+
+    /// Routing key. Unset: not sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 200), regex(pattern = r"^[^\x00-\x1F\x7F]+$"))]
+    pub routing_key: Option<String>,
+}
+
+/// Settings of a FLOWDOCK integration.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Flowdock {
+    /// Name of the flow.
+    #[schemars(length(min = 1, max = 200), regex(pattern = r"^[^\x00-\x1F\x7F]+$"))]
+    pub flow_name: String,
+
+    /// Name of the Flowdock organisation.
+    #[schemars(length(min = 1, max = 200), regex(pattern = r"^[^\x00-\x1F\x7F]+$"))]
+    pub org_name: String,
+
+    /// The Flowdock API token.
+    pub api_token_secret_ref: SecretKeyRef,
+}
+
+/// Settings of a WEBHOOK integration.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Webhook {
+    /// The URL that Atlas calls. In a Secret, since webhook URLs commonly carry a token.
+    pub url_secret_ref: SecretKeyRef,
+
+    /// The secret that Atlas signs its calls with (Atlas's field `secret`). Unset: not sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SecretKeyRef")]
+    pub signing_secret_ref: Option<SecretKeyRef>,
+
+    /// Template of the body, at most 16 KiB. Passed on as it is. Unset: not sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 16384))]
+    pub body_template: Option<String>,
+
+    /// Template of further headers: a JSON object of at most 4 KiB, in a Secret, since headers commonly carry
+    /// tokens (Atlas's field `headersTemplate`). Unset: not sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SecretKeyRef")]
+    pub headers_template_secret_ref: Option<SecretKeyRef>,
+}
+
+/// Settings of a MICROSOFT_TEAMS integration.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct MicrosoftTeams {
+    /// The incoming webhook's URL (Atlas's field `microsoftTeamsWebhookUrl`).
+    pub webhook_url_secret_ref: SecretKeyRef,
+}
+
+/// Settings of a PROMETHEUS integration.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Prometheus {
+    /// User name that Prometheus scrapes with.
+    #[schemars(length(min = 1, max = 200), regex(pattern = r"^[^\x00-\x1F\x7F]+$"))]
+    pub username: String,
+
+    /// Password that Prometheus scrapes with.
+    pub password_secret_ref: SecretKeyRef,
+
+    /// Service discovery: http or file (lower case).
+    #[schemars(extend("enum" = ["http", "file"]))]
+    pub service_discovery: String,
+
+    /// Whether Prometheus is enabled for the project's clusters. Unset: true is sent, since Atlas demands a value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub enabled: Option<bool>,
+
+    /// Whether Atlas adds the project's resource tags to the metrics. Unset: not sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub send_user_provided_resource_tags_enabled: Option<bool>,
+}

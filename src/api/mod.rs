@@ -1,0 +1,195 @@
+//! The wire types of `atlas-integrations.dev/v1`, from which `crds/` is generated.
+//!
+//! Permissive and without logic: what the API server stored must always decode here, even when it was
+//! admitted under an older schema. Meaning (closed enums, policies, references) is given in
+//! [`crate::domain`]; admission rules are stated here as schema and CEL.
+
+// The columns of the table repeat their attributes' names.
+#![allow(clippy::duplicated_attributes)]
+
+mod blocks;
+mod crd;
+mod status;
+
+pub use blocks::{
+    Datadog, Flowdock, MicrosoftTeams, NewRelic, OpsGenie, PagerDuty, Prometheus, SecretKeyRef, Slack,
+    VictorOps, Webhook,
+};
+pub use crd::{crd, crd_yaml};
+pub use status::{Applied, AppliedSecret, AtlasIntegrationStatus, Attempt, Condition, IntegrationEcho};
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+/// API group of the kind.
+pub const GROUP: &str = "atlas-integrations.dev";
+/// Our finalizer. Together with [`CLAIM_ANNOTATION`] it is the claim on a place in Atlas.
+pub const FINALIZER: &str = "atlas-integrations.dev/finalizer";
+/// Holds the claim as JSON: `{uid, time, sent, adopted}`.
+pub const CLAIM_ANNOTATION: &str = "atlas-integrations.dev/claim";
+/// Set when a claim is given up; while it stands, `status.applied` proves nothing.
+pub const RELEASED_ANNOTATION: &str = "atlas-integrations.dev/released";
+/// Any new value asks the operator to look at Atlas now.
+pub const RECONCILE_ANNOTATION: &str = "atlas-integrations.dev/reconcile-requested-at";
+/// Any new value asks the operator to look at Atlas now and to write the integration again.
+pub const REWRITE_ANNOTATION: &str = "atlas-integrations.dev/rewrite-requested-at";
+
+/// What one third-party integration of one Atlas project should be.
+///
+/// `type` picks the one block that must be present. Keys are never written here: each `…SecretRef` names a
+/// Secret of the object's own namespace and a key in it.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "atlas-integrations.dev",
+    version = "v1",
+    kind = "AtlasIntegration",
+    plural = "atlasintegrations",
+    shortname = "atlint",
+    category = "all",
+    category = "atlas",
+    namespaced,
+    status = "AtlasIntegrationStatus",
+    derive = "PartialEq",
+    doc = "One third-party integration (PagerDuty, Slack, Datadog, ...) of one MongoDB Atlas project, kept as its spec says. Creating this kind uses the Secrets of its namespace: grant it like `create` on Pods.",
+    selectable = ".spec.projectId",
+    selectable = ".spec.type",
+    printcolumn(name = "Type", type_ = "string", json_path = ".spec.type"),
+    printcolumn(name = "Project", type_ = "string", json_path = ".spec.projectId"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
+    printcolumn(
+        name = "In Sync",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"InSync\")].status"
+    ),
+    printcolumn(name = "Applied", type_ = "date", json_path = ".status.applied.time"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = ("has(self.pagerDuty) == (self.type == 'PAGER_DUTY')", "spec.pagerDuty must be set when spec.type is PAGER_DUTY, and only then"),
+    validation = ("has(self.slack) == (self.type == 'SLACK')", "spec.slack must be set when spec.type is SLACK, and only then"),
+    validation = ("has(self.datadog) == (self.type == 'DATADOG')", "spec.datadog must be set when spec.type is DATADOG, and only then"),
+    validation = ("has(self.newRelic) == (self.type == 'NEW_RELIC')", "spec.newRelic must be set when spec.type is NEW_RELIC, and only then"),
+    validation = ("has(self.opsGenie) == (self.type == 'OPS_GENIE')", "spec.opsGenie must be set when spec.type is OPS_GENIE, and only then"),
+    validation = ("has(self.victorOps) == (self.type == 'VICTOR_OPS')", "spec.victorOps must be set when spec.type is VICTOR_OPS, and only then"),
+    validation = ("has(self.flowdock) == (self.type == 'FLOWDOCK')", "spec.flowdock must be set when spec.type is FLOWDOCK, and only then"),
+    validation = ("has(self.webhook) == (self.type == 'WEBHOOK')", "spec.webhook must be set when spec.type is WEBHOOK, and only then"),
+    validation = ("has(self.microsoftTeams) == (self.type == 'MICROSOFT_TEAMS')", "spec.microsoftTeams must be set when spec.type is MICROSOFT_TEAMS, and only then"),
+    validation = ("has(self.prometheus) == (self.type == 'PROMETHEUS')", "spec.prometheus must be set when spec.type is PROMETHEUS, and only then")
+)]
+pub struct AtlasIntegrationSpec {
+    /// Id of the Atlas project (also called group): 24 lower-case hexadecimal digits. Immutable: to move an
+    /// integration, delete the object and create it again; an object that never reached Atlas goes at once.
+    #[schemars(regex(pattern = r"^[0-9a-f]{24}$"))]
+    #[x_kube(validation = ("self == oldSelf", "spec.projectId is immutable: delete the object and create it again for the other project"))]
+    pub project_id: String,
+
+    /// Secret of this namespace with the Atlas API key: `publicApiKey` and `privateApiKey`. Further keys, such as
+    /// `orgId`, are allowed and unused.
+    pub credentials_secret_ref: LocalSecretRef,
+
+    /// Which third-party service, in Atlas's spelling. Immutable. Picks the one block that must be present.
+    #[schemars(extend("enum" = ["PAGER_DUTY", "SLACK", "DATADOG", "NEW_RELIC", "OPS_GENIE", "VICTOR_OPS", "FLOWDOCK", "WEBHOOK", "MICROSOFT_TEAMS", "PROMETHEUS"]))]
+    #[x_kube(validation = ("self == oldSelf", "spec.type is immutable: delete the object and create one of the other type"))]
+    pub r#type: String,
+
+    /// PagerDuty; with type PAGER_DUTY.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PagerDuty")]
+    pub pager_duty: Option<PagerDuty>,
+
+    /// Slack; with type SLACK.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Slack")]
+    pub slack: Option<Slack>,
+
+    /// Datadog; with type DATADOG.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Datadog")]
+    pub datadog: Option<Datadog>,
+
+    /// New Relic; with type NEW_RELIC. New Relic ended its plugin for MongoDB on 16 June 2021.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "NewRelic")]
+    pub new_relic: Option<NewRelic>,
+
+    /// Opsgenie; with type OPS_GENIE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "OpsGenie")]
+    pub ops_genie: Option<OpsGenie>,
+
+    /// VictorOps (Splunk On-Call); with type VICTOR_OPS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "VictorOps")]
+    pub victor_ops: Option<VictorOps>,
+
+    /// Flowdock; with type FLOWDOCK. Served by version 1.0 of the Atlas API only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Flowdock")]
+    pub flowdock: Option<Flowdock>,
+
+    /// Webhook; with type WEBHOOK.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Webhook")]
+    pub webhook: Option<Webhook>,
+
+    /// Microsoft Teams; with type MICROSOFT_TEAMS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "MicrosoftTeams")]
+    pub microsoft_teams: Option<MicrosoftTeams>,
+
+    /// Prometheus; with type PROMETHEUS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Prometheus")]
+    pub prometheus: Option<Prometheus>,
+
+    /// Manage (unset means Manage): the operator creates, updates and deletes the integration. Observe: it only
+    /// reads it and shows in status what Atlas holds; it never writes to Atlas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("enum" = ["Manage", "Observe"]))]
+    pub management_policy: Option<String>,
+
+    /// What to do when the project already has an integration of this type that this object did not create.
+    /// Refuse: leave it alone and say AlreadyExists. Adopt: overwrite it and keep it. Unset: the operator's
+    /// `--default-adoption-policy` (Refuse).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("enum" = ["Refuse", "Adopt"]))]
+    pub adoption_policy: Option<String>,
+
+    /// What happens in Atlas when this object is deleted. Delete: the integration is deleted. Retain: it stays.
+    /// Unset: the operator's `--default-deletion-policy` (Delete).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("enum" = ["Delete", "Retain"]))]
+    pub deletion_policy: Option<String>,
+
+    /// While true the operator makes no call to Atlas for this object. Deleting a suspended object leaves the
+    /// integration in Atlas as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    pub suspend: Option<bool>,
+}
+
+/// A Secret of the object's own namespace.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
+pub struct LocalSecretRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+}
