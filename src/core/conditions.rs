@@ -1,0 +1,225 @@
+//! What a status says: conditions after the conventions of kstatus, so that `kubectl wait`, Flux, Argo CD and
+//! Helm read them alike. Reconciling, Stalled and Suspended are present only while they are true.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::domain::{Condition, ConditionStatus, ConditionType, Prospect, Reason, Status};
+
+/// Messages are cut at this many characters.
+const MAX_MESSAGE: usize = 1024;
+
+/// How Atlas stands to what was last confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InSync {
+    /// Equal.
+    True,
+    /// These fields differ, and are being repaired or only observed.
+    Drifted(Vec<String>),
+    /// These fields still differed in the answer to a repair.
+    NotAccepted(Vec<String>),
+    /// These fields are overwritten again and again by somebody else.
+    Overwritten(Vec<String>),
+    /// Not known: suspended, or Atlas could not be read for a while.
+    Unknown(String),
+    /// Whatever was said before.
+    Unchanged,
+}
+
+/// How an object stands, in one value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The reason for Ready.
+    pub reason: Reason,
+    /// For a person.
+    pub message: String,
+    /// How Atlas stands to it.
+    pub in_sync: InSync,
+    /// Whether the object is suspended; then Ready says whether the wanted config is the applied one.
+    pub suspended: bool,
+    /// How long an outside cause has lasted.
+    pub lasting: Duration,
+}
+
+impl Verdict {
+    /// A verdict without more to say about Atlas.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Verdict {
+        Verdict {
+            reason,
+            message: message.into(),
+            in_sync: InSync::Unchanged,
+            suspended: false,
+            lasting: Duration::ZERO,
+        }
+    }
+
+    /// With a word on Atlas.
+    pub fn with_sync(self, in_sync: InSync) -> Verdict {
+        Verdict { in_sync, ..self }
+    }
+}
+
+/// The conditions for a verdict. Transition times are kept where a status did not change.
+pub fn derive(
+    before: &Status,
+    generation: i64,
+    verdict: &Verdict,
+    stall_after: Duration,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let ready = match (verdict.suspended, verdict.reason.prospect()) {
+        (true, _) => verdict.reason != Reason::Suspended,
+        (false, Prospect::Good) => true,
+        (false, _) => false,
+    };
+    let stalled = !ready && !verdict.suspended && is_stalled(before, generation, verdict, stall_after);
+    let mut conditions = Vec::with_capacity(4);
+    let mut push = |kind, status, reason: &str, message: &str| {
+        conditions.push(condition(before, generation, now, kind, status, reason, message));
+    };
+    push(ConditionType::Ready, truth(ready), verdict.reason.as_str(), &verdict.message);
+    if !ready && !verdict.suspended {
+        let kind = if stalled { ConditionType::Stalled } else { ConditionType::Reconciling };
+        push(kind, ConditionStatus::True, verdict.reason.as_str(), &verdict.message);
+    }
+    if verdict.suspended {
+        let message = "spec.suspend is true: no call is made to Atlas for this object";
+        push(ConditionType::Suspended, ConditionStatus::True, "Suspended", message);
+    }
+    let differs = |fields: &[String]| format!("Atlas differs in: {}", fields.join(", "));
+    match &verdict.in_sync {
+        InSync::True => push(
+            ConditionType::InSync,
+            ConditionStatus::True,
+            "Synced",
+            "Atlas holds what was last confirmed",
+        ),
+        InSync::Drifted(fields) => {
+            push(ConditionType::InSync, ConditionStatus::False, "Drifted", &differs(fields));
+        }
+        InSync::NotAccepted(fields) => {
+            let message = format!("{}; it was written again and Atlas kept its own value", differs(fields));
+            push(ConditionType::InSync, ConditionStatus::False, "NotAcceptedByAtlas", &message);
+        }
+        InSync::Overwritten(fields) => {
+            let message = format!(
+                "{}; somebody else writes this integration again and again, so repairs are made less and less \
+                 often: find the other writer, or set managementPolicy to Observe",
+                differs(fields)
+            );
+            push(ConditionType::InSync, ConditionStatus::False, "Overwritten", &message);
+        }
+        InSync::Unknown(why) => push(ConditionType::InSync, ConditionStatus::Unknown, "Unknown", why),
+        InSync::Unchanged => {
+            if let Some(kept) = before.condition(ConditionType::InSync) {
+                conditions.push(Condition { observed_generation: Some(generation), ..kept.clone() });
+            }
+        }
+    }
+    conditions
+}
+
+/// A final cause stalls at once, an outside one once it has lasted; a restart does not take back what a status
+/// already says about the same cause.
+fn is_stalled(before: &Status, generation: i64, verdict: &Verdict, stall_after: Duration) -> bool {
+    let already = before.condition(ConditionType::Stalled).is_some_and(|stalled| {
+        stalled.reason == verdict.reason.as_str() && stalled.observed_generation == Some(generation)
+    });
+    match verdict.reason.prospect() {
+        Prospect::Final => true,
+        Prospect::Outside => already || verdict.lasting >= stall_after,
+        Prospect::Good | Prospect::Passing => false,
+    }
+}
+
+fn truth(flag: bool) -> ConditionStatus {
+    if flag { ConditionStatus::True } else { ConditionStatus::False }
+}
+
+fn condition(
+    before: &Status,
+    generation: i64,
+    now: Timestamp,
+    kind: ConditionType,
+    status: ConditionStatus,
+    reason: &str,
+    message: &str,
+) -> Condition {
+    let last_transition = match before.condition(kind) {
+        Some(old) if old.status == status => old.last_transition,
+        _ => now,
+    };
+    let message = message.chars().filter(|c| !c.is_control()).take(MAX_MESSAGE).collect();
+    Condition {
+        kind,
+        status,
+        observed_generation: Some(generation),
+        last_transition,
+        reason: reason.to_owned(),
+        message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    const STALL: Duration = Duration::from_secs(120);
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap_or_default()
+    }
+
+    fn words(conditions: &[Condition]) -> Vec<String> {
+        conditions.iter().map(|c| format!("{}={}", c.kind.as_str(), c.status.as_str())).collect()
+    }
+
+    #[rstest]
+    #[case(Reason::Synced, 0, &["Ready=True"])]
+    #[case(Reason::Observed, 0, &["Ready=True"])]
+    #[case(Reason::Creating, 9_999, &["Ready=False", "Reconciling=True"])]
+    #[case(Reason::AtlasUnavailable, 9_999, &["Ready=False", "Reconciling=True"])]
+    #[case(Reason::SecretNotFound, 0, &["Ready=False", "Reconciling=True"])]
+    #[case(Reason::SecretNotFound, 120, &["Ready=False", "Stalled=True"])]
+    #[case(Reason::Rejected, 0, &["Ready=False", "Stalled=True"])]
+    fn rows(#[case] reason: Reason, #[case] lasting: u64, #[case] expected: &[&str]) {
+        let verdict = Verdict { lasting: Duration::from_secs(lasting), ..Verdict::new(reason, "m") };
+        assert_eq!(words(&derive(&Status::default(), 1, &verdict, STALL, at(1))), expected);
+    }
+
+    #[test]
+    fn transition_times_move_only_with_the_status() {
+        let first = derive(&Status::default(), 1, &Verdict::new(Reason::Creating, "a"), STALL, at(1));
+        let before = Status { conditions: first, ..Status::default() };
+        let second = derive(&before, 2, &Verdict::new(Reason::Conflict, "b"), STALL, at(2));
+        assert_eq!(second[0].last_transition, at(1), "still False");
+        let third =
+            derive(&before, 2, &Verdict::new(Reason::Synced, "c").with_sync(InSync::True), STALL, at(3));
+        assert_eq!(third[0].last_transition, at(3));
+        assert_eq!(words(&third), ["Ready=True", "InSync=True"]);
+    }
+
+    #[test]
+    fn a_restart_keeps_stalled_and_messages_are_cut_and_cleaned() {
+        let verdict = Verdict { lasting: STALL, ..Verdict::new(Reason::Conflict, "x\n".repeat(2_000)) };
+        let before =
+            Status { conditions: derive(&Status::default(), 1, &verdict, STALL, at(1)), ..Status::default() };
+        assert_eq!(before.conditions[0].message, "x".repeat(1_024));
+        let fresh = Verdict { lasting: Duration::ZERO, ..verdict };
+        assert_eq!(words(&derive(&before, 1, &fresh, STALL, at(2))), ["Ready=False", "Stalled=True"]);
+        assert_eq!(words(&derive(&before, 2, &fresh, STALL, at(2))), ["Ready=False", "Reconciling=True"]);
+    }
+
+    #[test]
+    fn suspended_is_ready_while_the_wanted_is_the_applied() {
+        let verdict = Verdict { suspended: true, ..Verdict::new(Reason::Suspended, "m") }
+            .with_sync(InSync::Unknown("suspended".into()));
+        let found = words(&derive(&Status::default(), 1, &verdict, STALL, at(1)));
+        assert_eq!(found, ["Ready=False", "Suspended=True", "InSync=Unknown"]);
+        let verdict = Verdict { reason: Reason::Synced, ..verdict };
+        let found = words(&derive(&Status::default(), 1, &verdict, STALL, at(1)));
+        assert_eq!(found, ["Ready=True", "Suspended=True", "InSync=Unknown"]);
+    }
+}

@@ -1,0 +1,76 @@
+//! How long to wait. Pure: the caller brings the randomness.
+
+use std::time::Duration;
+
+/// The first wait after a failure.
+const FIRST: Duration = Duration::from_secs(1);
+/// The longest wait after failures.
+const LONGEST: Duration = Duration::from_secs(300);
+/// Repairs that are made at once before they are spread out.
+const FREE_REPAIRS: u32 = 3;
+/// The longest time between two repairs of one place.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The wait after the nth failure in a row (from 1): doubling from a second up to five minutes, of which
+/// between half and all is taken; `random` is uniform over its type.
+pub fn backoff(failures: u32, random: u32) -> Duration {
+    let full =
+        FIRST.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX)).min(LONGEST);
+    full / 2 + full.mul_f64(f64::from(random) / f64::from(u32::MAX) / 2.0)
+}
+
+/// The wait before the next repair of drift after `repairs` of them: none for the first three, then doubling
+/// from a minute up to a day, so that two owners don't fight for ever.
+pub fn repair_wait(repairs: u32) -> Duration {
+    match repairs.checked_sub(FREE_REPAIRS) {
+        None => Duration::ZERO,
+        Some(more) => {
+            Duration::from_secs(60).saturating_mul(1_u32.checked_shl(more).unwrap_or(u32::MAX)).min(DAY)
+        }
+    }
+}
+
+/// Where in the resync interval a project's turn is: a hash of its id spreads projects evenly.
+pub fn resync_offset(project: &str, interval: Duration) -> Duration {
+    // FNV-1a: stable over restarts and releases, which the standard library's hasher does not promise.
+    let hash = project.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    // Ids that differ in their last digits only differ in FNV's low bits; mixing spreads them over all.
+    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    interval.mul_f64((hash >> 11) as f64 / (1_u64 << 53) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_doubles_within_its_bounds() {
+        for failures in 1..200 {
+            let (low, high) = (backoff(failures, 0), backoff(failures, u32::MAX));
+            assert!(low >= FIRST / 2 && high <= LONGEST && low <= high, "{failures}: {low:?} {high:?}");
+        }
+        assert_eq!(backoff(1, u32::MAX), Duration::from_secs(1));
+        assert_eq!(backoff(4, u32::MAX), Duration::from_secs(8));
+    }
+
+    #[test]
+    fn three_repairs_are_free() {
+        assert_eq!(repair_wait(2), Duration::ZERO);
+        assert_eq!(repair_wait(3), Duration::from_secs(60));
+        assert_eq!(repair_wait(5), Duration::from_secs(240));
+        assert_eq!(repair_wait(4_000), DAY);
+    }
+
+    #[test]
+    fn projects_are_spread_over_the_interval() {
+        let interval = Duration::from_secs(600);
+        let mut tenths = [0; 10];
+        for n in 0..1_000 {
+            let offset = resync_offset(&format!("{n:024x}"), interval);
+            tenths[offset.as_secs() as usize / 60] += 1;
+        }
+        assert!(tenths.iter().all(|count| (50..200).contains(count)), "{tenths:?}");
+    }
+}

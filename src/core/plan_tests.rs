@@ -1,0 +1,288 @@
+//! Rules of the plan, one by one, and the traces that made them.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rstest::rstest;
+
+use super::*;
+use crate::domain::{
+    Applied, AppliedSecret, Attempt, Claim, Integration, ObjectKey, ProjectId, RedactedValue, SecretKey,
+    Status,
+};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap_or_default()
+}
+
+fn form(fields: &[(&str, &str)]) -> Redacted {
+    Redacted(fields.iter().map(|(k, v)| ((*k).to_owned(), RedactedValue::Text((*v).to_owned()))).collect())
+}
+
+fn entry(key: &str, id: &str) -> Redacted {
+    form(&[("apiKey", key), ("id", id), ("region", "US"), ("type", "DATADOG")])
+}
+
+fn sent(key: &str) -> Redacted {
+    form(&[("apiKey", key), ("type", "DATADOG")])
+}
+
+fn spec() -> Spec {
+    Spec {
+        project: ProjectId::parse("5d791c84ff7a2522cc4f9aa1").expect("24 digits"),
+        credentials: "atlas".into(),
+        integration: Integration::Datadog {
+            api_key: SecretKey { name: "datadog".into(), key: "apiKey".into() },
+            region: None,
+            send_collection_latency_metrics: None,
+            send_database_metrics: None,
+            send_query_stats_metrics: None,
+            send_user_provided_resource_tags: None,
+        },
+        management: ManagementPolicy::Manage,
+        adoption: AdoptionPolicy::Refuse,
+        deletion: DeletionPolicy::Delete,
+        suspend: false,
+    }
+}
+
+/// A new object.
+fn fresh() -> Object {
+    Object {
+        key: ObjectKey { namespace: "ns".into(), name: "x".into() },
+        uid: "x".into(),
+        resource_version: "1".into(),
+        generation: 1,
+        created: at(0),
+        deleting: false,
+        finalizer: false,
+        claim: None,
+        released: false,
+        reconcile_requested: None,
+        rewrite_requested: None,
+        spec: Ok(spec()),
+        status: Status::default(),
+    }
+}
+
+/// Claimed at second 0, nothing confirmed.
+fn claimed(key: &str) -> Object {
+    let claim = Claim { uid: "x".into(), time: at(0), sent: sent(key), adopted: false };
+    Object { finalizer: true, claim: Some(claim), ..fresh() }
+}
+
+/// In sync with `entry("****aaaa", "1")`.
+fn synced() -> Object {
+    let mut object = claimed("****aaaa");
+    object.status.applied = Some(Applied {
+        uid: "x".into(),
+        attempt: Some("x.1".into()),
+        config: Some(spec().integration.config_hash()),
+        secrets: vec![AppliedSecret {
+            name: "datadog".into(),
+            uid: "s".into(),
+            resource_version: "5".into(),
+        }],
+        time: Some(at(1)),
+    });
+    object.status.attempt = Some(Attempt { id: "x.1".into(), time: at(1), sent: Some(sent("****aaaa")) });
+    object.status.integration = Some(entry("****aaaa", "1"));
+    object
+}
+
+fn input<'a>(object: &'a Object, entry: Option<&'a Redacted>) -> Input<'a> {
+    Input {
+        object,
+        spec: object.spec.as_ref().expect("valid"),
+        entry,
+        secrets_changed: false,
+        owner: None,
+        outcome_known: false,
+        atlas_time_limit: LIMIT,
+        crd_terminating: false,
+        now: at(1_000),
+    }
+}
+
+fn settled(plan: &Plan) -> Option<Reason> {
+    match plan {
+        Plan::Settled { reason, .. } => Some(*reason),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_new_object_claims_an_absent_place_and_refuses_a_taken_one() {
+    let object = fresh();
+    assert_eq!(plan(&input(&object, None)), Plan::Claim { adopted: false, write: Write::Post });
+    let foreign = entry("****bbbb", "9");
+    assert_eq!(settled(&plan(&input(&object, Some(&foreign)))), Some(Reason::AlreadyExists));
+    let adopting = Object { spec: Ok(Spec { adoption: AdoptionPolicy::Adopt, ..spec() }), ..fresh() };
+    assert_eq!(plan(&input(&adopting, Some(&foreign))), Plan::Claim { adopted: true, write: Write::Put });
+}
+
+#[test]
+fn in_sync_is_quiet() {
+    let object = synced();
+    assert_eq!(settled(&plan(&input(&object, Some(&entry("****aaaa", "1"))))), Some(Reason::Synced));
+}
+
+#[rstest]
+#[case::other_key("****bbbb", "1", &["apiKey"])]
+#[case::hidden_overwrite_rolls_the_id("****aaaa", "2", &["id"])]
+fn drift_is_written_over(#[case] key: &str, #[case] id: &str, #[case] fields: &[&str]) {
+    let object = synced();
+    let Plan::Write { write: Write::Put, why } = plan(&input(&object, Some(&entry(key, id)))) else {
+        panic!("no PUT")
+    };
+    assert!(why.only_drift());
+    assert_eq!(why.drift, fields);
+}
+
+#[test]
+fn what_others_deleted_is_posted_again() {
+    let object = synced();
+    assert!(
+        matches!(plan(&input(&object, None)), Plan::Write { write: Write::Post, why } if why.only_drift())
+    );
+}
+
+#[test]
+fn a_policy_edit_writes_nothing_and_a_spec_edit_does() {
+    let mut object = synced();
+    object.spec = Ok(Spec { deletion: DeletionPolicy::Retain, ..spec() });
+    object.generation = 2;
+    let now = entry("****aaaa", "1");
+    assert_eq!(settled(&plan(&input(&object, Some(&now)))), Some(Reason::Synced));
+    if let Ok(Spec { integration: Integration::Datadog { region, .. }, .. }) = &mut object.spec {
+        *region = Some("EU".into());
+    }
+    assert!(matches!(plan(&input(&object, Some(&now))), Plan::Write { why, .. } if why.config));
+}
+
+/// Trace 2: reference s1 to s2, the answer lost, reference back to s1: all visible matches, Atlas holds s2.
+#[test]
+fn an_unconfirmed_attempt_is_owed_whatever_else_matches() {
+    let mut object = synced();
+    object.status.attempt = Some(Attempt { id: "x.2".into(), time: at(900), sent: None });
+    let now = entry("****aaaa", "1");
+    assert!(matches!(plan(&input(&object, Some(&now))), Plan::Write { why, .. } if why.owed));
+}
+
+/// Trace 7: a write that timed out may land later; a restart keeps to the wait.
+#[test]
+fn nothing_is_planned_while_an_outcome_is_in_doubt() {
+    let mut object = synced();
+    object.status.attempt = Some(Attempt { id: "x.2".into(), time: at(990), sent: None });
+    assert_eq!(plan(&input(&object, None)), Plan::Wait { until: at(1_010) });
+    object.deleting = true;
+    assert_eq!(plan(&input(&object, None)), Plan::Wait { until: at(1_010) });
+    assert_eq!(plan(&Input { outcome_known: true, ..input(&object, None) }), Plan::Delete);
+    let first =
+        Object { claim: claimed("****aaaa").claim.map(|c| Claim { time: at(990), ..c }), ..claimed("") };
+    assert_eq!(plan(&input(&first, None)), Plan::Wait { until: at(1_010) });
+}
+
+/// Traces 5a to 5c: what is there after a lost answer is ours only if it agrees with what was sent.
+#[test]
+fn after_a_lost_answer_the_recorded_form_decides() {
+    let object = claimed("****aaaa");
+    let ours = entry("****aaaa", "1");
+    assert!(matches!(plan(&input(&object, Some(&ours))), Plan::Write { write: Write::Put, why } if why.owed));
+    let foreign = entry("****bbbb", "1");
+    assert!(matches!(
+        plan(&input(&object, Some(&foreign))),
+        Plan::Release { then: Some((Reason::AlreadyExists, _)), .. }
+    ));
+    assert!(matches!(plan(&input(&object, None)), Plan::Write { write: Write::Post, .. }));
+}
+
+/// Trace 5e: adopt, claim, back to Refuse before the PUT.
+#[test]
+fn consent_is_remembered_by_the_claim() {
+    let mut object = claimed("****aaaa");
+    object.claim = object.claim.map(|claim| Claim { adopted: true, ..claim });
+    assert!(matches!(
+        plan(&input(&object, Some(&entry("****bbbb", "1")))),
+        Plan::Write { write: Write::Put, .. }
+    ));
+}
+
+/// T25 and trace 10: a restored or copied object carries claim and status of another life.
+#[test]
+fn a_claim_of_another_uid_is_none() {
+    let copy = Object { uid: "y".into(), ..synced() };
+    let now = entry("****aaaa", "1");
+    assert!(matches!(
+        plan(&input(&copy, Some(&now))),
+        Plan::Release { then: Some((Reason::AlreadyExists, _)), .. }
+    ));
+    let deleting = Object { deleting: true, ..copy };
+    assert!(matches!(plan(&input(&deleting, Some(&now))), Plan::Release { then: None, .. }));
+}
+
+/// Trace 9: what was released proves nothing until it is claimed again.
+#[test]
+fn a_released_applied_proves_nothing() {
+    let object = Object { released: true, finalizer: false, claim: None, ..synced() };
+    assert_eq!(settled(&plan(&input(&object, Some(&entry("****aaaa", "1"))))), Some(Reason::AlreadyExists));
+}
+
+#[test]
+fn a_lost_finalizer_is_put_back_without_consent() {
+    let object = Object { finalizer: false, ..synced() };
+    assert_eq!(plan(&input(&object, Some(&entry("****aaaa", "1")))), Plan::RestoreClaim);
+}
+
+#[test]
+fn deletion_deletes_only_what_is_ours() {
+    let gone = Object { deleting: true, ..fresh() };
+    assert_eq!(plan(&input(&gone, None)), Plan::Gone);
+    let applied = Object { deleting: true, ..synced() };
+    assert_eq!(plan(&input(&applied, None)), Plan::Delete);
+    assert!(matches!(plan(&Input { owner: Some("y"), ..input(&applied, None) }), Plan::Release { .. }));
+    // Trace 4: claim, the answer lost, deleted, and an outsider creates something else.
+    let lost = Object { deleting: true, ..claimed("****aaaa") };
+    assert!(matches!(plan(&input(&lost, Some(&entry("****bbbb", "1")))), Plan::Release { .. }));
+    assert_eq!(plan(&input(&lost, Some(&entry("****aaaa", "1")))), Plan::Delete);
+    assert!(matches!(plan(&input(&lost, None)), Plan::Release { .. }));
+}
+
+#[rstest]
+#[case::retain(Spec { deletion: DeletionPolicy::Retain, ..spec() })]
+#[case::observe(Spec { management: ManagementPolicy::Observe, ..spec() })]
+#[case::suspended(Spec { suspend: true, ..spec() })]
+fn deletion_without_a_call(#[case] spec: Spec) {
+    let object = Object { deleting: true, spec: Ok(spec), ..synced() };
+    assert!(matches!(deletion_without_atlas(&object, false), Some(Plan::Release { then: None, .. })));
+}
+
+/// T26: deleting the CRD deletes every object; it must not delete every integration.
+#[test]
+fn a_terminating_crd_releases() {
+    let object = Object { deleting: true, ..synced() };
+    assert!(matches!(deletion_without_atlas(&object, true), Some(Plan::Release { .. })));
+}
+
+#[test]
+fn observe_never_claims_and_says_what_differs() {
+    let observe = || Spec { management: ManagementPolicy::Observe, ..spec() };
+    let object = Object { spec: Ok(observe()), ..fresh() };
+    assert_eq!(settled(&plan(&input(&object, None))), Some(Reason::IntegrationNotFound));
+    assert_eq!(settled(&plan(&input(&object, Some(&entry("****bbbb", "9"))))), Some(Reason::Observed));
+    let managed = Object { spec: Ok(observe()), ..synced() };
+    assert!(matches!(
+        plan(&input(&managed, Some(&entry("****aaaa", "1")))),
+        Plan::Release { then: Some((Reason::Observed, _)), .. }
+    ));
+}
+
+#[test]
+fn a_loser_says_conflict() {
+    let object = fresh();
+    let input = Input { owner: Some("AtlasIntegration y"), ..input(&object, None) };
+    let Plan::Settled { reason: Reason::Conflict, message, .. } = plan(&input) else { panic!("no conflict") };
+    assert!(message.starts_with("AtlasIntegration y already keeps the DATADOG integration"), "{message}");
+}

@@ -1,0 +1,23 @@
+//! Closed types: what an integration is, what a secret value is, what can go wrong. No I/O, no Kubernetes or
+//! HTTP types; everything below the decision ([`crate::core`]) and its shells speaks in these.
+
+mod failure;
+mod integration;
+mod object;
+mod project;
+mod reason;
+mod redacted;
+mod secret;
+
+pub use failure::{Failure, FailureKind};
+pub use integration::{FieldRef, Integration, IntegrationType, SecretKey};
+pub use object::{
+    AdoptionPolicy, Applied, AppliedSecret, Attempt, Claim, Condition, ConditionStatus, ConditionType,
+    DeletionPolicy, ManagementPolicy, Object, ObjectKey, Spec, Status,
+};
+pub use project::ProjectId;
+pub use reason::{Prospect, Reason};
+pub use redacted::{
+    FieldKind, Redacted, RedactedValue, agrees, describe_template, differing_fields, may_be_hidden,
+};
+pub use secret::{BadSecret, Fingerprint, MemoryKey, SecretValue};

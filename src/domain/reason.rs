@@ -1,0 +1,131 @@
+//! The reasons that conditions, events and metrics share.
+
+use std::fmt;
+
+/// Why an object is as it is; the `reason` of its Ready condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)] // One row each in docs/conditions.md.
+pub enum Reason {
+    Synced,
+    Observed,
+    Creating,
+    Updating,
+    Deleting,
+    RateLimited,
+    AtlasUnavailable,
+    NotVisibleYet,
+    SecretNotFound,
+    SecretKeyMissing,
+    SecretKeyInvalid,
+    Unauthorized,
+    Forbidden,
+    ProjectNotFound,
+    Conflict,
+    AlreadyExists,
+    IntegrationNotFound,
+    InvalidSpec,
+    Rejected,
+    NotSupportedByAtlas,
+    Suspended,
+}
+
+/// How an object goes on from a reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prospect {
+    /// All is well.
+    Good,
+    /// It goes on by itself.
+    Passing,
+    /// An outside cause: it goes on once somebody else has acted; stalled after a while.
+    Outside,
+    /// It stays until the object or its Secrets change.
+    Final,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Reason; 21] = [
+        Reason::Synced,
+        Reason::Observed,
+        Reason::Creating,
+        Reason::Updating,
+        Reason::Deleting,
+        Reason::RateLimited,
+        Reason::AtlasUnavailable,
+        Reason::NotVisibleYet,
+        Reason::SecretNotFound,
+        Reason::SecretKeyMissing,
+        Reason::SecretKeyInvalid,
+        Reason::Unauthorized,
+        Reason::Forbidden,
+        Reason::ProjectNotFound,
+        Reason::Conflict,
+        Reason::AlreadyExists,
+        Reason::IntegrationNotFound,
+        Reason::InvalidSpec,
+        Reason::Rejected,
+        Reason::NotSupportedByAtlas,
+        Reason::Suspended,
+    ];
+
+    /// The reason of this word.
+    pub fn parse(text: &str) -> Option<Reason> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
+    }
+
+    /// The CamelCase word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Synced => "Synced",
+            Reason::Observed => "Observed",
+            Reason::Creating => "Creating",
+            Reason::Updating => "Updating",
+            Reason::Deleting => "Deleting",
+            Reason::RateLimited => "RateLimited",
+            Reason::AtlasUnavailable => "AtlasUnavailable",
+            Reason::NotVisibleYet => "NotVisibleYet",
+            Reason::SecretNotFound => "SecretNotFound",
+            Reason::SecretKeyMissing => "SecretKeyMissing",
+            Reason::SecretKeyInvalid => "SecretKeyInvalid",
+            Reason::Unauthorized => "Unauthorized",
+            Reason::Forbidden => "Forbidden",
+            Reason::ProjectNotFound => "ProjectNotFound",
+            Reason::Conflict => "Conflict",
+            Reason::AlreadyExists => "AlreadyExists",
+            Reason::IntegrationNotFound => "IntegrationNotFound",
+            Reason::InvalidSpec => "InvalidSpec",
+            Reason::Rejected => "Rejected",
+            Reason::NotSupportedByAtlas => "NotSupportedByAtlas",
+            Reason::Suspended => "Suspended",
+        }
+    }
+
+    /// How it goes on.
+    pub fn prospect(self) -> Prospect {
+        match self {
+            Reason::Synced | Reason::Observed | Reason::Suspended => Prospect::Good,
+            Reason::Creating
+            | Reason::Updating
+            | Reason::Deleting
+            | Reason::RateLimited
+            | Reason::AtlasUnavailable
+            | Reason::NotVisibleYet => Prospect::Passing,
+            Reason::SecretNotFound
+            | Reason::SecretKeyMissing
+            | Reason::SecretKeyInvalid
+            | Reason::Unauthorized
+            | Reason::Forbidden
+            | Reason::ProjectNotFound
+            | Reason::Conflict
+            | Reason::AlreadyExists
+            | Reason::IntegrationNotFound => Prospect::Outside,
+            Reason::InvalidSpec | Reason::Rejected | Reason::NotSupportedByAtlas => Prospect::Final,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

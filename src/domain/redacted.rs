@@ -1,0 +1,219 @@
+//! The redacted form of an integration: the only form that is stored, compared or shown.
+//!
+//! Atlas masks most secrets itself, but not all (Flowdock's token and New Relic's keys come back in clear), so
+//! our own masking runs over whatever it answers, and over what we are about to send. Both ends then meet in one
+//! normal form that can be compared field by field.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// How a field of an integration may be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldKind {
+    /// Shown as it is.
+    Text,
+    /// Shown as it is; a boolean.
+    Bool,
+    /// A key or token: `****` and, from 16 characters on, its last four.
+    Key,
+    /// A password, signing secret or headers template: `****` only.
+    Hidden,
+    /// A URL that may carry a token: scheme, host and `/****`.
+    Url,
+    /// A body template, which may be long: its length and a hash.
+    Template,
+}
+
+/// One redacted field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RedactedValue {
+    /// A flag.
+    Bool(bool),
+    /// A text, masked where its kind demands it.
+    Text(String),
+}
+
+/// A redacted integration: Atlas's field names, `id` and `type` included, to redacted values.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Redacted(pub BTreeMap<String, RedactedValue>);
+
+const MASK: &str = "****";
+/// Texts of Atlas are cut at this length before they reach a status.
+const MAX_TEXT: usize = 512;
+
+impl FieldKind {
+    /// Whether the field's value comes from a Secret.
+    pub fn is_secret(self) -> bool {
+        matches!(self, FieldKind::Key | FieldKind::Hidden | FieldKind::Url)
+    }
+
+    /// Masks a text of this kind, whether it is clear or already masked by Atlas. The length never shows.
+    pub fn redact(self, text: &str) -> RedactedValue {
+        RedactedValue::Text(match self {
+            FieldKind::Text | FieldKind::Bool => plain(text),
+            FieldKind::Key => {
+                let chars: Vec<char> = text.chars().collect();
+                match chars.len() {
+                    16.. => format!("{MASK}{}", plain(&chars[chars.len() - 4..].iter().collect::<String>())),
+                    _ => MASK.to_owned(),
+                }
+            }
+            FieldKind::Hidden => MASK.to_owned(),
+            FieldKind::Url => match url::Url::parse(text) {
+                // The host's own spelling, without user, password or port, which may be as secret as the path.
+                Ok(url) if url.has_host() => {
+                    format!("{}://{}/{MASK}", url.scheme(), plain(url.host_str().unwrap_or_default()))
+                }
+                _ => MASK.to_owned(),
+            },
+            FieldKind::Template => describe_template(text),
+        })
+    }
+}
+
+/// A template by its length and a hash: it stands in clear in the spec, so this gives nothing away, and may be
+/// too long to be repeated in a status. One that Atlas masks is described as masked.
+pub fn describe_template(text: &str) -> String {
+    if text.contains(MASK) {
+        return MASK.to_owned();
+    }
+    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    let hex: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{} characters, sha256 {hex}", text.chars().count())
+}
+
+/// Text of Atlas for a person or a status: no control characters, bounded length.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
+}
+
+impl Redacted {
+    /// Atlas's id of the integration, when the answer had one.
+    pub fn id(&self) -> Option<&str> {
+        match self.0.get("id") {
+            Some(RedactedValue::Text(id)) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// A digest that is equal for equal forms, for records that can't afford the form itself.
+    pub fn digest(&self) -> [u8; 16] {
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        for (name, value) in &self.0 {
+            context.update(name.as_bytes());
+            match value {
+                RedactedValue::Bool(flag) => context.update(&[0, 0, u8::from(*flag)]),
+                RedactedValue::Text(text) => {
+                    context.update(&[0, 1]);
+                    context.update(text.as_bytes());
+                }
+            }
+            context.update(&[0, 2]);
+        }
+        let mut short = [0; 16];
+        short.copy_from_slice(&context.finish().as_ref()[..16]);
+        short
+    }
+}
+
+/// Whether two redacted values can be the same value: masks are compared only in what both show.
+fn may_be_equal(a: &RedactedValue, b: &RedactedValue) -> bool {
+    match (a, b) {
+        (RedactedValue::Text(a), RedactedValue::Text(b)) => {
+            match (a.rsplit_once(MASK), b.rsplit_once(MASK)) {
+                (None, None) => a == b,
+                (Some((_, a)), Some((_, b))) => a.ends_with(b) || b.ends_with(a),
+                // One side masked, the other not: only possible for a template, about which a mask says nothing.
+                _ => true,
+            }
+        }
+        (a, b) => a == b,
+    }
+}
+
+/// Whether Atlas may hold this value although it does not show the field: a password, which it never shows, or
+/// `false`, which version 1.0 leaves out.
+pub fn may_be_hidden(value: &RedactedValue) -> bool {
+    match value {
+        RedactedValue::Bool(flag) => !flag,
+        RedactedValue::Text(text) => text == MASK,
+    }
+}
+
+/// Whether `entry`, as Atlas shows it, can be what was `sent`: every field that was sent agrees in what both
+/// show. What Atlas adds (defaults, an id) says nothing.
+pub fn agrees(sent: &Redacted, entry: &Redacted) -> bool {
+    sent.0.iter().all(|(name, sent)| match entry.0.get(name) {
+        Some(shown) => may_be_equal(sent, shown),
+        None => may_be_hidden(sent),
+    })
+}
+
+/// Names of the fields in which today's entry differs from the one of our last confirmed write, `id` included.
+/// A field that appeared counts too: a secret that the spec lacks is drift.
+pub fn differing_fields(before: &Redacted, now: &Redacted) -> Vec<String> {
+    let mut names: Vec<String> = before
+        .0
+        .iter()
+        .filter(|(name, value)| !now.0.get(*name).is_some_and(|other| may_be_equal(value, other)))
+        .map(|(name, _)| name.clone())
+        .chain(now.0.keys().filter(|name| !before.0.contains_key(*name)).cloned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn form(fields: &[(&str, &str)]) -> Redacted {
+        Redacted(
+            fields.iter().map(|(k, v)| ((*k).to_owned(), RedactedValue::Text((*v).to_owned()))).collect(),
+        )
+    }
+
+    #[rstest]
+    #[case(FieldKind::Key, "0123456789abcdef", "****cdef")]
+    #[case(FieldKind::Key, "****************************a23c", "****a23c")]
+    #[case(FieldKind::Key, "1234567890", "****")]
+    #[case(FieldKind::Key, "******7890", "****")]
+    #[case(FieldKind::Key, "", "****")]
+    #[case(FieldKind::Hidden, "anything", "****")]
+    #[case(FieldKind::Url, "https://user:pw@example.com:8443/hook?token=x", "https://example.com/****")]
+    #[case(FieldKind::Url, "https://example.com/****2101", "https://example.com/****")]
+    #[case(FieldKind::Url, "not a url", "****")]
+    #[case(FieldKind::Text, "a\u{1b}[31mb\n", "a[31mb")]
+    fn masks(#[case] kind: FieldKind, #[case] text: &str, #[case] expected: &str) {
+        assert_eq!(kind.redact(text), RedactedValue::Text(expected.to_owned()));
+    }
+
+    #[test]
+    fn what_atlas_adds_or_never_shows_does_not_speak_against_ours() {
+        let sent = form(&[("apiKey", "****cdef"), ("password", "****")]);
+        assert!(agrees(&sent, &form(&[("apiKey", "****cdef"), ("region", "US"), ("id", "1")])));
+        assert!(!agrees(&sent, &form(&[("apiKey", "****0000")])));
+        assert!(!agrees(&sent, &form(&[("password", "****")])), "a key is always shown");
+        let flag = |flag| Redacted([("sendDatabaseMetrics".to_owned(), RedactedValue::Bool(flag))].into());
+        assert!(agrees(&flag(false), &form(&[])) && !agrees(&flag(true), &form(&[])));
+    }
+
+    #[test]
+    fn drift_names_changed_lost_and_new_fields() {
+        let before = form(&[("apiKey", "****cdef"), ("region", "US"), ("id", "1")]);
+        assert!(differing_fields(&before, &before.clone()).is_empty());
+        let now = form(&[("apiKey", "****cdef"), ("id", "2"), ("secret", "****")]);
+        assert_eq!(differing_fields(&before, &now), ["id", "region", "secret"]);
+    }
+
+    #[test]
+    fn digest_tells_forms_apart() {
+        let a = form(&[("a", "b"), ("c", "d")]);
+        assert_eq!(a.digest(), a.clone().digest());
+        assert_ne!(a.digest(), form(&[("a", "bc"), ("d", "")]).digest());
+    }
+}

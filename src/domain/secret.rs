@@ -1,0 +1,162 @@
+//! The one type for secret values.
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// A secret value on its way from a Secret to Atlas. It has no `Debug`, `Display` or `Serialize`, and is wiped
+/// when dropped; [`SecretValue::expose`] is called only where a request is built, masked or scrubbed.
+#[derive(Clone)]
+pub struct SecretValue(SecretString);
+
+/// Why a Secret's value can't be used. The texts name no value and no length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadSecret {
+    /// Nothing is left after the one trailing line break.
+    #[error("is empty")]
+    Empty,
+    /// The bytes are not UTF-8.
+    #[error("is not UTF-8 text")]
+    NotUtf8,
+    /// A control character, most often a second line break or a byte order mark's relative.
+    #[error("contains a line break or another control character")]
+    ControlCharacter,
+    /// Longer than any key, token or URL that Atlas takes.
+    #[error("is longer than 4096 bytes")]
+    TooLong,
+    /// A webhook URL that is none.
+    #[error("is not an http or https URL")]
+    NotUrl,
+    /// A headers template that is no JSON object of strings.
+    #[error("is not a JSON object whose values are texts without line breaks")]
+    NotHeaders,
+}
+
+impl SecretValue {
+    /// The longest value taken, in bytes.
+    pub const MAX_BYTES: usize = 4096;
+
+    /// Checks a value as it stands in a Secret. One trailing line break is dropped, since `kubectl create secret
+    /// --from-file` keeps the one that editors add.
+    ///
+    /// # Errors
+    /// [`BadSecret`] says what is wrong with it.
+    pub fn from_bytes(bytes: &[u8]) -> Result<SecretValue, BadSecret> {
+        let text = Self::trimmed(bytes)?;
+        if text.chars().any(char::is_control) {
+            return Err(BadSecret::ControlCharacter);
+        }
+        Ok(SecretValue(SecretString::from(text)))
+    }
+
+    /// Like [`SecretValue::from_bytes`], for the URL that a webhook calls.
+    ///
+    /// # Errors
+    /// [`BadSecret`] says what is wrong with it.
+    pub fn url_from_bytes(bytes: &[u8]) -> Result<SecretValue, BadSecret> {
+        let value = Self::from_bytes(bytes)?;
+        match url::Url::parse(value.expose()) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(value),
+            _ => Err(BadSecret::NotUrl),
+        }
+    }
+
+    /// Like [`SecretValue::from_bytes`], for a JSON object of HTTP headers: line breaks between its members are
+    /// fine, inside a name or value they would let a header be injected.
+    ///
+    /// # Errors
+    /// [`BadSecret`] says what is wrong with it.
+    pub fn headers_from_bytes(bytes: &[u8]) -> Result<SecretValue, BadSecret> {
+        let text = Self::trimmed(bytes)?;
+        let headers: std::collections::BTreeMap<String, String> =
+            serde_json::from_str(text).map_err(|_| BadSecret::NotHeaders)?;
+        if headers.iter().any(|(name, value)| name.chars().chain(value.chars()).any(char::is_control)) {
+            return Err(BadSecret::NotHeaders);
+        }
+        Ok(SecretValue(SecretString::from(text)))
+    }
+
+    fn trimmed(bytes: &[u8]) -> Result<&str, BadSecret> {
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        if bytes.is_empty() {
+            return Err(BadSecret::Empty);
+        }
+        if bytes.len() > Self::MAX_BYTES {
+            return Err(BadSecret::TooLong);
+        }
+        std::str::from_utf8(bytes).map_err(|_| BadSecret::NotUtf8)
+    }
+
+    /// The value itself.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+/// A key that lives as long as the process, under which secret values are compared without being kept.
+pub struct MemoryKey(ring::hmac::Key);
+
+/// What is remembered of secret values: equal for equal values, useless outside this process.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+impl MemoryKey {
+    /// A fresh random key; `None` when the system has no randomness to give.
+    pub fn generate() -> Option<MemoryKey> {
+        let random = ring::rand::SystemRandom::new();
+        ring::hmac::Key::generate(ring::hmac::HMAC_SHA256, &random).ok().map(MemoryKey)
+    }
+
+    /// The fingerprint of some texts, in order.
+    pub fn fingerprint<'a>(&self, parts: impl IntoIterator<Item = &'a str>) -> Fingerprint {
+        let mut context = ring::hmac::Context::with_key(&self.0);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(context.sign().as_ref());
+        Fingerprint(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BadSecret, SecretValue};
+    use rstest::rstest;
+
+    #[rstest]
+    #[case(b"abc", Ok("abc"))]
+    #[case(b"abc\n", Ok("abc"))]
+    #[case(b"abc\r\n", Ok("abc"))]
+    #[case(b" abc ", Ok(" abc "))]
+    #[case(b"abc\n\n", Err(BadSecret::ControlCharacter))]
+    #[case(b"a\x00b", Err(BadSecret::ControlCharacter))]
+    #[case(b"", Err(BadSecret::Empty))]
+    #[case(b"\n", Err(BadSecret::Empty))]
+    #[case(b"\xff\xfe", Err(BadSecret::NotUtf8))]
+    #[case(&[b'a'; 4097], Err(BadSecret::TooLong))]
+    fn keys(#[case] bytes: &[u8], #[case] expected: Result<&str, BadSecret>) {
+        let found = SecretValue::from_bytes(bytes);
+        assert_eq!(found.as_ref().map(|v| v.expose()).map_err(|e| *e), expected);
+    }
+
+    #[rstest]
+    #[case(b"https://example.com/x", true)]
+    #[case(b"http://example.com", true)]
+    #[case(b"ftp://example.com", false)]
+    #[case(b"example.com", false)]
+    #[case(b"https://", false)]
+    fn urls(#[case] bytes: &[u8], #[case] good: bool) {
+        assert_eq!(SecretValue::url_from_bytes(bytes).is_ok(), good);
+    }
+
+    #[rstest]
+    #[case(br#"{"X-Token": "abc"}"#, true)]
+    #[case(b"{\n  \"X-Token\": \"abc\"\n}\n", true)]
+    #[case(br#"{"X-Token": "abc\r\nX-Evil: 1"}"#, false)]
+    #[case(br#"["X-Token"]"#, false)]
+    #[case(br#"{"X-Token": 1}"#, false)]
+    fn headers(#[case] bytes: &[u8], #[case] good: bool) {
+        assert_eq!(SecretValue::headers_from_bytes(bytes).is_ok(), good);
+    }
+}

@@ -1,0 +1,121 @@
+//! Layers point one way. A module may use the layers that this table gives it, and no others; the decisions in
+//! `core` may use nothing that reads a clock, draws a number or does I/O.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Layer, what of the crate it may use, and foreign crates that it must not name.
+const TABLE: &[(&str, &[&str], &[&str])] = &[
+    ("api", &[], &["tokio", "reqwest", "tracing"]),
+    ("domain", &[], &["tokio", "kube", "k8s_openapi", "reqwest", "tracing"]),
+    ("core", &["domain"], &["tokio", "kube", "k8s_openapi", "reqwest", "tracing", "ring", "futures"]),
+    ("atlas", &["domain"], &["kube", "k8s_openapi"]),
+    ("cluster", &["api", "domain"], &["reqwest", "diqwest"]),
+    ("engine", &["api", "domain", "core", "atlas", "cluster"], &["reqwest", "k8s_openapi"]),
+    ("telemetry", &["domain", "engine"], &["kube", "k8s_openapi", "reqwest"]),
+    ("cli", &["api", "domain", "atlas", "cluster", "engine", "telemetry"], &["reqwest"]),
+];
+
+/// What makes a function's answer depend on more than its arguments.
+const IMPURE: &[&str] =
+    &["::now(", "Instant", "SystemTime", "std::env", "std::fs", "std::thread", "async fn", ".await"];
+
+/// The ways in which `text`, a file of `layer`, breaks the table.
+fn offences(layer: &str, text: &str) -> Vec<String> {
+    let Some((_, may_use, banned)) = TABLE.iter().find(|(name, ..)| *name == layer) else {
+        return vec![format!("{layer} is not in the table")];
+    };
+    let mut found = Vec::new();
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    for (number, line) in code.enumerate() {
+        for used in line.split("crate::").skip(1) {
+            let used: String = used.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            if used != layer
+                && !may_use.contains(&used.as_str())
+                && TABLE.iter().any(|(name, ..)| *name == used)
+            {
+                found.push(format!("code line {}: uses crate::{used}", number + 1));
+            }
+        }
+        if line.contains("use crate::{") {
+            found.push(format!(
+                "code line {}: grouped `use crate::{{` hides layers; write one line each",
+                number + 1
+            ));
+        }
+        let names = |word: &str| {
+            line.match_indices(word)
+                .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+        };
+        found.extend(
+            banned
+                .iter()
+                .filter(|name| names(&format!("{name}::")))
+                .map(|name| format!("code line {}: uses {name}", number + 1)),
+        );
+        if layer == "core" {
+            found.extend(
+                IMPURE
+                    .iter()
+                    .filter(|word| line.contains(**word))
+                    .map(|word| format!("code line {}: {word}", number + 1)),
+            );
+        }
+    }
+    found
+}
+
+fn files(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, into);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+#[test]
+fn layers_point_one_way() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut all = Vec::new();
+    files(&src, &mut all);
+    let mut seen = BTreeMap::<String, usize>::new();
+    let mut found = Vec::new();
+    for path in all {
+        let inner = path.strip_prefix(&src).unwrap();
+        let layer = inner.components().next().unwrap().as_os_str().to_str().unwrap().to_owned();
+        if inner.components().count() == 1 {
+            continue; // lib.rs and main.rs only name the layers
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        // Tests of the core may use what they like.
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().ends_with("_tests.rs")) {
+            continue;
+        }
+        found.extend(
+            offences(&layer, text).into_iter().map(|offence| format!("{}: {offence}", inner.display())),
+        );
+        *seen.entry(layer).or_default() += 1;
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    assert_eq!(
+        seen.len(),
+        TABLE.len(),
+        "a layer of the table has no files, or the other way round: {seen:?}"
+    );
+}
+
+#[test]
+fn a_forbidden_import_is_found() {
+    assert_eq!(offences("core", "use crate::cluster::Writer;").len(), 1);
+    assert_eq!(offences("domain", "fn f() { crate::core::plan::plan() }").len(), 1);
+    assert_eq!(offences("atlas", "use kube::Client;").len(), 1);
+    assert_eq!(offences("core", "let now = Timestamp::now();").len(), 1);
+    assert_eq!(offences("engine", "use crate::{telemetry::Metrics};").len(), 1);
+    assert_eq!(offences("elsewhere", "").len(), 1);
+    assert!(offences("core", "use crate::domain::Object; // crate::cluster is said, not used").len() <= 1);
+    assert!(offences("engine", "use crate::core::plan::plan;\n/// [`crate::telemetry`]").is_empty());
+}
