@@ -1,0 +1,530 @@
+//! The calls: list, create, update, delete, over whichever API version Atlas serves.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Method, Response};
+use url::Url;
+
+use super::digest::{SendError, Session};
+use super::errors;
+use super::redaction::{redact_entry, scrub};
+use super::wire::{ApiError, Page, PageOptions};
+use crate::domain::{
+    Failure, FailureKind, Fingerprint, Integration, IntegrationType, ProjectId, Redacted, SecretValue,
+};
+
+/// How long a call may take, its digest challenge included. What has no answer by then may still take effect;
+/// the plan waits this long before it touches the place again.
+pub const TIME_LIMIT: Duration = Duration::from_secs(20);
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// Ten integrations with both templates fit well; a larger body is not one of ours.
+const MAX_BODY: usize = 1 << 20;
+/// Pages of a LIST that are followed at most; there are ten types.
+const MAX_PAGES: u32 = 20;
+
+const V1_TYPE: &str = "application/json";
+const V2_TYPE: &str = "application/vnd.atlas.2023-01-01+json";
+
+/// A version of the Admin API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ApiVersion {
+    /// `/api/atlas/v1.0`, deprecated and still served; the only one with FLOWDOCK.
+    V1,
+    /// `/api/atlas/v2`, resource version 2023-01-01.
+    V2,
+}
+
+impl ApiVersion {
+    fn path(self) -> &'static str {
+        match self {
+            ApiVersion::V1 => "v1.0",
+            ApiVersion::V2 => "v2",
+        }
+    }
+
+    fn media_type(self) -> &'static str {
+        match self {
+            ApiVersion::V1 => V1_TYPE,
+            ApiVersion::V2 => V2_TYPE,
+        }
+    }
+
+    /// What this version demands of an integration although the other does not, as a message; checked before any
+    /// call. SLACK: the create page requires `teamName`, the v2 specification `channelName`.
+    pub fn missing<S>(self, integration: &Integration<S>) -> Option<&'static str> {
+        match (self, integration) {
+            (ApiVersion::V1, Integration::Slack { team_name: None, .. }) => Some(
+                "spec.slack.teamName is required by version 1.0 of the Atlas API, which is in use; set it",
+            ),
+            (ApiVersion::V2, Integration::Slack { channel_name: None, .. }) => Some(
+                "spec.slack.channelName is required by version 2 of the Atlas API, which is in use; set it",
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// `--atlas-api`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionChoice {
+    /// Version 2, and 1.0 where 2 is not served; the first understood answer settles it for the process.
+    Auto,
+    /// This version; FLOWDOCK goes to 1.0 all the same.
+    Fixed(ApiVersion),
+}
+
+/// How the client is set up.
+pub struct Options {
+    /// Base URL: scheme, host, port and perhaps a path before `/api/atlas`.
+    pub url: Url,
+    /// Which version to speak.
+    pub version: VersionChoice,
+}
+
+/// Why a client could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client for Atlas can't be set up: {0}")]
+pub struct ClientError(#[from] reqwest::Error);
+
+/// An API key. Its fingerprint covers both halves, so that nothing is shared between two keys of one public half.
+#[derive(Clone)]
+pub struct Credential {
+    /// User of the digest.
+    pub public_key: String,
+    /// Password of the digest.
+    pub private_key: SecretValue,
+    /// Of both.
+    pub fingerprint: Fingerprint,
+}
+
+/// All integrations of a project, by type, redacted. Complete: what is not here is not there.
+pub type Listing = BTreeMap<IntegrationType, Redacted>;
+
+/// A client for one Atlas.
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    choice: VersionChoice,
+    settled: OnceLock<ApiVersion>,
+    sessions: Mutex<HashMap<Fingerprint, Arc<Session>>>,
+    requests: Arc<dyn Fn(&'static str, u16) + Send + Sync>,
+}
+
+impl Client {
+    /// Sets a client up; `requests` is told of every call's method and status (0: no answer).
+    ///
+    /// # Errors
+    /// When TLS can't be set up.
+    pub fn new(
+        options: Options,
+        requests: Arc<dyn Fn(&'static str, u16) + Send + Sync>,
+    ) -> Result<Client, ClientError> {
+        let version = env!("CARGO_PKG_VERSION");
+        let http = reqwest::Client::builder()
+            .user_agent(format!(
+                "atlas-integration-operator/{version} ({};{})",
+                std::env::consts::OS,
+                std::env::consts::ARCH
+            ))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_LIMIT)
+            .timeout(TIME_LIMIT)
+            .build()?;
+        Ok(Client {
+            http,
+            base: options.url,
+            choice: options.version,
+            settled: OnceLock::new(),
+            sessions: Mutex::default(),
+            requests,
+        })
+    }
+
+    /// The session of a credential.
+    pub fn session(&self, credential: &Credential) -> Arc<Session> {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || Arc::new(Session::new(credential.public_key.clone(), credential.private_key.clone()));
+        Arc::clone(sessions.entry(credential.fingerprint).or_insert_with(make))
+    }
+
+    /// Forgets the sessions of all credentials but these.
+    pub fn retain_sessions(&self, in_use: &std::collections::HashSet<Fingerprint>) {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.retain(|fingerprint, _| in_use.contains(fingerprint));
+    }
+
+    /// The version that a type is spoken to in; `None` until it is settled.
+    pub fn version_for(&self, kind: IntegrationType) -> Option<ApiVersion> {
+        if kind == IntegrationType::Flowdock { Some(ApiVersion::V1) } else { self.version() }
+    }
+
+    fn version(&self) -> Option<ApiVersion> {
+        match self.choice {
+            VersionChoice::Fixed(version) => Some(version),
+            VersionChoice::Auto => self.settled.get().copied(),
+        }
+    }
+
+    /// All integrations of a project. For FLOWDOCK ask with `flowdock`, since only version 1.0 shows it.
+    ///
+    /// # Errors
+    /// A [`Failure`]; nothing is known about the project then.
+    pub async fn list(
+        &self,
+        session: &Session,
+        project: &ProjectId,
+        flowdock: bool,
+    ) -> Result<Listing, Failure> {
+        if flowdock {
+            return self.list_with(session, project, ApiVersion::V1).await;
+        }
+        if let Some(version) = self.version() {
+            return self.list_with(session, project, version).await;
+        }
+        let newer = self.list_with(session, project, ApiVersion::V2).await;
+        if !matches!(&newer, Err(failure) if failure.kind == FailureKind::NotServed) {
+            self.settle(ApiVersion::V2, &newer);
+            return newer;
+        }
+        let older = self.list_with(session, project, ApiVersion::V1).await;
+        self.settle(ApiVersion::V1, &older);
+        older
+    }
+
+    /// Only an answer that is surely Atlas's settles the version: a proxy's passing 404 changes nothing, nor does
+    /// a 401, which the authentication layer gives before it looks at the path.
+    fn settle(&self, version: ApiVersion, listing: &Result<Listing, Failure>) {
+        let understood = match listing {
+            Ok(_) => true,
+            Err(failure) => matches!(failure.kind, FailureKind::ProjectNotFound | FailureKind::Forbidden),
+        };
+        if understood && self.settled.set(version).is_ok() {
+            tracing::info!(version = version.path(), "Atlas API version settled");
+        }
+    }
+
+    /// Whether LIST of this version shows the type.
+    pub fn same_listing(&self, kind: IntegrationType) -> bool {
+        kind != IntegrationType::Flowdock || self.version() == Some(ApiVersion::V1)
+    }
+
+    async fn list_with(
+        &self,
+        session: &Session,
+        project: &ProjectId,
+        version: ApiVersion,
+    ) -> Result<Listing, Failure> {
+        let mut listing = Listing::new();
+        for page_num in 1..=MAX_PAGES {
+            let options = PageOptions {
+                page_num: (page_num > 1).then_some(page_num),
+                items_per_page: Some(500),
+                ..PageOptions::default()
+            };
+            let call = Call { method: Method::GET, project, kind: None, version, options, body: None };
+            let page = self.page(session, &call).await?;
+            for entry in page.entries() {
+                let kind = entry.get("type").and_then(|t| t.as_str()).and_then(IntegrationType::parse);
+                if let Some(kind) = kind {
+                    listing.insert(kind, redact_entry(kind, entry));
+                }
+            }
+            if !page.has_next() {
+                return Ok(listing);
+            }
+        }
+        Err(Failure::known(
+            FailureKind::Unavailable,
+            format!(
+                "Atlas lists more than {MAX_PAGES} pages of integrations for project {project}; is --atlas-url right?"
+            ),
+        ))
+    }
+
+    /// Creates an integration (`POST`) and answers the entry that Atlas then shows for it.
+    ///
+    /// # Errors
+    /// A [`Failure`]; see [`Failure::outcome_unknown`].
+    pub async fn create(
+        &self,
+        session: &Session,
+        project: &ProjectId,
+        integration: &Integration<SecretValue>,
+    ) -> Result<Redacted, Failure> {
+        self.write(session, project, integration, Method::POST).await
+    }
+
+    /// Replaces an integration (`PUT`) and answers the entry that Atlas then shows for it.
+    ///
+    /// # Errors
+    /// A [`Failure`]; see [`Failure::outcome_unknown`].
+    pub async fn update(
+        &self,
+        session: &Session,
+        project: &ProjectId,
+        integration: &Integration<SecretValue>,
+    ) -> Result<Redacted, Failure> {
+        self.write(session, project, integration, Method::PUT).await
+    }
+
+    async fn write(
+        &self,
+        session: &Session,
+        project: &ProjectId,
+        integration: &Integration<SecretValue>,
+        method: Method,
+    ) -> Result<Redacted, Failure> {
+        let kind = integration.integration_type();
+        let version = self.version_for(kind).unwrap_or(ApiVersion::V2);
+        let call = Call {
+            method,
+            project,
+            kind: Some(kind),
+            version,
+            options: PageOptions::default(),
+            body: Some(integration),
+        };
+        let page = self.page(session, &call).await?;
+        let own =
+            page.entries().find(|entry| entry.get("type").and_then(|t| t.as_str()) == Some(kind.as_str()));
+        if let Some(entry) = own {
+            return Ok(redact_entry(kind, entry));
+        }
+        // The answer lists the whole project and may be cut into pages: then a LIST shows our own entry.
+        match self.list_with(session, project, version).await?.remove(&kind) {
+            Some(entry) => Ok(entry),
+            None => Err(Failure {
+                outcome_unknown: true,
+                ..Failure::known(
+                    FailureKind::AlreadyConfigured,
+                    format!(
+                        "Atlas accepted {} and does not show the integration yet; the operator looks again",
+                        call.name()
+                    ),
+                )
+            }),
+        }
+    }
+
+    /// Deletes an integration. [`FailureKind::Gone`] and [`FailureKind::ProjectNotFound`] come back as failures:
+    /// the caller decides that they are success.
+    ///
+    /// # Errors
+    /// A [`Failure`]; see [`Failure::outcome_unknown`].
+    pub async fn delete(
+        &self,
+        session: &Session,
+        project: &ProjectId,
+        kind: IntegrationType,
+    ) -> Result<(), Failure> {
+        let version = self.version_for(kind).unwrap_or(ApiVersion::V2);
+        let options = PageOptions::default();
+        let call = Call { method: Method::DELETE, project, kind: Some(kind), version, options, body: None };
+        self.send(session, &call).await.map(|_| ())
+    }
+
+    async fn page(&self, session: &Session, call: &Call<'_>) -> Result<Page, Failure> {
+        let body = self.send(session, call).await?;
+        Page::parse(&body).ok_or_else(|| errors::not_understood(&call.name(), 200, "no page of integrations"))
+    }
+
+    /// Sends one call and answers the body of a success.
+    async fn send(&self, session: &Session, call: &Call<'_>) -> Result<Vec<u8>, Failure> {
+        let name = call.name();
+        let mut request = self
+            .http
+            .request(call.method.clone(), call.url(&self.base)?)
+            .header(ACCEPT, call.version.media_type());
+        if let Some(integration) = call.body {
+            request =
+                request.header(CONTENT_TYPE, call.version.media_type()).body(integration.body().to_string());
+        }
+        let exchange = async {
+            let response = session.send(request).await?;
+            let status = response.status().as_u16();
+            let retry_after = retry_after(&response);
+            Ok::<_, SendError>((status, retry_after, read(response).await))
+        };
+        let Ok(outcome) = tokio::time::timeout(TIME_LIMIT, exchange).await else {
+            (self.requests)(call.method_name(), 0);
+            return Err(Failure {
+                outcome_unknown: true,
+                ..Failure::known(
+                    FailureKind::Unavailable,
+                    format!(
+                        "Atlas did not answer {name} within {} seconds; the operator tries again by itself",
+                        TIME_LIMIT.as_secs()
+                    ),
+                )
+            });
+        };
+        let (status, retry_after, body) = outcome.map_err(|error| {
+            (self.requests)(call.method_name(), 0);
+            match error {
+                SendError::Http(error) => errors::no_answer(&name, &error),
+                SendError::Challenge => {
+                    errors::not_understood(&name, 401, "its digest challenge can't be answered")
+                }
+            }
+        })?;
+        (self.requests)(call.method_name(), status);
+        tracing::debug!(call = %name, status, "Atlas answered");
+        let body = body.map_err(|fault| match fault {
+            BodyFault::TooLarge => errors::not_understood(&name, status, "it is larger than 1 MiB"),
+            BodyFault::Cut(error) => errors::no_answer(&name, &error),
+        })?;
+        if (200..300).contains(&status) {
+            return Ok(body);
+        }
+        if (300..400).contains(&status) {
+            return Err(errors::not_understood(&name, status, "a redirect, which is never followed"));
+        }
+        match ApiError::parse(&body) {
+            Some(error) => {
+                let secrets: Vec<&str> = call
+                    .body
+                    .map(Integration::secrets)
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|s| s.expose())
+                    .collect();
+                let detail = error.detail.or(error.reason).unwrap_or_default();
+                let clean = |text: &str| scrub(text, secrets.iter().copied().chain(session.secrets()));
+                Err(errors::answered(&name, status, &clean(&error.error_code), &clean(&detail), retry_after))
+            }
+            None if status == 401 => Err(errors::answered(&name, status, "", "no details", retry_after)),
+            None => {
+                Err(Failure { retry_after, ..errors::not_understood(&name, status, "it has no errorCode") })
+            }
+        }
+    }
+}
+
+/// One call.
+struct Call<'a> {
+    method: Method,
+    project: &'a ProjectId,
+    kind: Option<IntegrationType>,
+    version: ApiVersion,
+    options: PageOptions,
+    body: Option<&'a Integration<SecretValue>>,
+}
+
+impl Call<'_> {
+    /// The call in a message.
+    fn name(&self) -> String {
+        match self.kind {
+            Some(kind) => format!("{} {kind} of project {}", self.method, self.project),
+            None => format!("LIST of project {}", self.project),
+        }
+    }
+
+    /// The method in a metric.
+    fn method_name(&self) -> &'static str {
+        match (self.kind, &self.method) {
+            (None, _) => "LIST",
+            (_, &Method::POST) => "POST",
+            (_, &Method::PUT) => "PUT",
+            _ => "DELETE",
+        }
+    }
+
+    /// `{base}/api/atlas/{version}/groups/{project}/integrations[/{type}][?query]`. Only checked ids and closed
+    /// enums reach the path.
+    fn url(&self, base: &Url) -> Result<Url, Failure> {
+        let mut url = base.clone();
+        {
+            let mut segments = url.path_segments_mut().map_err(|()| {
+                Failure::known(
+                    FailureKind::Unavailable,
+                    "--atlas-url can't be a base for paths; give https://host",
+                )
+            })?;
+            segments.pop_if_empty().extend([
+                "api",
+                "atlas",
+                self.version.path(),
+                "groups",
+                self.project.as_str(),
+                "integrations",
+            ]);
+            segments.extend(self.kind.map(IntegrationType::as_str));
+        }
+        let pairs = self.options.pairs();
+        if !pairs.is_empty() {
+            url.query_pairs_mut().extend_pairs(pairs);
+        }
+        Ok(url)
+    }
+}
+
+enum BodyFault {
+    TooLarge,
+    Cut(reqwest::Error),
+}
+
+/// The body, as long as it stays within the limit.
+async fn read(mut response: Response) -> Result<Vec<u8>, BodyFault> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(BodyFault::Cut)? {
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(BodyFault::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// `Retry-After` in whole seconds, the form that Atlas documents.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    text.trim().parse().ok().map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(
+        kind: Option<IntegrationType>,
+        version: ApiVersion,
+        options: PageOptions,
+        project: &ProjectId,
+    ) -> Call<'_> {
+        Call { method: Method::GET, project, kind, version, options, body: None }
+    }
+
+    #[test]
+    fn urls_are_those_of_the_create_page() {
+        let project = ProjectId::parse("5d791c84ff7a2522cc4f9aa1").expect("24 digits");
+        let base = Url::parse("https://cloud.mongodb.com").expect("a URL");
+        let flowdock =
+            call(Some(IntegrationType::Flowdock), ApiVersion::V1, PageOptions::default(), &project);
+        assert_eq!(
+            flowdock.url(&base).map(String::from),
+            Ok("https://cloud.mongodb.com/api/atlas/v1.0/groups/5d791c84ff7a2522cc4f9aa1/integrations/FLOWDOCK".into())
+        );
+        let options = PageOptions { items_per_page: Some(500), ..PageOptions::default() };
+        let base = Url::parse("http://127.0.0.1:1/atlas/").expect("a URL");
+        assert_eq!(
+            call(None, ApiVersion::V2, options, &project).url(&base).map(String::from),
+            Ok("http://127.0.0.1:1/atlas/api/atlas/v2/groups/5d791c84ff7a2522cc4f9aa1/integrations?itemsPerPage=500".into())
+        );
+    }
+
+    #[test]
+    fn slack_needs_another_field_in_each_version() {
+        let slack = |team: Option<&str>, channel: Option<&str>| Integration::Slack {
+            api_token: (),
+            team_name: team.map(str::to_owned),
+            channel_name: channel.map(str::to_owned),
+        };
+        assert!(ApiVersion::V1.missing(&slack(None, Some("c"))).is_some_and(|m| m.contains("teamName")));
+        assert!(ApiVersion::V2.missing(&slack(Some("t"), None)).is_some_and(|m| m.contains("channelName")));
+        assert!(ApiVersion::V1.missing(&slack(Some("t"), None)).is_none());
+    }
+}

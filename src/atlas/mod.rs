@@ -1,0 +1,14 @@
+//! Where Atlas is spoken to: the third-party integration endpoints of versions 1.0 and 2 of its Admin API.
+//!
+//! [`Client`] is the only thing here that does I/O. What it sends is built from [`crate::domain`] types, what it
+//! answers is redacted before it leaves this module, and every fault becomes one [`crate::domain::Failure`].
+
+mod client;
+mod digest;
+mod errors;
+mod redaction;
+mod wire;
+
+pub use client::{ApiVersion, Client, ClientError, Credential, Listing, Options, TIME_LIMIT, VersionChoice};
+pub use digest::Session;
+pub use wire::PageOptions;

@@ -1,0 +1,72 @@
+//! Our own redaction over whatever Atlas answers, and the scrubbing of its texts.
+
+use serde_json::{Map, Value};
+
+use crate::domain::{FieldKind, IntegrationType, Redacted, RedactedValue};
+
+/// Texts of Atlas in a message are cut at this many characters.
+const MAX_DETAIL: usize = 400;
+
+/// The redacted form of an entry: known fields of its type only, nulls left out.
+pub(super) fn redact_entry(kind: IntegrationType, entry: &Map<String, Value>) -> Redacted {
+    let mut fields = std::collections::BTreeMap::new();
+    let known = [("id", FieldKind::Text), ("type", FieldKind::Text)];
+    for (name, field) in known.into_iter().chain(kind.shown_fields().iter().copied()) {
+        let value = match (entry.get(name), field) {
+            (Some(Value::Bool(flag)), FieldKind::Bool) => RedactedValue::Bool(*flag),
+            (Some(Value::String(text)), _) => field.redact(text),
+            // An account id has been seen as a number.
+            (Some(Value::Number(number)), FieldKind::Text) => field.redact(&number.to_string()),
+            _ => continue,
+        };
+        fields.insert(name.to_owned(), value);
+    }
+    Redacted(fields)
+}
+
+/// A text of Atlas for a person: without the secrets of the request it answers, in the spellings in which an
+/// error may repeat them, without control characters, bounded.
+pub(super) fn scrub<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
+    let mut text = text.to_owned();
+    for secret in secrets.into_iter().filter(|secret| !secret.is_empty()) {
+        let json = Value::from(secret).to_string();
+        let percent: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+        for spelling in [secret, json.trim_matches('"'), &percent, &percent.replace('+', "%20")] {
+            text = text.replace(spelling, "****");
+        }
+    }
+    text.chars().filter(|c| !c.is_control()).take(MAX_DETAIL).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flowdock_and_new_relic_come_back_in_clear_and_leave_masked() {
+        let entry = serde_json::json!({"apiToken": "1234567890", "flowName": "myFlowName", "orgName": "myOrg",
+            "type": "FLOWDOCK", "unknown": "1234567890", "id": null});
+        let shown = redact_entry(IntegrationType::Flowdock, entry.as_object().expect("an object"));
+        let text = serde_json::to_string(&shown).expect("serialises");
+        assert_eq!(
+            text,
+            r#"{"apiToken":"****","flowName":"myFlowName","orgName":"myOrg","type":"FLOWDOCK"}"#
+        );
+        let entry = serde_json::json!({"accountId": 12345, "licenseKey": "0123456789abcdef0123"});
+        let shown = redact_entry(IntegrationType::NewRelic, entry.as_object().expect("an object"));
+        assert_eq!(
+            serde_json::to_string(&shown).expect("serialises"),
+            r#"{"accountId":"12345","licenseKey":"****0123"}"#
+        );
+    }
+
+    #[test]
+    fn texts_lose_secrets_in_every_spelling() {
+        let secret = "a\"b/c d";
+        let text = r#"raw a"b/c d, json a\"b/c d, query a%22b%2Fc+d, path a%22b%2Fc%20d"#;
+        let clean = scrub(text, [secret, ""]);
+        assert_eq!(clean, "raw ****, json ****, query ****, path ****");
+        assert_eq!(scrub("a\u{1b}[31m\r\nb", []), "a[31mb");
+        assert_eq!(scrub(&"x".repeat(9_999), []).len(), MAX_DETAIL);
+    }
+}
