@@ -1,0 +1,31 @@
+//! The connection to the API server.
+
+use std::time::Duration;
+
+use kube::{Client, Config};
+
+/// How long a call that is no watch may take without a byte coming back.
+const READ_LIMIT: Duration = Duration::from_secs(300);
+const WRITE_LIMIT: Duration = Duration::from_secs(30);
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Connects by `KUBECONFIG`, the default kubeconfig or the pod's ServiceAccount, in this order. All retries are
+/// the queue's, so kube's own are off.
+///
+/// # Errors
+/// A text for a person: what was looked for and what to do.
+pub async fn connect() -> Result<Client, String> {
+    let mut config = Config::infer().await.map_err(|error| {
+        format!(
+            "no cluster to connect to: neither a kubeconfig (KUBECONFIG or ~/.kube/config) nor a pod's ServiceAccount \
+             was found: {error}"
+        )
+    })?;
+    config.default_retry = false;
+    config.connect_timeout = Some(CONNECT_LIMIT);
+    // Longer than a watch's own time-out, which the server ends after about five minutes.
+    config.read_timeout = Some(READ_LIMIT);
+    config.write_timeout = Some(WRITE_LIMIT);
+    Client::try_from(config)
+        .map_err(|error| format!("the connection to the API server can't be set up: {error}"))
+}

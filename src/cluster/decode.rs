@@ -1,0 +1,119 @@
+//! From what the API server stores to [`Object`]. Permissive: whatever can't be read is absent or an invalid
+//! spec of this one object, never an error that would hold up the others.
+
+use kube::core::DynamicObject;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::mapping;
+use crate::api;
+use crate::domain::{
+    AdoptionPolicy, Applied, AppliedSecret, Attempt, Condition, ConditionStatus, ConditionType,
+    DeletionPolicy, Object, ObjectKey, Redacted, Status,
+};
+
+/// The operator's defaults for policies that a spec leaves unset.
+#[derive(Clone, Copy, Debug)]
+pub struct Defaults {
+    /// `--default-adoption-policy`.
+    pub adoption: AdoptionPolicy,
+    /// `--default-deletion-policy`.
+    pub deletion: DeletionPolicy,
+}
+
+/// An object together with what a patch of it must know of its stored form.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The object.
+    pub object: Object,
+    /// Finalizers that are not ours.
+    pub(super) other_finalizers: Vec<String>,
+    /// The status as stored, from which a patch is made.
+    pub(super) status: Value,
+}
+
+/// Decodes an object; `None` only for something that no API server hands out (no uid, no namespace).
+pub(super) fn decode(wire: DynamicObject, defaults: Defaults) -> Option<Stored> {
+    let DynamicObject { metadata, mut data, .. } = wire;
+    let status = data.get_mut("status").map(Value::take).unwrap_or_default();
+    let spec = data.get_mut("spec").map(Value::take).unwrap_or_default();
+    let annotation = |name: &str| metadata.annotations.as_ref().and_then(|all| all.get(name)).cloned();
+    let finalizers = metadata.finalizers.clone().unwrap_or_default();
+    let object = Object {
+        key: ObjectKey { namespace: metadata.namespace.clone()?, name: metadata.name.clone()? },
+        uid: metadata.uid.clone()?,
+        resource_version: metadata.resource_version.clone()?,
+        generation: metadata.generation.unwrap_or_default(),
+        created: metadata.creation_timestamp.as_ref().map(|time| time.0).unwrap_or_default(),
+        deleting: metadata.deletion_timestamp.is_some(),
+        finalizer: finalizers.iter().any(|finalizer| finalizer == api::FINALIZER),
+        claim: annotation(api::CLAIM_ANNOTATION).and_then(|text| serde_json::from_str(&text).ok()),
+        released: annotation(api::RELEASED_ANNOTATION).is_some(),
+        reconcile_requested: annotation(api::RECONCILE_ANNOTATION),
+        rewrite_requested: annotation(api::REWRITE_ANNOTATION),
+        spec: serde_json::from_value::<api::AtlasIntegrationSpec>(spec)
+            .map_err(|error| format!("spec can't be read: {error}"))
+            .and_then(|wire| mapping::spec(wire, defaults)),
+        status: decode_status(&status),
+    };
+    let other_finalizers = finalizers.into_iter().filter(|finalizer| finalizer != api::FINALIZER).collect();
+    Some(Stored { object, other_finalizers, status })
+}
+
+fn decode_status(status: &Value) -> Status {
+    fn part<T: DeserializeOwned>(status: &Value, name: &str) -> Option<T> {
+        T::deserialize(status.get(name)?).ok()
+    }
+    let conditions: Vec<Value> = part(status, "conditions").unwrap_or_default();
+    Status {
+        observed_generation: part(status, "observedGeneration"),
+        conditions: conditions.iter().filter_map(condition).collect(),
+        integration: part(status, "integration"),
+        applied: part::<api::Applied>(status, "applied").map(applied),
+        attempt: part::<api::Attempt>(status, "attempt").and_then(attempt),
+        last_handled_reconcile: part(status, "lastHandledReconcileAt"),
+        last_handled_rewrite: part(status, "lastHandledRewriteAt"),
+        prometheus_discovery_url: part(status, "prometheusDiscoveryUrl"),
+    }
+}
+
+/// One of our conditions; others' are left alone.
+fn condition(value: &Value) -> Option<Condition> {
+    let wire: api::Condition = serde::Deserialize::deserialize(value).ok()?;
+    Some(Condition {
+        kind: ConditionType::ALL.into_iter().find(|kind| kind.as_str() == wire.r#type)?,
+        status: match wire.status.as_str() {
+            "True" => ConditionStatus::True,
+            "False" => ConditionStatus::False,
+            _ => ConditionStatus::Unknown,
+        },
+        observed_generation: wire.observed_generation,
+        last_transition: wire.last_transition_time.parse().ok()?,
+        reason: wire.reason,
+        message: wire.message,
+    })
+}
+
+fn applied(wire: api::Applied) -> Applied {
+    let secret = |s: api::AppliedSecret| AppliedSecret {
+        name: s.name,
+        uid: s.uid,
+        resource_version: s.resource_version,
+    };
+    Applied {
+        uid: wire.uid,
+        attempt: wire.attempt,
+        config: wire.config,
+        secrets: wire.secrets.into_iter().map(secret).collect(),
+        time: wire.time.and_then(|time| time.parse().ok()),
+    }
+}
+
+fn attempt(wire: api::Attempt) -> Option<Attempt> {
+    let sent = wire.sent.and_then(|echo| serde_json::to_value(echo).ok());
+    Some(Attempt {
+        id: wire.id,
+        time: wire.time.parse().ok()?,
+        sent: sent.and_then(|value| serde_json::from_value::<Redacted>(value).ok()),
+    })
+}

@@ -1,0 +1,17 @@
+//! Where the Kubernetes API server is spoken to: watches, reads of Secrets, and the only writer.
+
+mod client;
+mod decode;
+mod encode;
+mod events;
+mod mapping;
+mod secrets;
+mod watch;
+mod writer;
+
+pub use client::connect;
+pub use decode::{Defaults, Stored};
+pub use events::{EventKind, Events};
+pub use secrets::{SecretData, SecretIdentity, Secrets};
+pub use watch::{Scope, WatchEvent, watch_objects, watch_secrets};
+pub use writer::{WriteError, Writer};

@@ -1,0 +1,104 @@
+//! Reads of Secrets: one at a time, by name, in the namespace of the object that refers to them.
+//!
+//! The answer is parsed here and not by kube, whose warnings quote what they can't parse.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Limited};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
+use kube::client::Body;
+
+/// A Secret holds at most 1 MiB; base64, annotations and managed fields make it more on the wire.
+const MAX_BYTES: usize = 4 << 20;
+const TIME_LIMIT: Duration = Duration::from_secs(15);
+
+/// Which state of a Secret: equal identities mean equal values.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SecretIdentity {
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.resourceVersion`.
+    pub resource_version: String,
+}
+
+/// A Secret as read. No `Debug`: it holds values.
+pub struct SecretData {
+    /// Which state this is.
+    pub identity: SecretIdentity,
+    data: BTreeMap<String, k8s_openapi::ByteString>,
+}
+
+impl SecretData {
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&[u8]> {
+        self.data.get(key).map(|bytes| bytes.0.as_slice())
+    }
+
+    /// The keys that there are, for a message; the names are no secrets.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.data.keys().map(String::as_str)
+    }
+}
+
+/// Reads Secrets.
+#[derive(Clone)]
+pub struct Secrets {
+    client: Client,
+}
+
+impl Secrets {
+    /// A reader.
+    pub fn new(client: Client) -> Secrets {
+        Secrets { client }
+    }
+
+    /// The Secret of this name; `None` when there is none.
+    ///
+    /// # Errors
+    /// A text for a person, without anything of the Secret.
+    pub async fn read(&self, namespace: &str, name: &str) -> Result<Option<SecretData>, String> {
+        let call = self.read_unlimited(namespace, name);
+        let answer = tokio::time::timeout(TIME_LIMIT, call).await;
+        answer.unwrap_or_else(|_| {
+            Err(format!("the API server did not answer within {} seconds", TIME_LIMIT.as_secs()))
+        })
+    }
+
+    async fn read_unlimited(&self, namespace: &str, name: &str) -> Result<Option<SecretData>, String> {
+        let url = <Secret as kube::Resource>::url_path(&(), Some(namespace));
+        let request = kube::core::Request::new(url)
+            .get(name, &kube::api::GetParams::default())
+            .map_err(|_| "its name can't be asked for".to_owned())?;
+        let response = self.client.send(request.map(Body::from)).await.map_err(|error| match error {
+            kube::Error::Api(status) => {
+                format!("the API server refused: {} ({})", status.reason, status.code)
+            }
+            _ => "the API server can't be reached".to_owned(),
+        })?;
+        let status = response.status().as_u16();
+        if status == 404 {
+            return Ok(None);
+        }
+        if status == 403 {
+            return Err(
+                "the operator is not allowed to read it: grant its ServiceAccount get on Secrets".to_owned()
+            );
+        }
+        if status != 200 {
+            return Err(format!("the API server answered {status}"));
+        }
+        let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
+        let body =
+            body.map_err(|_| "the API server's answer broke off or is too large".to_owned())?.to_bytes();
+        let secret: Secret =
+            serde_json::from_slice(&body).map_err(|_| "the API server's answer is no Secret".to_owned())?;
+        let (Some(uid), Some(resource_version)) = (secret.metadata.uid, secret.metadata.resource_version)
+        else {
+            return Err("the API server's answer has no uid or resourceVersion".to_owned());
+        };
+        let identity = SecretIdentity { uid, resource_version };
+        Ok(Some(SecretData { identity, data: secret.data.unwrap_or_default() }))
+    }
+}

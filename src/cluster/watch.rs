@@ -1,0 +1,166 @@
+//! The two watches: objects in full, Secrets by their metadata only.
+
+use futures::StreamExt;
+use futures::stream::{BoxStream, select_all};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, ApiResource, PartialObjectMeta};
+use kube::core::DynamicObject;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event};
+use kube::{Client, ResourceExt};
+
+use super::decode::{Defaults, Stored, decode};
+use super::secrets::SecretIdentity;
+use crate::api::AtlasIntegration;
+use crate::domain::ObjectKey;
+
+/// Memory while a list is read is bounded by its page.
+const PAGE_SIZE: u32 = 100;
+
+/// What is watched: every namespace, or these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Cluster-wide.
+    All,
+    /// These namespaces, one watch each.
+    Namespaces(Vec<String>),
+}
+
+impl Scope {
+    fn parts(&self) -> Vec<Option<&str>> {
+        match self {
+            Scope::All => vec![None],
+            Scope::Namespaces(names) => names.iter().map(|name| Some(name.as_str())).collect(),
+        }
+    }
+
+    /// How many lists make up the first view.
+    pub fn lists(&self) -> usize {
+        self.parts().len()
+    }
+}
+
+/// What a watch says. `list` numbers the watch within its scope.
+pub enum WatchEvent<T> {
+    /// A list begins; what is not in it by its end is gone.
+    ListBegins {
+        /// Which watch.
+        list: usize,
+    },
+    /// In a list, or changed since.
+    Present {
+        /// Which watch.
+        list: usize,
+        /// It.
+        item: Box<T>,
+    },
+    /// Deleted.
+    Deleted {
+        /// Namespace and name.
+        key: ObjectKey,
+    },
+    /// The list is complete.
+    ListComplete {
+        /// Which watch.
+        list: usize,
+    },
+    /// The watch failed, and goes on after a while by itself.
+    Failed {
+        /// For a person.
+        message: String,
+        /// Whether the operator is not allowed to watch.
+        forbidden: bool,
+    },
+}
+
+type Stream<T> = BoxStream<'static, WatchEvent<T>>;
+
+/// Watches `AtlasIntegration` objects. What can't be decoded at all is left out.
+pub fn watch_objects(
+    client: &Client,
+    scope: &Scope,
+    selector: Option<&str>,
+    defaults: Defaults,
+) -> Stream<Stored> {
+    let resource = ApiResource::erase::<AtlasIntegration>(&());
+    let mut config = watcher::Config::default().page_size(PAGE_SIZE);
+    config.label_selector = selector.map(str::to_owned);
+    let watches = scope.parts().into_iter().enumerate().map(|(list, namespace)| {
+        let api: Api<DynamicObject> = match namespace {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+            None => Api::all_with(client.clone(), &resource),
+        };
+        let events = watcher::watcher(api, config.clone()).default_backoff();
+        let item = move |wire: DynamicObject| decode(wire, defaults);
+        events.filter_map(move |event| std::future::ready(translate(list, event, item))).boxed()
+    });
+    select_all(watches).boxed()
+}
+
+/// Watches the metadata of Secrets: names and identities, never values.
+pub fn watch_secrets(client: &Client, scope: &Scope) -> Stream<(ObjectKey, SecretIdentity)> {
+    let config = watcher::Config::default().page_size(PAGE_SIZE);
+    let watches = scope.parts().into_iter().enumerate().map(|(list, namespace)| {
+        let api: Api<PartialObjectMeta<Secret>> = match namespace {
+            Some(namespace) => Api::namespaced(client.clone(), namespace),
+            None => Api::all(client.clone()),
+        };
+        let events = watcher::watcher(api, config.clone()).default_backoff();
+        events.filter_map(move |event| std::future::ready(translate(list, event, secret_item))).boxed()
+    });
+    select_all(watches).boxed()
+}
+
+fn secret_item(wire: PartialObjectMeta<Secret>) -> Option<(ObjectKey, SecretIdentity)> {
+    let metadata = wire.metadata;
+    let key = ObjectKey { namespace: metadata.namespace?, name: metadata.name? };
+    Some((key, SecretIdentity { uid: metadata.uid?, resource_version: metadata.resource_version? }))
+}
+
+fn translate<K: ResourceExt, T>(
+    list: usize,
+    event: Result<Event<K>, watcher::Error>,
+    item: impl Fn(K) -> Option<T>,
+) -> Option<WatchEvent<T>> {
+    Some(match event {
+        Ok(Event::Init) => WatchEvent::ListBegins { list },
+        Ok(Event::InitApply(object) | Event::Apply(object)) => {
+            WatchEvent::Present { list, item: Box::new(item(object)?) }
+        }
+        Ok(Event::Delete(object)) => {
+            WatchEvent::Deleted { key: ObjectKey { namespace: object.namespace()?, name: object.name_any() } }
+        }
+        Ok(Event::InitDone) => WatchEvent::ListComplete { list },
+        Err(error) => WatchEvent::Failed { message: explain(&error), forbidden: is_forbidden(&error) },
+    })
+}
+
+fn is_forbidden(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => {
+            matches!(error, kube::Error::Api(status) if status.is_forbidden())
+        }
+        _ => false,
+    }
+}
+
+fn explain(error: &watcher::Error) -> String {
+    let api = match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => error,
+        watcher::Error::WatchError(status) => {
+            return format!("the watch ended: {} ({})", status.reason, status.code);
+        }
+        watcher::Error::NoResourceVersion => return "the API server sent no resourceVersion".to_owned(),
+    };
+    match api {
+        kube::Error::Api(status) if status.code == 404 => {
+            "the kind is not installed: apply crds/atlasintegrations.yaml; the operator goes on by itself"
+                .to_owned()
+        }
+        kube::Error::Api(status) => format!("the API server refused: {} ({})", status.message, status.code),
+        error => format!("the API server can't be reached: {error}"),
+    }
+}

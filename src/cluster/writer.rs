@@ -1,0 +1,184 @@
+//! The only writer to the API server. Every patch carries uid and resourceVersion: a stale view, or a namesake
+//! that was created since, fails here instead of reaching Atlas.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::api::{Api, ApiResource, Patch, PatchParams};
+use kube::core::DynamicObject;
+use kube::{Client, Resource};
+use serde_json::{Map, Value, json};
+
+use super::decode::{Defaults, Stored, decode};
+use super::encode;
+use crate::api::{AtlasIntegration, CLAIM_ANNOTATION, FINALIZER, RELEASED_ANNOTATION};
+use crate::domain::{Attempt, Claim, ObjectKey, Status};
+
+const FIELD_MANAGER: &str = "atlas-integration-operator";
+/// A call to the API server that takes longer has failed.
+const TIME_LIMIT: Duration = Duration::from_secs(15);
+
+/// Why a read or write of an object failed.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The object moved since it was read; plan anew.
+    #[error("the object changed meanwhile")]
+    Moved,
+    /// The object is gone, or another one has its name.
+    #[error("the object is gone")]
+    Gone,
+    /// Anything else; texts of the API server about the operator's own, secret-free objects.
+    #[error("the API server refused or did not answer: {0}")]
+    Server(String),
+}
+
+/// Reads and writes `AtlasIntegration` objects.
+#[derive(Clone)]
+pub struct Writer {
+    client: Client,
+    resource: ApiResource,
+    defaults: Defaults,
+    writes: Arc<dyn Fn(&'static str) + Send + Sync>,
+}
+
+impl Writer {
+    /// A writer; `writes` is told of every write's kind.
+    pub fn new(
+        client: Client,
+        defaults: Defaults,
+        writes: Arc<dyn Fn(&'static str) + Send + Sync>,
+    ) -> Writer {
+        Writer { client, resource: ApiResource::erase::<AtlasIntegration>(&()), defaults, writes }
+    }
+
+    fn api(&self, key: &ObjectKey) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &key.namespace, &self.resource)
+    }
+
+    /// The object as it is now; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`WriteError::Server`].
+    pub async fn get(&self, key: &ObjectKey) -> Result<Option<Stored>, WriteError> {
+        let api = self.api(key);
+        let found = limited(api.get_opt(&key.name)).await?;
+        Ok(found.and_then(|wire| decode(wire, self.defaults)))
+    }
+
+    /// Claims: finalizer and annotation in one patch, the fence of the first write.
+    ///
+    /// # Errors
+    /// A [`WriteError`].
+    pub async fn claim(&self, stored: &Stored, claim: &Claim) -> Result<Stored, WriteError> {
+        let text = serde_json::to_string(claim).map_err(|error| WriteError::Server(error.to_string()))?;
+        let mut finalizers = stored.other_finalizers.clone();
+        finalizers.push(FINALIZER.to_owned());
+        let annotations = json!({CLAIM_ANNOTATION: text, RELEASED_ANNOTATION: null});
+        self.metadata(stored, "claim", json!({"finalizers": finalizers, "annotations": annotations})).await
+    }
+
+    /// Releases: finalizer off, claim gone, and the mark that voids `applied`, in one patch. A deleting object
+    /// goes with it, unless somebody else's finalizer holds it.
+    ///
+    /// # Errors
+    /// A [`WriteError`].
+    pub async fn release(&self, stored: &Stored, at: jiff::Timestamp) -> Result<Stored, WriteError> {
+        let annotations = json!({CLAIM_ANNOTATION: null, RELEASED_ANNOTATION: at.to_string()});
+        let change = json!({"finalizers": stored.other_finalizers, "annotations": annotations});
+        self.metadata(stored, "release", change).await
+    }
+
+    /// The fence before a write to Atlas: a fresh `status.attempt`, which really moves the object.
+    ///
+    /// # Errors
+    /// A [`WriteError`].
+    pub async fn fence(&self, stored: &Stored, attempt: &Attempt) -> Result<Stored, WriteError> {
+        let attempt = encode::attempt(attempt).and_then(serde_json::to_value);
+        let attempt = attempt.map_err(|error| WriteError::Server(error.to_string()))?;
+        let before = stored.status.get("attempt").cloned().unwrap_or_default();
+        let change = encode::merge_patch(&before, &attempt).unwrap_or_default();
+        let body = json!({"metadata": precondition(stored), "status": {"attempt": change}});
+        self.patch(stored, "fence", Some("status"), body).await
+    }
+
+    /// Stores a status; answers the object unchanged, without a call, when nothing would change.
+    ///
+    /// # Errors
+    /// A [`WriteError`].
+    pub async fn status(&self, stored: &Stored, status: &Status) -> Result<Stored, WriteError> {
+        let after =
+            encode::status(status, &stored.status).map_err(|error| WriteError::Server(error.to_string()))?;
+        let Some(change) = encode::merge_patch(&stored.status, &after) else {
+            return Ok(stored.clone());
+        };
+        let body = json!({"metadata": precondition(stored), "status": change});
+        self.patch(stored, "status", Some("status"), body).await
+    }
+
+    async fn metadata(
+        &self,
+        stored: &Stored,
+        kind: &'static str,
+        change: Value,
+    ) -> Result<Stored, WriteError> {
+        let mut metadata = precondition(stored);
+        if let Value::Object(change) = change {
+            metadata.extend(change);
+        }
+        self.patch(stored, kind, None, json!({"metadata": metadata})).await
+    }
+
+    async fn patch(
+        &self,
+        stored: &Stored,
+        kind: &'static str,
+        subresource: Option<&str>,
+        body: Value,
+    ) -> Result<Stored, WriteError> {
+        (self.writes)(kind);
+        let api = self.api(&stored.object.key);
+        let name = &stored.object.key.name;
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let patch = Patch::Merge(body);
+        let answer = match subresource {
+            Some(_) => limited(api.patch_status(name, &params, &patch)).await?,
+            None => limited(api.patch(name, &params, &patch)).await?,
+        };
+        tracing::debug!(object = %stored.object.key, kind, "stored");
+        decode(answer, self.defaults).ok_or(WriteError::Gone)
+    }
+
+    /// Whether the kind itself is being removed: its CRD terminates. `false` when that can't be read, since then
+    /// the objects' own policies are all there is to go by.
+    pub async fn crd_terminating(&self) -> bool {
+        use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+        let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        let name = format!("{}.{}", AtlasIntegration::plural(&()), AtlasIntegration::group(&()));
+        match limited(api.get_metadata_opt(&name)).await {
+            Ok(Some(crd)) => crd.metadata.deletion_timestamp.is_some(),
+            Ok(None) => true,
+            Err(error) => {
+                tracing::debug!(%error, "the CRD can't be read");
+                false
+            }
+        }
+    }
+}
+
+fn precondition(stored: &Stored) -> Map<String, Value> {
+    encode::precondition(&stored.object.uid, &stored.object.resource_version)
+}
+
+/// One call with a time limit, its faults told apart.
+async fn limited<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, WriteError> {
+    match tokio::time::timeout(TIME_LIMIT, call).await {
+        Err(_) => Err(WriteError::Server(format!("no answer within {} seconds", TIME_LIMIT.as_secs()))),
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(kube::Error::Api(status))) => Err(match status.code {
+            404 => WriteError::Gone,
+            409 => WriteError::Moved,
+            _ => WriteError::Server(format!("{} ({})", status.message, status.code)),
+        }),
+        Ok(Err(error)) => Err(WriteError::Server(error.to_string())),
+    }
+}

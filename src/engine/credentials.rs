@@ -1,0 +1,200 @@
+//! Atlas credentials and the settings' secrets, as read from Secrets. Values stay here only as long as a pass
+//! needs them, but for the credential itself, which a quiet resync must not read again.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+use super::index::Index;
+use crate::atlas::Credential;
+use crate::cluster::{SecretData, SecretIdentity, Secrets};
+use crate::domain::{
+    AppliedSecret, BadSecret, Fingerprint, Integration, MemoryKey, ObjectKey, Reason, SecretKey, SecretValue,
+};
+
+/// Keys of the credentials Secret, as users of MongoDB's own operator have them.
+const PUBLIC_KEY: &str = "publicApiKey";
+const PRIVATE_KEY: &str = "privateApiKey";
+
+/// Why something can't be read, as a condition says it.
+#[derive(Clone, Debug)]
+pub(super) struct Problem {
+    pub reason: Reason,
+    pub message: String,
+}
+
+impl Problem {
+    fn new(reason: Reason, message: String) -> Problem {
+        Problem { reason, message }
+    }
+}
+
+/// The settings of one object with their secrets, from one read each.
+pub(super) struct Resolved {
+    pub integration: Integration<SecretValue>,
+    /// Exactly the states that were read.
+    pub secrets: Vec<AppliedSecret>,
+    /// Of the values.
+    pub fingerprint: Fingerprint,
+}
+
+struct Cached {
+    identity: SecretIdentity,
+    credential: Credential,
+}
+
+/// Reads and remembers.
+pub(super) struct Credentials {
+    secrets: Secrets,
+    key: MemoryKey,
+    cache: Mutex<HashMap<ObjectKey, Cached>>,
+}
+
+impl Credentials {
+    pub fn new(secrets: Secrets, key: MemoryKey) -> Credentials {
+        Credentials { secrets, key, cache: Mutex::default() }
+    }
+
+    /// The credential in a Secret: from memory while the Secret is the same. Once the Secret is gone its last
+    /// good credential serves deletions only: a namespace that is deleted loses its Secrets first.
+    pub async fn get(
+        &self,
+        index: &Mutex<Index>,
+        key: &ObjectKey,
+        for_deletion: bool,
+    ) -> Result<Credential, Problem> {
+        let known = lock(index).secret(key).map(Option::<&SecretIdentity>::cloned);
+        if let (Some(Some(identity)), Some(cached)) = (&known, lock(&self.cache).get(key))
+            && cached.identity == *identity
+        {
+            return Ok(cached.credential.clone());
+        }
+        let found = match known {
+            Some(None) => None,
+            _ => self.read(index, key).await?,
+        };
+        let Some(data) = found else {
+            let last =
+                lock(&self.cache).get(key).filter(|_| for_deletion).map(|cached| cached.credential.clone());
+            return last.ok_or_else(|| secret_not_found(key));
+        };
+        let credential = self.parse(key, &data)?;
+        let cached = Cached { identity: data.identity, credential: credential.clone() };
+        lock(&self.cache).insert(key.clone(), cached);
+        Ok(credential)
+    }
+
+    /// The identity of the Secret that the remembered credential is from.
+    pub fn identity(&self, key: &ObjectKey) -> Option<SecretIdentity> {
+        lock(&self.cache).get(key).map(|cached| cached.identity.clone())
+    }
+
+    /// Forgets all credentials but those in `in_use`; answers the fingerprints that are left.
+    pub fn retain(&self, in_use: impl Fn(&ObjectKey) -> bool) -> HashSet<Fingerprint> {
+        let mut cache = lock(&self.cache);
+        cache.retain(|key, _| in_use(key));
+        cache.values().map(|cached| cached.credential.fingerprint).collect()
+    }
+
+    fn parse(&self, key: &ObjectKey, data: &SecretData) -> Result<Credential, Problem> {
+        if data.get(PUBLIC_KEY).is_none() && data.get("clientId").is_some() {
+            return Err(Problem::new(
+                Reason::SecretKeyMissing,
+                format!(
+                    "Secret {} holds a service account (clientId), which this version of the operator can't use: give an \
+                     API key, as keys {PUBLIC_KEY} and {PRIVATE_KEY}",
+                    key.name
+                ),
+            ));
+        }
+        let public_key = value(key, data, PUBLIC_KEY, SecretValue::from_bytes)?.expose().to_owned();
+        let private_key = value(key, data, PRIVATE_KEY, SecretValue::from_bytes)?;
+        let fingerprint = self.key.fingerprint([public_key.as_str(), private_key.expose()]);
+        Ok(Credential { public_key, private_key, fingerprint })
+    }
+
+    /// Reads the Secrets that settings refer to, each once.
+    pub async fn resolve(
+        &self,
+        index: &Mutex<Index>,
+        namespace: &str,
+        integration: &Integration<SecretKey>,
+    ) -> Result<Resolved, Problem> {
+        let mut read: BTreeMap<&str, (ObjectKey, SecretData)> = BTreeMap::new();
+        for reference in integration.secret_keys() {
+            if !read.contains_key(reference.name.as_str()) {
+                let key = ObjectKey { namespace: namespace.to_owned(), name: reference.name.clone() };
+                let data = self.read(index, &key).await?.ok_or_else(|| secret_not_found(&key))?;
+                read.insert(&reference.name, (key, data));
+            }
+        }
+        let resolved = integration.try_map(|field, reference| match read.get(reference.name.as_str()) {
+            Some((key, data)) => value(key, data, &reference.key, parser(field)),
+            None => {
+                Err(Problem::new(Reason::SecretNotFound, format!("Secret {} was not read", reference.name)))
+            }
+        })?;
+        let secrets = read.iter().map(|(name, (_, data))| AppliedSecret {
+            name: (*name).to_owned(),
+            uid: data.identity.uid.clone(),
+            resource_version: data.identity.resource_version.clone(),
+        });
+        let secrets = secrets.collect();
+        let fingerprint = self.key.fingerprint(resolved.secrets().into_iter().map(SecretValue::expose));
+        Ok(Resolved { integration: resolved, secrets, fingerprint })
+    }
+
+    async fn read(&self, index: &Mutex<Index>, key: &ObjectKey) -> Result<Option<SecretData>, Problem> {
+        let found = self.secrets.read(&key.namespace, &key.name).await.map_err(|why| {
+            Problem::new(Reason::SecretNotFound, format!("Secret {} can't be read: {why}", key.name))
+        })?;
+        lock(index).read_secret(key, found.as_ref().map(|data| data.identity.clone()));
+        Ok(found)
+    }
+}
+
+type Parse = fn(&[u8]) -> Result<SecretValue, BadSecret>;
+
+/// How the value of a field is checked, by Atlas's name of it.
+fn parser(field: &str) -> Parse {
+    match field {
+        "url" | "microsoftTeamsWebhookUrl" => SecretValue::url_from_bytes,
+        "headersTemplate" => SecretValue::headers_from_bytes,
+        _ => SecretValue::from_bytes,
+    }
+}
+
+fn value(secret: &ObjectKey, data: &SecretData, key: &str, parse: Parse) -> Result<SecretValue, Problem> {
+    let Some(bytes) = data.get(key) else {
+        let mut keys: Vec<&str> = data.keys().take(10).collect();
+        keys.sort_unstable();
+        let has = if keys.is_empty() { "no keys at all".to_owned() } else { keys.join(", ") };
+        return Err(Problem::new(
+            Reason::SecretKeyMissing,
+            format!(
+                "Secret {} has no key {key}; it has: {has}; add the key, or correct the reference",
+                secret.name
+            ),
+        ));
+    };
+    parse(bytes).map_err(|bad| {
+        Problem::new(
+            Reason::SecretKeyInvalid,
+            format!("key {key} of Secret {} {bad}; correct the Secret", secret.name),
+        )
+    })
+}
+
+fn secret_not_found(key: &ObjectKey) -> Problem {
+    Problem::new(
+        Reason::SecretNotFound,
+        format!(
+            "Secret {} does not exist in namespace {}; create it, and the operator goes on by itself",
+            key.name, key.namespace
+        ),
+    )
+}
+
+/// A lock that a panicked pass has not poisoned for the others: all data under it is valid at every step.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,347 @@
+//! What is known of the cluster, compactly: a record per object, and the identity of each Secret that an object
+//! refers to. No specs, no statuses: a pass reads an object again when it has something to do for it.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use jiff::Timestamp;
+
+use crate::cluster::SecretIdentity;
+use crate::core::plan::deletion_without_atlas;
+use crate::domain::{
+    AdoptionPolicy, AppliedSecret, ConditionStatus, ConditionType, IntegrationType, ManagementPolicy, Object,
+    ObjectKey, ProjectId,
+};
+
+/// An object that needs nothing as long as Atlas shows `echo` and its Secrets are these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Quiet {
+    /// Digest of the entry that Atlas showed last.
+    pub echo: [u8; 16],
+    /// The Secrets that were applied; none for an observing object.
+    pub secrets: Vec<AppliedSecret>,
+}
+
+/// What a valid spec contributes.
+#[derive(Clone, Debug)]
+pub(super) struct SpecRecord {
+    pub kind: IntegrationType,
+    /// Name of the credentials Secret.
+    pub credentials: String,
+    pub management: ManagementPolicy,
+    pub adoption: AdoptionPolicy,
+    pub suspend: bool,
+}
+
+/// One object, compactly.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub key: ObjectKey,
+    pub uid: String,
+    pub resource_version: u64,
+    pub generation: i64,
+    pub created: Timestamp,
+    pub deleting: bool,
+    pub applied: bool,
+    pub claimed: bool,
+    /// Whether the object is deleting and needs no Atlas for it.
+    pub leaves_alone: bool,
+    /// The project; none when the spec can't be read.
+    pub project: Option<ProjectId>,
+    /// None when the spec can't be read.
+    pub spec: Option<SpecRecord>,
+    /// Names of the Secrets that the settings refer to.
+    pub secrets: Vec<String>,
+    /// Set while nothing is owed.
+    pub quiet: Option<Quiet>,
+    /// Whether its status says that Atlas could not be read for a while.
+    pub sync_unknown: bool,
+    /// What a change of makes a pass due: see [`Record::asks_for_pass`].
+    requests: (Option<String>, Option<String>),
+}
+
+impl Record {
+    fn new(object: &Object) -> Record {
+        let spec = object.spec.as_ref().ok();
+        let mut secrets: Vec<String> = spec
+            .filter(|spec| spec.management == ManagementPolicy::Manage)
+            .map(|spec| spec.integration.secret_keys().into_iter().map(|key| key.name.clone()).collect())
+            .unwrap_or_default();
+        secrets.sort();
+        secrets.dedup();
+        Record {
+            key: object.key.clone(),
+            uid: object.uid.clone(),
+            resource_version: object.resource_version.parse().unwrap_or_default(),
+            generation: object.generation,
+            created: object.created,
+            deleting: object.deleting,
+            applied: object.applied().is_some(),
+            claimed: object.own_claim().is_some(),
+            leaves_alone: deletion_without_atlas(object, false).is_some(),
+            project: spec.map(|spec| spec.project.clone()),
+            spec: spec.map(|spec| SpecRecord {
+                kind: spec.integration.integration_type(),
+                credentials: spec.credentials.clone(),
+                management: spec.management,
+                adoption: spec.adoption,
+                suspend: spec.suspend,
+            }),
+            secrets,
+            quiet: quiet(object),
+            sync_unknown: object
+                .status
+                .condition(ConditionType::InSync)
+                .is_some_and(|condition| condition.status == ConditionStatus::Unknown),
+            requests: (object.reconcile_requested.clone(), object.rewrite_requested.clone()),
+        }
+    }
+
+    /// Whether somebody else's change is to be looked at now: another object, spec, deletion or request, or a
+    /// claim that was taken away. Our own writes to claim and status ask for nothing.
+    fn asks_for_pass(&self, before: &Record) -> bool {
+        self.uid != before.uid
+            || self.generation != before.generation
+            || self.deleting != before.deleting
+            || self.requests != before.requests
+            || (before.claimed && !self.claimed)
+    }
+}
+
+/// The mark of an object that owes nothing.
+fn quiet(object: &Object) -> Option<Quiet> {
+    let spec = object.spec.as_ref().ok()?;
+    let ready = object.status.condition(ConditionType::Ready)?;
+    let settled = !object.deleting
+        && !spec.suspend
+        && ready.status == ConditionStatus::True
+        && ready.observed_generation == Some(object.generation)
+        && object.status.observed_generation == Some(object.generation)
+        && object.status.condition(ConditionType::Suspended).is_none()
+        && !object.rewrite_due()
+        && !object.reconcile_due();
+    let echo = object.status.integration.as_ref()?.digest();
+    let secrets = match spec.management {
+        ManagementPolicy::Observe => {
+            let untouched = !object.finalizer && object.status.applied.is_none();
+            untouched.then(Vec::new)?
+        }
+        ManagementPolicy::Manage => {
+            object.own_claim()?;
+            let applied = object.applied()?;
+            let same = applied.config.as_deref() == Some(spec.integration.config_hash().as_str());
+            (same && object.unconfirmed().is_none()).then(|| applied.secrets.clone())?
+        }
+    };
+    settled.then_some(Quiet { echo, secrets })
+}
+
+/// A Secret that some object refers to.
+#[derive(Default)]
+struct SecretRecord {
+    /// Its identity: `None` unknown, `Some(None)` known to be absent.
+    identity: Option<Option<SecretIdentity>>,
+    users: HashSet<ObjectKey>,
+}
+
+/// The queue's key: a project, or the objects whose spec can't be read.
+pub(super) type Place = Option<ProjectId>;
+
+/// The index. Plain data: fed with events, asked by passes.
+#[derive(Default)]
+pub(super) struct Index {
+    objects: HashMap<ObjectKey, Record>,
+    places: HashMap<Place, BTreeSet<ObjectKey>>,
+    secrets: HashMap<ObjectKey, SecretRecord>,
+    /// Keys seen by each list that is under way.
+    listing: HashMap<usize, HashSet<ObjectKey>>,
+    listing_secrets: HashMap<usize, HashSet<ObjectKey>>,
+}
+
+impl Index {
+    /// Takes an object from a watch; answers the places that a pass is due for.
+    pub fn observe(&mut self, object: &Object) -> Vec<Place> {
+        let new = Record::new(object);
+        for seen in self.listing.values_mut() {
+            seen.insert(new.key.clone());
+        }
+        let Some(old) = self.objects.get(&new.key) else {
+            let place = new.project.clone();
+            self.insert(new);
+            return vec![place];
+        };
+        if old.uid == new.uid && new.resource_version <= old.resource_version {
+            return Vec::new();
+        }
+        let mut due = Vec::new();
+        if new.asks_for_pass(old) {
+            due.push(new.project.clone());
+            if old.project != new.project {
+                due.push(old.project.clone());
+            }
+        }
+        self.insert(new);
+        due
+    }
+
+    /// Takes what an own write returned, at once: a later pass must not plan from an older view.
+    pub fn wrote(&mut self, object: &Object) {
+        let new = Record::new(object);
+        let older = self
+            .objects
+            .get(&new.key)
+            .is_some_and(|old| old.uid == new.uid && new.resource_version < old.resource_version);
+        if older {
+            return;
+        }
+        if object.deleting && !object.finalizer {
+            self.remove(&new.key);
+        } else {
+            self.insert(new);
+        }
+    }
+
+    fn insert(&mut self, record: Record) {
+        self.unlink(&record.key);
+        self.places.entry(record.project.clone()).or_default().insert(record.key.clone());
+        for secret in secret_keys(&record) {
+            self.secrets.entry(secret).or_default().users.insert(record.key.clone());
+        }
+        self.objects.insert(record.key.clone(), record);
+    }
+
+    /// Forgets an object; answers its place, if it had one.
+    pub fn remove(&mut self, key: &ObjectKey) -> Option<Place> {
+        self.unlink(key).map(|record| record.project)
+    }
+
+    fn unlink(&mut self, key: &ObjectKey) -> Option<Record> {
+        let record = self.objects.remove(key)?;
+        if let Some(keys) = self.places.get_mut(&record.project) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.places.remove(&record.project);
+            }
+        }
+        for secret in secret_keys(&record) {
+            if let Some(known) = self.secrets.get_mut(&secret) {
+                known.users.remove(key);
+            }
+        }
+        Some(record)
+    }
+
+    /// Drops Secrets that no object refers to any more.
+    pub fn forget_unused_secrets(&mut self) {
+        self.secrets.retain(|_, secret| !secret.users.is_empty());
+    }
+
+    /// A list of objects begins.
+    pub fn list_begins(&mut self, list: usize) {
+        self.listing.insert(list, HashSet::new());
+    }
+
+    /// A list of objects is complete: what belongs to its scope and was not in it is gone. Answers the places that
+    /// lost an object.
+    pub fn list_complete(&mut self, list: usize, in_scope: impl Fn(&ObjectKey) -> bool) -> Vec<Place> {
+        let Some(seen) = self.listing.remove(&list) else { return Vec::new() };
+        let gone: Vec<ObjectKey> =
+            self.objects.keys().filter(|key| in_scope(key) && !seen.contains(key)).cloned().collect();
+        gone.iter().filter_map(|key| self.remove(key)).collect()
+    }
+
+    /// Takes a Secret's identity from the watch; answers the places whose objects it concerns.
+    pub fn observe_secret(&mut self, key: &ObjectKey, identity: Option<SecretIdentity>) -> Vec<Place> {
+        for seen in self.listing_secrets.values_mut() {
+            seen.insert(key.clone());
+        }
+        let Some(secret) = self.secrets.get_mut(key) else { return Vec::new() };
+        let identity = Some(identity);
+        if secret.identity == identity || is_older(&identity, &secret.identity) {
+            return Vec::new();
+        }
+        secret.identity = identity;
+        let users: Vec<ObjectKey> = secret.users.iter().cloned().collect();
+        let mut places: Vec<Place> = users
+            .iter()
+            .filter_map(|user| self.objects.get(user))
+            .map(|record| record.project.clone())
+            .collect();
+        places.sort();
+        places.dedup();
+        places
+    }
+
+    /// Notes what a read of a Secret found.
+    pub fn read_secret(&mut self, key: &ObjectKey, identity: Option<SecretIdentity>) {
+        if let Some(secret) = self.secrets.get_mut(key) {
+            let identity = Some(identity);
+            if !is_older(&identity, &secret.identity) {
+                secret.identity = identity;
+            }
+        }
+    }
+
+    /// A list of Secrets begins.
+    pub fn secret_list_begins(&mut self, list: usize) {
+        self.listing_secrets.insert(list, HashSet::new());
+    }
+
+    /// A list of Secrets is complete: those of its scope that it did not show are absent.
+    pub fn secret_list_complete(&mut self, list: usize, in_scope: impl Fn(&ObjectKey) -> bool) -> Vec<Place> {
+        let Some(seen) = self.listing_secrets.remove(&list) else { return Vec::new() };
+        let gone: Vec<ObjectKey> =
+            self.secrets.keys().filter(|key| in_scope(key) && !seen.contains(key)).cloned().collect();
+        gone.iter().flat_map(|key| self.observe_secret(key, None)).collect()
+    }
+
+    /// What is known of a Secret: `None` nothing, `Some(None)` that it is absent.
+    pub fn secret(&self, key: &ObjectKey) -> Option<Option<&SecretIdentity>> {
+        self.secrets.get(key)?.identity.as_ref().map(Option::as_ref)
+    }
+
+    /// Whether a Secret that these records name may differ from what was applied.
+    pub fn secrets_changed(&self, namespace: &str, names: &[String], applied: &[AppliedSecret]) -> bool {
+        names.len() != applied.len()
+            || applied.iter().any(|applied| {
+                let key = ObjectKey { namespace: namespace.to_owned(), name: applied.name.clone() };
+                !matches!(self.secret(&key), Some(Some(known))
+                    if known.uid == applied.uid && known.resource_version == applied.resource_version)
+            })
+    }
+
+    /// The records of a place, in the order of their keys.
+    pub fn place(&self, place: &Place) -> Vec<Record> {
+        let keys = self.places.get(place);
+        keys.into_iter().flatten().filter_map(|key| self.objects.get(key)).cloned().collect()
+    }
+
+    /// Every place that has an object.
+    pub fn places(&self) -> Vec<Place> {
+        self.places.keys().cloned().collect()
+    }
+
+    /// All records, for counts.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.objects.values()
+    }
+}
+
+/// A read and the watch race; the newer resourceVersion of one Secret wins.
+fn is_older(new: &Option<Option<SecretIdentity>>, known: &Option<Option<SecretIdentity>>) -> bool {
+    let version = |identity: &SecretIdentity| identity.resource_version.parse::<u64>().unwrap_or_default();
+    match (new, known) {
+        (Some(Some(new)), Some(Some(known))) => new.uid == known.uid && version(new) < version(known),
+        _ => false,
+    }
+}
+
+/// The Secrets that a record refers to, credentials included.
+fn secret_keys(record: &Record) -> Vec<ObjectKey> {
+    let namespace = &record.key.namespace;
+    let names = record.secrets.iter().chain(record.spec.iter().map(|spec| &spec.credentials));
+    names.map(|name| ObjectKey { namespace: namespace.clone(), name: name.clone() }).collect()
+}
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

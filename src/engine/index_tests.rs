@@ -1,0 +1,103 @@
+//! The index, fed with events and asked, without any server.
+
+use super::*;
+use crate::domain::{DeletionPolicy, Integration, SecretKey, Spec, Status};
+
+fn object(name: &str, version: u64, generation: i64) -> Object {
+    Object {
+        key: ObjectKey { namespace: "ns".into(), name: name.into() },
+        uid: format!("uid-{name}"),
+        resource_version: version.to_string(),
+        generation,
+        created: Timestamp::default(),
+        deleting: false,
+        finalizer: false,
+        claim: None,
+        released: false,
+        reconcile_requested: None,
+        rewrite_requested: None,
+        spec: Ok(Spec {
+            project: ProjectId::parse("5d791c84ff7a2522cc4f9aa1").expect("24 digits"),
+            credentials: "atlas".into(),
+            integration: Integration::MicrosoftTeams {
+                webhook_url: SecretKey { name: "teams".into(), key: "url".into() },
+            },
+            management: ManagementPolicy::Manage,
+            adoption: AdoptionPolicy::Refuse,
+            deletion: DeletionPolicy::Delete,
+            suspend: false,
+        }),
+        status: Status::default(),
+    }
+}
+
+fn secret(name: &str) -> ObjectKey {
+    ObjectKey { namespace: "ns".into(), name: name.into() }
+}
+
+fn identity(version: &str) -> Option<SecretIdentity> {
+    Some(SecretIdentity { uid: "s".into(), resource_version: version.into() })
+}
+
+#[test]
+fn only_somebody_elses_change_asks_for_a_pass() {
+    let mut index = Index::default();
+    assert_eq!(index.observe(&object("a", 1, 1)).len(), 1, "new");
+    assert!(index.observe(&object("a", 1, 1)).is_empty(), "the same again");
+    index.wrote(&object("a", 5, 1));
+    assert!(index.observe(&object("a", 5, 1)).is_empty(), "our own write");
+    assert!(index.observe(&object("a", 4, 2)).is_empty(), "older than what we know");
+    assert_eq!(index.observe(&object("a", 6, 2)).len(), 1, "an edit");
+    assert!(index.observe(&object("a", 7, 2)).is_empty(), "a status");
+    let request = Object { reconcile_requested: Some("now".into()), ..object("a", 8, 2) };
+    assert_eq!(index.observe(&request).len(), 1, "a request");
+    let other = Object { uid: "another".into(), ..object("a", 9, 1) };
+    assert_eq!(index.observe(&other).len(), 1, "created again under the name");
+}
+
+#[test]
+fn a_list_sweeps_at_its_end_and_only_its_scope() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    index.observe(&object("b", 2, 1));
+    index.list_begins(0);
+    index.observe(&object("a", 1, 1));
+    assert_eq!(index.records().count(), 2, "nothing goes while the list is under way");
+    assert!(index.list_complete(0, |key| key.namespace == "other").is_empty());
+    index.list_begins(0);
+    index.observe(&object("a", 1, 1));
+    assert_eq!(index.list_complete(0, |_| true).len(), 1);
+    assert!(index.records().all(|record| record.key.name == "a"));
+}
+
+#[test]
+fn secrets_are_remembered_where_an_object_refers_to_them() {
+    let mut index = Index::default();
+    assert!(index.observe_secret(&secret("teams"), identity("1")).is_empty());
+    assert!(index.secret(&secret("teams")).is_none(), "nobody refers to it");
+    index.observe(&object("a", 1, 1));
+    assert_eq!(index.observe_secret(&secret("teams"), identity("2")).len(), 1);
+    assert!(index.observe_secret(&secret("teams"), identity("2")).is_empty(), "the same again");
+    assert!(index.observe_secret(&secret("teams"), identity("1")).is_empty(), "older");
+    assert_eq!(index.observe_secret(&secret("atlas"), identity("3")).len(), 1, "credentials count too");
+    assert_eq!(index.observe_secret(&secret("teams"), None).len(), 1, "deleted");
+    let applied = [AppliedSecret { name: "teams".into(), uid: "s".into(), resource_version: "2".into() }];
+    let names = ["teams".to_owned()];
+    assert!(index.secrets_changed("ns", &names, &applied));
+    index.observe_secret(&secret("teams"), identity("2"));
+    assert!(!index.secrets_changed("ns", &names, &applied));
+    index.remove(&object("a", 0, 0).key);
+    index.forget_unused_secrets();
+    assert!(index.secret(&secret("teams")).is_none());
+}
+
+#[test]
+fn a_list_of_secrets_tells_which_are_absent() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    index.secret_list_begins(0);
+    index.observe_secret(&secret("atlas"), identity("1"));
+    assert_eq!(index.secret_list_complete(0, |_| true).len(), 1);
+    assert_eq!(index.secret(&secret("teams")), Some(None));
+    assert_eq!(index.secret(&secret("atlas")), Some(identity("1").as_ref()));
+}

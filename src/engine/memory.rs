@@ -1,0 +1,66 @@
+//! What this process remembers of an object besides what the cluster stores. All of it can be lost: a restart
+//! then reads, and where it must writes, once more.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::cluster::SecretIdentity;
+use crate::core::conditions::Verdict;
+use crate::domain::{AppliedSecret, Fingerprint, Reason};
+
+/// What a write depended on; while it is the same, a refused write is not sent again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Signature {
+    pub config: String,
+    pub secrets: Vec<AppliedSecret>,
+    pub requests: (Option<String>, Option<String>),
+    /// Only for what another key may do.
+    pub credentials: Option<SecretIdentity>,
+}
+
+/// A write that failed.
+#[derive(Clone, Debug)]
+pub(super) struct Refused {
+    pub signature: Signature,
+    /// When it may be sent again as it is; `None`: never.
+    pub retry_at: Option<Instant>,
+    pub verdict: Verdict,
+}
+
+/// One object's memory.
+#[derive(Default)]
+pub(super) struct Memory {
+    /// The Secret values of the last confirmed write, with its attempt: a Secret that changed without changing a
+    /// value causes no write. Void when a request leaves.
+    pub confirmed: Option<(String, Fingerprint)>,
+    /// The fence (its time) after which the outcome is known.
+    pub outcome_known: Option<Timestamp>,
+    /// The last write that failed.
+    pub refused: Option<Refused>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Since when the present reason holds.
+    pub since: Option<(Reason, Instant)>,
+    /// The verdict that was stored last, the object's resourceVersion with it.
+    pub said: Option<(u64, Verdict)>,
+    /// Repairs of drift in the last day, and the last of them.
+    pub repairs: u32,
+    pub last_repair: Option<Instant>,
+    /// Resyncs in a row in which Atlas could not be read.
+    pub missed: u32,
+}
+
+impl Memory {
+    /// How long this reason has held, noting that it holds now.
+    pub fn lasting(&mut self, reason: Reason, now: Instant) -> Duration {
+        match self.since {
+            Some((before, since)) if before == reason => now.duration_since(since),
+            _ => {
+                self.since = Some((reason, now));
+                Duration::ZERO
+            }
+        }
+    }
+}

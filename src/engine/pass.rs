@@ -1,0 +1,235 @@
+//! One pass over one project: list once per credential, find who owns which place, then take one object after
+//! another.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::credentials::{Problem, lock};
+use super::index::{Place, Record};
+use super::run::Shared;
+use super::step;
+use crate::atlas::{Listing, Session};
+use crate::core::conflict::{Candidate, winner};
+use crate::core::pacing;
+use crate::domain::{
+    AdoptionPolicy, Failure, FailureKind, Fingerprint, IntegrationType, ManagementPolicy, ObjectKey,
+    ProjectId,
+};
+
+/// What this process remembers of a project.
+#[derive(Default)]
+pub(super) struct ProjectMemory {
+    /// LISTs that failed in a row.
+    failures: u32,
+    /// No call before this: Atlas said so.
+    paused_until: Option<Instant>,
+}
+
+/// What an object sees of Atlas: a session and a complete LIST, or what keeps it from that.
+#[derive(Clone)]
+pub(super) enum View {
+    Seen { session: Arc<Session>, listing: Arc<Listing> },
+    Blocked(Blocked),
+}
+
+/// Why Atlas could not be read for an object.
+#[derive(Clone)]
+pub(super) enum Blocked {
+    /// The credentials Secret.
+    Problem(Problem),
+    /// The LIST.
+    Failure(Failure),
+}
+
+/// Runs a pass; answers when the next one is due without any other cause.
+pub(super) async fn pass(shared: &Shared, place: &Place) -> Option<Instant> {
+    let records = lock(&shared.index).place(place);
+    if records.is_empty() {
+        return None;
+    }
+    let Some(project) = place else {
+        for record in &records {
+            step::step(shared, record, None, None).await;
+        }
+        return Some(Instant::now() + shared.settings.resync_interval);
+    };
+    let now = Instant::now();
+    let paused = lock(&shared.projects).get(project).and_then(|memory| memory.paused_until);
+    if let Some(until) = paused.filter(|until| *until > now) {
+        return Some(until);
+    }
+    let (views, retry) = look(shared, project, &records).await;
+    let owners = owners(&records, &views);
+    let mut next = shared.next_resync(project, Instant::now());
+    next = retry.map_or(next, |retry| next.min(retry));
+    for record in &records {
+        let view = views.get(&record.key);
+        let owner = record
+            .spec
+            .as_ref()
+            .and_then(|spec| owners.get(&spec.kind))
+            .filter(|owner| owner.uid != record.uid);
+        let owner = owner.map(|owner| described(owner, record));
+        if let Some(View::Seen { listing, .. }) = view
+            && owner.is_none()
+            && is_quiet(shared, record, listing)
+        {
+            shared.memory(&record.uid, |memory| {
+                memory.missed = 0;
+                memory.failures = 0;
+            });
+            continue;
+        }
+        let again = step::step(shared, record, view, owner.as_deref()).await;
+        next = again.map_or(next, |again| next.min(again));
+        let paused = lock(&shared.projects).get(project).and_then(|memory| memory.paused_until);
+        if let Some(until) = paused.filter(|until| *until > Instant::now()) {
+            // Atlas limited a write: the rest of the project waits as well.
+            return Some(until);
+        }
+    }
+    Some(next)
+}
+
+/// Notes Atlas's wish to be left alone, for the whole project.
+pub(super) fn pause(shared: &Shared, project: &ProjectId, failure: &Failure) {
+    if failure.kind == FailureKind::RateLimited {
+        let mut projects = lock(&shared.projects);
+        let memory = projects.entry(project.clone()).or_default();
+        memory.failures = memory.failures.saturating_add(1);
+        let wait = failure.retry_after.unwrap_or_else(|| pacing::backoff(memory.failures + 3, random()));
+        memory.paused_until = Some(Instant::now() + wait);
+    }
+}
+
+/// Uniform; for jitter only.
+pub(super) fn random() -> u32 {
+    let mut bytes = [0; 4];
+    // Without randomness there is no jitter, which is no reason to fail.
+    let _ = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes);
+    u32::from_ne_bytes(bytes)
+}
+
+/// Lists the project once per credential, FLOWDOCK apart where only version 1.0 shows it. Also answers when to
+/// try again if that failed.
+async fn look(
+    shared: &Shared,
+    project: &ProjectId,
+    records: &[Record],
+) -> (HashMap<ObjectKey, View>, Option<Instant>) {
+    let mut listings: HashMap<(Fingerprint, bool), Result<Arc<Listing>, Failure>> = HashMap::new();
+    let mut views = HashMap::new();
+    for record in records {
+        let Some(spec) = &record.spec else { continue };
+        if record.leaves_alone || (spec.suspend && !record.deleting) {
+            continue;
+        }
+        let secret = ObjectKey { namespace: record.key.namespace.clone(), name: spec.credentials.clone() };
+        let credential = match shared.credentials.get(&shared.index, &secret, record.deleting).await {
+            Ok(credential) => credential,
+            Err(problem) => {
+                views.insert(record.key.clone(), View::Blocked(Blocked::Problem(problem)));
+                continue;
+            }
+        };
+        let session = shared.atlas.session(&credential);
+        let flowdock = spec.kind == IntegrationType::Flowdock && !shared.atlas.same_listing(spec.kind);
+        let key = (credential.fingerprint, flowdock);
+        if let std::collections::hash_map::Entry::Vacant(place) = listings.entry(key) {
+            place.insert(shared.atlas.list(&session, project, flowdock).await.map(Arc::new));
+        }
+        let view = match listings.get(&key) {
+            Some(Ok(listing)) => View::Seen { session, listing: Arc::clone(listing) },
+            Some(Err(failure)) => View::Blocked(Blocked::Failure(failure.clone())),
+            None => continue,
+        };
+        views.insert(record.key.clone(), view);
+    }
+    let failures: Vec<&Failure> = listings.values().filter_map(|listing| listing.as_ref().err()).collect();
+    for failure in &failures {
+        pause(shared, project, failure);
+    }
+    let mut projects = lock(&shared.projects);
+    let memory = projects.entry(project.clone()).or_default();
+    if failures.is_empty() {
+        *memory = ProjectMemory::default();
+        return (views, None);
+    }
+    memory.failures = memory.failures.saturating_add(1);
+    let backoff = Instant::now() + pacing::backoff(memory.failures, random());
+    let retry = memory.paused_until.map_or(backoff, |until| until.max(backoff));
+    (views, Some(retry))
+}
+
+/// Who keeps each type's place.
+fn owners<'a>(
+    records: &'a [Record],
+    views: &HashMap<ObjectKey, View>,
+) -> HashMap<IntegrationType, &'a Record> {
+    let mut owners = HashMap::new();
+    for kind in IntegrationType::ALL {
+        let rivals: Vec<&Record> = records
+            .iter()
+            .filter(|record| record.spec.as_ref().is_some_and(|spec| spec.kind == kind))
+            .collect();
+        let candidates: Vec<Candidate<'_>> =
+            rivals.iter().map(|record| candidate(record, kind, views)).collect();
+        let uid = winner(&candidates);
+        if let Some(owner) = rivals.into_iter().find(|record| Some(record.uid.as_str()) == uid) {
+            owners.insert(kind, owner);
+        }
+    }
+    owners
+}
+
+fn candidate<'a>(
+    record: &'a Record,
+    kind: IntegrationType,
+    views: &HashMap<ObjectKey, View>,
+) -> Candidate<'a> {
+    let held = record.applied || record.claimed;
+    let entry = match views.get(&record.key) {
+        Some(View::Seen { listing, .. }) => Some(listing.contains_key(&kind)),
+        _ => None,
+    };
+    let competes = record.spec.as_ref().is_some_and(|spec| {
+        let sees = record.applied || entry.is_some();
+        let refused = entry == Some(true) && spec.adoption == AdoptionPolicy::Refuse && !held;
+        let idle = (spec.suspend || record.deleting) && !held;
+        spec.management == ManagementPolicy::Manage && !record.leaves_alone && sees && !refused && !idle
+    });
+    Candidate {
+        applied: record.applied,
+        claimed: record.claimed,
+        created: record.created,
+        uid: &record.uid,
+        competes,
+    }
+}
+
+/// The owner, as another object's message may name it: never across namespaces.
+fn described(owner: &Record, to: &Record) -> String {
+    if owner.key.namespace == to.key.namespace {
+        format!("AtlasIntegration {}", owner.key.name)
+    } else {
+        "an AtlasIntegration of another namespace".to_owned()
+    }
+}
+
+/// Whether nothing is to be done: the object owes nothing, Atlas shows what it showed, the Secrets are the same.
+fn is_quiet(shared: &Shared, record: &Record, listing: &Listing) -> bool {
+    let Some(quiet) = &record.quiet else { return false };
+    let entry = record.spec.as_ref().and_then(|spec| listing.get(&spec.kind));
+    !record.sync_unknown
+        && entry.is_some_and(|entry| entry.digest() == quiet.echo)
+        && !lock(&shared.index).secrets_changed(&record.key.namespace, &record.secrets, &quiet.secrets)
+}
+
+/// Whether an object that could not be looked at is in sync as far as the cluster shows.
+pub(super) fn owes_nothing(shared: &Shared, record: &Record) -> bool {
+    record.quiet.as_ref().is_some_and(|quiet| {
+        !lock(&shared.index).secrets_changed(&record.key.namespace, &record.secrets, &quiet.secrets)
+    })
+}

@@ -1,0 +1,311 @@
+//! The engine's life: first lists, workers, janitor, graceful stop.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::StreamExt;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::credentials::{Credentials, lock};
+use super::index::{Index, Place};
+use super::memory::Memory;
+use super::pass::{self, ProjectMemory};
+use super::queue::Queue;
+use crate::atlas;
+use crate::cluster::{Defaults, Events, Scope, Secrets, WatchEvent, Writer, watch_objects, watch_secrets};
+use crate::core::pacing;
+use crate::domain::{IntegrationType, MemoryKey, ObjectKey, ProjectId, Reason};
+
+/// How long passes that are under way may take to end after the signal to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(25);
+const JANITOR_EVERY: Duration = Duration::from_secs(60);
+
+/// How the engine behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Namespaces.
+    pub scope: Scope,
+    /// Label selector for objects.
+    pub selector: Option<String>,
+    /// Policies where a spec has none.
+    pub defaults: Defaults,
+    /// Time between two looks at Atlas without any other cause.
+    pub resync_interval: Duration,
+    /// How long an outside cause may last before the object is Stalled.
+    pub stall_after: Duration,
+    /// Passes at a time.
+    pub concurrency: usize,
+    /// Atlas's address, for `status.prometheusDiscoveryUrl`.
+    pub atlas_url: url::Url,
+}
+
+/// What the engine tells whoever counts.
+pub trait Telemetry: Send + Sync {
+    /// A pass has ended.
+    fn pass(&self, seconds: f64);
+    /// Drift was found.
+    fn drift(&self, kind: IntegrationType);
+    /// An object's Ready condition changed.
+    fn transition(&self, reason: Reason);
+    /// How many objects and places there are, and how many places wait.
+    fn size(&self, objects: usize, places: usize, waiting: usize);
+}
+
+/// What all passes share.
+pub(super) struct Shared {
+    pub settings: Settings,
+    pub index: Mutex<Index>,
+    pub queue: Queue<Place>,
+    pub writer: Writer,
+    pub credentials: Credentials,
+    pub atlas: atlas::Client,
+    pub events: Events,
+    pub telemetry: Arc<dyn Telemetry>,
+    /// By uid.
+    pub memories: Mutex<HashMap<String, Memory>>,
+    pub projects: Mutex<HashMap<ProjectId, ProjectMemory>>,
+    pub started: Instant,
+}
+
+impl Shared {
+    /// Works on an object's memory.
+    pub fn memory<R>(&self, uid: &str, f: impl FnOnce(&mut Memory) -> R) -> R {
+        let mut memories = lock(&self.memories);
+        f(memories.entry(uid.to_owned()).or_default())
+    }
+
+    /// When a project's next resync is: its own place in every interval.
+    pub fn next_resync(&self, project: &ProjectId, now: Instant) -> Instant {
+        let interval = self.settings.resync_interval;
+        let first = self.started + pacing::resync_offset(project.as_str(), interval);
+        let passed = now.saturating_duration_since(first).as_nanos() / interval.as_nanos().max(1);
+        let turns = u32::try_from(passed).unwrap_or(u32::MAX - 1) + 1;
+        if now < first { first } else { first + interval.saturating_mul(turns) }
+    }
+}
+
+/// The engine.
+pub struct Engine {
+    shared: Arc<Shared>,
+    client: kube::Client,
+    ready: Arc<AtomicBool>,
+}
+
+impl Engine {
+    /// Sets an engine up; nothing happens before [`Engine::run`].
+    pub fn new(
+        client: kube::Client,
+        atlas: atlas::Client,
+        writer: Writer,
+        events: Events,
+        telemetry: Arc<dyn Telemetry>,
+        key: MemoryKey,
+        settings: Settings,
+    ) -> Engine {
+        let shared = Shared {
+            settings,
+            index: Mutex::default(),
+            queue: Queue::new(),
+            writer,
+            credentials: Credentials::new(Secrets::new(client.clone()), key),
+            atlas,
+            events,
+            telemetry,
+            memories: Mutex::default(),
+            projects: Mutex::default(),
+            started: Instant::now(),
+        };
+        Engine { shared: Arc::new(shared), client, ready: Arc::default() }
+    }
+
+    /// Set once the first lists are complete.
+    pub fn ready(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.ready)
+    }
+
+    /// Runs until `stop` resolves; then no pass begins, and those under way may end.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let mut watches = JoinSet::new();
+        let shared = Arc::clone(&self.shared);
+        let (client, ready) = (self.client.clone(), Arc::clone(&self.ready));
+        watches.spawn(async move { follow(shared, client, ready).await });
+        tokio::select! {
+            () = stop => {}
+            // The watches never end by themselves; a panic in one must not leave a deaf operator running.
+            _ = watches.join_next() => tracing::error!("a watch ended unexpectedly; stopping"),
+        }
+        tracing::info!("stopping: passes under way may end, none begins");
+        self.ready.store(false, Ordering::Relaxed);
+        self.shared.queue.close();
+        let idle = async {
+            while self.shared.queue.depth().1 > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(STOP_LIMIT, idle).await.is_err() {
+            tracing::warn!("some passes did not end in time; what they began is taken up at the next start");
+        }
+        watches.shutdown().await;
+    }
+}
+
+/// Feeds the index; starts the workers once the first lists are complete. Secrets are listed after objects, so
+/// that only those are remembered which an object refers to.
+async fn follow(shared: Arc<Shared>, client: kube::Client, ready: Arc<AtomicBool>) {
+    let settings = &shared.settings;
+    let mut objects =
+        watch_objects(&client, &settings.scope, settings.selector.as_deref(), settings.defaults);
+    let mut open: HashSet<usize> = (0..settings.scope.lists()).collect();
+    while !open.is_empty() {
+        let Some(event) = objects.next().await else { return };
+        if let WatchEvent::ListComplete { list } = &event {
+            open.remove(list);
+        }
+        on_object(&shared, event);
+    }
+    let mut secrets = watch_secrets(&client, &settings.scope);
+    let mut open: HashSet<usize> = (0..settings.scope.lists()).collect();
+    while !open.is_empty() {
+        tokio::select! {
+            Some(event) = objects.next() => on_object(&shared, event),
+            Some(event) = secrets.next() => {
+                match &event {
+                    WatchEvent::ListComplete { list } => {
+                        open.remove(list);
+                    }
+                    // Not allowed to watch: every Secret is read when it is needed instead.
+                    WatchEvent::Failed { forbidden: true, .. } => open.clear(),
+                    _ => {}
+                }
+                on_secret(&shared, event);
+            }
+            else => return,
+        }
+    }
+    let places = lock(&shared.index).places();
+    tracing::info!(places = places.len(), "first lists complete");
+    ready.store(true, Ordering::Relaxed);
+    let now = Instant::now();
+    for place in places {
+        shared.queue.add(place, now);
+    }
+    let mut workers = JoinSet::new();
+    for _ in 0..settings.concurrency {
+        workers.spawn(work(Arc::clone(&shared)));
+    }
+    workers.spawn(janitor(Arc::clone(&shared)));
+    loop {
+        tokio::select! {
+            Some(event) = objects.next() => on_object(&shared, event),
+            Some(event) = secrets.next() => on_secret(&shared, event),
+            Some(ended) = workers.join_next() => {
+                // A worker ends when the queue is closed, or by a panic, which costs its one pass and no more.
+                if ended.is_err() {
+                    tracing::error!("a pass panicked; its project is looked at again at the next resync or change");
+                    workers.spawn(work(Arc::clone(&shared)));
+                }
+            }
+            else => return,
+        }
+    }
+}
+
+fn on_object(shared: &Shared, event: WatchEvent<crate::cluster::Stored>) {
+    let due = match event {
+        WatchEvent::ListBegins { list } => {
+            lock(&shared.index).list_begins(list);
+            Vec::new()
+        }
+        WatchEvent::Present { item, .. } => lock(&shared.index).observe(&item.object),
+        WatchEvent::Deleted { key } => lock(&shared.index).remove(&key).into_iter().collect(),
+        WatchEvent::ListComplete { list } => lock(&shared.index).list_complete(list, in_list(shared, list)),
+        WatchEvent::Failed { message, .. } => {
+            tracing::warn!(%message, "watch of AtlasIntegration objects");
+            Vec::new()
+        }
+    };
+    enqueue(shared, due);
+}
+
+fn on_secret(shared: &Shared, event: WatchEvent<(ObjectKey, crate::cluster::SecretIdentity)>) {
+    let due = match event {
+        WatchEvent::ListBegins { list } => {
+            lock(&shared.index).secret_list_begins(list);
+            Vec::new()
+        }
+        WatchEvent::Present { item, .. } => lock(&shared.index).observe_secret(&item.0, Some(item.1)),
+        WatchEvent::Deleted { key } => lock(&shared.index).observe_secret(&key, None),
+        WatchEvent::ListComplete { list } => {
+            lock(&shared.index).secret_list_complete(list, in_list(shared, list))
+        }
+        WatchEvent::Failed { message, .. } => {
+            tracing::warn!(%message, "watch of Secrets");
+            Vec::new()
+        }
+    };
+    enqueue(shared, due);
+}
+
+/// Which objects the nth list covers.
+fn in_list(shared: &Shared, list: usize) -> impl Fn(&ObjectKey) -> bool {
+    let namespace = match &shared.settings.scope {
+        Scope::All => None,
+        Scope::Namespaces(names) => names.get(list).cloned(),
+    };
+    move |key| namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace)
+}
+
+fn enqueue(shared: &Shared, due: Vec<Place>) {
+    let now = Instant::now();
+    for place in due {
+        shared.queue.add(place, now);
+    }
+}
+
+async fn work(shared: Arc<Shared>) {
+    while let Some(place) = shared.queue.next().await {
+        let begun = Instant::now();
+        let mut running = Running { shared: &shared, place, next: None };
+        running.next = pass::pass(&shared, &running.place).await;
+        shared.telemetry.pass(begun.elapsed().as_secs_f64());
+    }
+}
+
+/// Tells the queue that a pass has ended, even when it panicked.
+struct Running<'a> {
+    shared: &'a Shared,
+    place: Place,
+    next: Option<Instant>,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let next = if std::thread::panicking() {
+            Some(Instant::now() + self.shared.settings.resync_interval)
+        } else {
+            self.next
+        };
+        self.shared.queue.done(self.place.clone(), next);
+    }
+}
+
+/// Forgets what no object refers to any more, and reports sizes.
+async fn janitor(shared: Arc<Shared>) {
+    loop {
+        {
+            let mut index = lock(&shared.index);
+            index.forget_unused_secrets();
+            let uids: HashSet<&str> = index.records().map(|record| record.uid.as_str()).collect();
+            lock(&shared.memories).retain(|uid, _| uids.contains(uid.as_str()));
+            let places: HashSet<Place> = index.places().into_iter().collect();
+            lock(&shared.projects).retain(|project, _| places.contains(&Some(project.clone())));
+            let fingerprints = shared.credentials.retain(|key| index.secret(key).is_some());
+            shared.atlas.retain_sessions(&fingerprints);
+            shared.telemetry.size(uids.len(), places.len(), shared.queue.depth().0);
+        }
+        tokio::time::sleep(JANITOR_EVERY).await;
+    }
+}

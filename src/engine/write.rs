@@ -1,0 +1,428 @@
+//! Writing one integration: Secrets, claim or fence, Atlas, status; in this order, and what follows when a link
+//! of it breaks.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::credentials::{Resolved, lock};
+use super::memory::{Memory, Refused, Signature};
+use super::pass;
+use super::run::Shared;
+use super::{say, step};
+use crate::atlas::{self, ApiVersion, Session};
+use crate::cluster::{EventKind, SecretIdentity, Stored, WriteError};
+use crate::core::conditions::{InSync, Verdict};
+use crate::core::pacing;
+use crate::core::plan::{Why, Write, already_exists_message, synced_message};
+use crate::domain::{
+    Applied, Attempt, Claim, Failure, FailureKind, Object, ObjectKey, Prospect, Reason, Redacted, Spec,
+    Status, differing_fields,
+};
+
+/// After this long without a repair, repairs are free again.
+const REPAIRS_FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
+/// How often a status is tried again that lost a race, before the next pass takes it up.
+const STATUS_TRIES: usize = 3;
+
+/// One write.
+pub(super) struct Job<'a> {
+    pub spec: &'a Spec,
+    pub session: &'a Session,
+    /// What LIST showed.
+    pub entry: Option<&'a Redacted>,
+    pub write: Write,
+    /// Claim first, with or without consent to overwrite.
+    pub claim: Option<bool>,
+    /// Why, where nothing is to be claimed.
+    pub why: Option<Why>,
+}
+
+/// Names of the Secrets that settings refer to, sorted, each once.
+pub(super) fn secret_names(spec: &Spec) -> Vec<String> {
+    let mut names: Vec<String> =
+        spec.integration.secret_keys().into_iter().map(|key| key.name.clone()).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// A fresh attempt id. It begins with the uid, so that a copied status claims nothing.
+pub(super) fn attempt_id(object: &Object) -> String {
+    format!("{}.{:08x}{:08x}", object.uid, pass::random(), pass::random())
+}
+
+/// Whether this process knows that the last begun write had no effect.
+pub(super) fn is_outcome_known(object: &Object, memory: &Memory) -> bool {
+    let begun = match object.unconfirmed() {
+        Some(attempt) => Some(attempt.time),
+        None => object.own_claim().map(|claim| claim.time),
+    };
+    begun.is_some() && begun == memory.outcome_known
+}
+
+/// Puts a lost finalizer or claim back.
+pub(super) async fn restore_claim(shared: &Shared, stored: &Stored) -> Result<Stored, WriteError> {
+    let object = &stored.object;
+    let sent = object.status.integration.clone().unwrap_or_default();
+    let claim = Claim { uid: object.uid.clone(), time: Timestamp::now(), sent, adopted: false };
+    let after = shared.writer.claim(stored, &claim).await?;
+    lock(&shared.index).wrote(&after.object);
+    Ok(after)
+}
+
+/// Carries a write out; answers when to look again.
+pub(super) async fn write(
+    shared: &Shared,
+    stored: &Stored,
+    job: Job<'_>,
+) -> Result<Option<Instant>, WriteError> {
+    let object = &stored.object;
+    let integration = &job.spec.integration;
+    let version = shared.atlas.version_for(integration.integration_type()).unwrap_or(ApiVersion::V2);
+    if let Some(missing) = version.missing(integration) {
+        return say(shared, stored, Verdict::new(Reason::InvalidSpec, missing)).await;
+    }
+    let resolved = match shared.credentials.resolve(&shared.index, &object.key.namespace, integration).await {
+        Ok(resolved) => resolved,
+        Err(problem) => return say(shared, stored, Verdict::new(problem.reason, problem.message)).await,
+    };
+    if let Some(why) = &job.why
+        && why.only_secrets()
+        && same_values(shared, object, &resolved)
+    {
+        return record_secrets(shared, stored, &job, &resolved).await;
+    }
+    let signature = signature(shared, object, job.spec, Some(&resolved));
+    if let Some(wait) = refused(shared, object, &signature) {
+        return Ok(wait);
+    }
+    let drift = job.why.as_ref().filter(|why| why.only_drift()).map(|why| why.drift.clone());
+    if let Some(drift) = &drift
+        && let Some(wait) = pace_repair(shared, stored, &job, drift).await?
+    {
+        return Ok(Some(wait));
+    }
+    let Some((fenced, attempt)) = begin(shared, stored, &job, &resolved).await? else {
+        return Ok(Some(Instant::now()));
+    };
+    shared.memory(&object.uid, |memory| memory.confirmed = None);
+    let project = &job.spec.project;
+    let outcome = match job.write {
+        Write::Post => shared.atlas.create(job.session, project, &resolved.integration).await,
+        Write::Put => shared.atlas.update(job.session, project, &resolved.integration).await,
+    };
+    match outcome {
+        Ok(entry) => confirm(shared, fenced, &job, &resolved, &attempt, &entry, drift.as_deref()).await,
+        Err(failure) => fail(shared, fenced, &job, &attempt, signature, &failure).await,
+    }
+}
+
+async fn say(shared: &Shared, stored: &Stored, verdict: Verdict) -> Result<Option<Instant>, WriteError> {
+    say::say(shared, stored, verdict, None).await.map(|(_, again)| again)
+}
+
+/// Whether the values are those of the last confirmed write of this process, and nobody began another since.
+fn same_values(shared: &Shared, object: &Object, resolved: &Resolved) -> bool {
+    let attempt = object.applied().and_then(|applied| applied.attempt.clone());
+    shared.memory(&object.uid, |memory| match &memory.confirmed {
+        Some((id, fingerprint)) => Some(id) == attempt.as_ref() && *fingerprint == resolved.fingerprint,
+        None => false,
+    })
+}
+
+/// A Secret changed without changing a value: only its new identity is noted.
+async fn record_secrets(
+    shared: &Shared,
+    stored: &Stored,
+    job: &Job<'_>,
+    resolved: &Resolved,
+) -> Result<Option<Instant>, WriteError> {
+    let verdict = Verdict::new(Reason::Synced, synced_message(job.spec)).with_sync(InSync::True);
+    let mut status = say::status(shared, &stored.object, &verdict, Some(job.entry));
+    if let Some(applied) = &mut status.applied {
+        applied.secrets.clone_from(&resolved.secrets);
+    }
+    say::store(shared, stored, &status).await?;
+    Ok(None)
+}
+
+/// What a write depends on; a DELETE (`None`) on no settings.
+pub(super) fn signature(
+    shared: &Shared,
+    object: &Object,
+    spec: &Spec,
+    resolved: Option<&Resolved>,
+) -> Signature {
+    let credentials = ObjectKey { namespace: object.key.namespace.clone(), name: spec.credentials.clone() };
+    let credentials: Option<SecretIdentity> = shared.credentials.identity(&credentials);
+    Signature {
+        config: resolved.map(|_| spec.integration.config_hash()).unwrap_or_default(),
+        secrets: resolved.map(|resolved| resolved.secrets.clone()).unwrap_or_default(),
+        requests: (object.reconcile_requested.clone(), object.rewrite_requested.clone()),
+        credentials,
+    }
+}
+
+/// Whether this very write was refused and is not to be sent yet, or not again at all. The inner value says when
+/// to look again.
+pub(super) fn refused(shared: &Shared, object: &Object, signature: &Signature) -> Option<Option<Instant>> {
+    let now = Instant::now();
+    shared.memory(&object.uid, |memory| {
+        let refused = memory.refused.as_ref()?;
+        let for_good = refused.verdict.reason.prospect() == Prospect::Final;
+        let mut same = refused.signature.clone();
+        if for_good {
+            // What Atlas refuses as such, it refuses to any key.
+            same.credentials.clone_from(&signature.credentials);
+        }
+        if same != *signature {
+            memory.refused = None;
+            memory.failures = 0;
+            return None;
+        }
+        match refused.retry_at {
+            Some(at) if at <= now => None,
+            at => Some(at),
+        }
+    })
+}
+
+/// Repairs of one place grow apart. Answers when to come back, if this one has to wait.
+async fn pace_repair(
+    shared: &Shared,
+    stored: &Stored,
+    job: &Job<'_>,
+    drift: &[String],
+) -> Result<Option<Instant>, WriteError> {
+    let now = Instant::now();
+    let kind = job.spec.integration.integration_type();
+    let wait = shared.memory(&stored.object.uid, |memory| {
+        let quiet_for = memory.last_repair.map_or(REPAIRS_FORGOTTEN, |last| now.duration_since(last));
+        if quiet_for >= REPAIRS_FORGOTTEN {
+            memory.repairs = 0;
+        }
+        let wait = pacing::repair_wait(memory.repairs);
+        if quiet_for >= wait {
+            memory.repairs = memory.repairs.saturating_add(1);
+            memory.last_repair = Some(now);
+            return None;
+        }
+        Some(now + (wait - quiet_for))
+    });
+    if let Some(until) = wait {
+        let verdict = Verdict::new(Reason::Synced, synced_message(job.spec))
+            .with_sync(InSync::Overwritten(drift.to_vec()));
+        say::say(shared, stored, verdict, None).await?;
+        return Ok(Some(until));
+    }
+    shared.telemetry.drift(kind);
+    let note =
+        format!("Atlas differs from what was last confirmed in: {}; it is written again", drift.join(", "));
+    shared.events.publish(&stored.object, EventKind::Warning, "Drifted", "Repair", &note);
+    tracing::warn!(object = %stored.object.key, "{note}");
+    Ok(None)
+}
+
+/// The API-server write without which nothing is sent: the claim, or a fresh attempt. `None` when the object that
+/// came back is not the one that was planned for.
+async fn begin(
+    shared: &Shared,
+    stored: &Stored,
+    job: &Job<'_>,
+    resolved: &Resolved,
+) -> Result<Option<(Stored, Attempt)>, WriteError> {
+    let object = &stored.object;
+    let sent = resolved.integration.redacted();
+    let attempt = Attempt { id: attempt_id(object), time: Timestamp::now(), sent: Some(sent.clone()) };
+    let fenced = match job.claim {
+        Some(adopted) => {
+            // `released` voids an old `applied` and goes with the new claim; so `applied` has to go first.
+            let mut stored = stored.clone();
+            if object.released && object.status.applied.is_some() {
+                let status = Status { applied: None, ..object.status.clone() };
+                stored = say::store(shared, &stored, &status).await?;
+            }
+            let claim = Claim { uid: object.uid.clone(), time: attempt.time, sent, adopted };
+            shared.writer.claim(&stored, &claim).await?
+        }
+        None => shared.writer.fence(stored, &attempt).await?,
+    };
+    lock(&shared.index).wrote(&fenced.object);
+    let same = fenced.object.generation == object.generation && fenced.object.deleting == object.deleting;
+    if !same {
+        // Nothing was sent after this fence.
+        shared.memory(&object.uid, |memory| memory.outcome_known = Some(attempt.time));
+        return Ok(None);
+    }
+    Ok(Some((fenced, attempt)))
+}
+
+/// Atlas confirmed: `applied` and the echo, from the write's own answer.
+async fn confirm(
+    shared: &Shared,
+    mut stored: Stored,
+    job: &Job<'_>,
+    resolved: &Resolved,
+    attempt: &Attempt,
+    entry: &Redacted,
+    repaired: Option<&[String]>,
+) -> Result<Option<Instant>, WriteError> {
+    let uid = stored.object.uid.clone();
+    // A repair whose answer still shows the difference is one that Atlas does not take. The id always differs.
+    let still: Vec<String> = match (repaired, job.entry) {
+        (Some(fields), Some(before)) => {
+            let changed = differing_fields(before, entry);
+            fields.iter().filter(|field| *field != "id" && !changed.contains(field)).cloned().collect()
+        }
+        _ => Vec::new(),
+    };
+    let in_sync = if still.is_empty() { InSync::True } else { InSync::NotAccepted(still) };
+    let verdict = Verdict::new(Reason::Synced, synced_message(job.spec)).with_sync(in_sync);
+    let applied = Applied {
+        uid: uid.clone(),
+        attempt: Some(attempt.id.clone()),
+        config: Some(job.spec.integration.config_hash()),
+        secrets: resolved.secrets.clone(),
+        time: Some(Timestamp::now()),
+    };
+    let sent_generation = stored.object.generation;
+    for _ in 0..STATUS_TRIES {
+        // Edited meanwhile or not: the conditions speak of the generation that was sent.
+        let object = &Object { generation: sent_generation, ..stored.object.clone() };
+        let mut status = say::status(shared, object, &verdict, Some(Some(entry)));
+        status.applied = Some(applied.clone());
+        status.attempt = Some(attempt.clone());
+        status.last_handled_rewrite.clone_from(&object.rewrite_requested);
+        match say::store(shared, &stored, &status).await {
+            Ok(after) => {
+                shared.memory(&uid, |memory| {
+                    let repairs = (memory.repairs, memory.last_repair);
+                    *memory = Memory::default();
+                    (memory.repairs, memory.last_repair) = repairs;
+                    memory.confirmed = Some((attempt.id.clone(), resolved.fingerprint));
+                });
+                // Edited while the write was under way: the next pass takes that up.
+                return Ok((after.object.generation != sent_generation).then(Instant::now));
+            }
+            Err(WriteError::Moved) => {}
+            Err(error) => return Err(error),
+        }
+        let now = shared.writer.get(&stored.object.key).await?.ok_or(WriteError::Gone)?;
+        if now.object.uid != uid {
+            return Err(WriteError::Gone);
+        }
+        if !still_ours(&now.object, job, attempt) {
+            // Another process began a write since: which of the two landed last, nobody knows. Ours proves that
+            // the place is ours and no more, and a write is owed.
+            let status = Status {
+                applied: Some(Applied {
+                    config: None,
+                    secrets: Vec::new(),
+                    time: None,
+                    attempt: None,
+                    ..applied
+                }),
+                attempt: Some(Attempt {
+                    id: attempt_id(&now.object),
+                    time: Timestamp::now(),
+                    sent: attempt.sent.clone(),
+                }),
+                ..now.object.status.clone()
+            };
+            say::store(shared, &now, &status).await?;
+            return Ok(Some(Instant::now()));
+        }
+        stored = now;
+    }
+    Err(WriteError::Moved)
+}
+
+/// Whether the fence that we wrote is still the last one.
+fn still_ours(object: &Object, job: &Job<'_>, attempt: &Attempt) -> bool {
+    match job.claim {
+        Some(_) => {
+            object.own_claim().is_some_and(|claim| claim.time == attempt.time)
+                && object.unconfirmed().is_none()
+        }
+        None => object.attempt().is_some_and(|begun| begun.id == attempt.id),
+    }
+}
+
+/// Atlas refused, or did not answer.
+async fn fail(
+    shared: &Shared,
+    stored: Stored,
+    job: &Job<'_>,
+    attempt: &Attempt,
+    signature: Signature,
+    failure: &Failure,
+) -> Result<Option<Instant>, WriteError> {
+    let uid = &stored.object.uid;
+    pass::pause(shared, &job.spec.project, failure);
+    if !failure.outcome_unknown {
+        shared.memory(uid, |memory| memory.outcome_known = Some(attempt.time));
+    }
+    let first = stored.object.applied().is_none();
+    match failure.kind {
+        // Somebody else was faster: what is there now is never ours.
+        FailureKind::AlreadyConfigured if job.claim == Some(false) && !failure.outcome_unknown => {
+            let released =
+                step::release(shared, &stored, "somebody else created the integration first").await?;
+            let verdict = Verdict::new(Reason::AlreadyExists, already_exists_message(job.spec));
+            say::say(shared, &released, verdict, Some(None)).await?;
+            return Ok(Some(Instant::now()));
+        }
+        // The place is empty although LIST showed it: the next pass creates it.
+        FailureKind::Gone => return Ok(Some(Instant::now())),
+        _ => {}
+    }
+    let verdict = Verdict::new(failure.reason(), failure.message.clone());
+    let verdict = if failure.kind == FailureKind::RateLimited {
+        // Atlas's own text counts seconds down, and would make every retry a status write.
+        Verdict::new(
+            Reason::RateLimited,
+            "Atlas limits the rate of requests for this project; the operator waits as long as it says",
+        )
+    } else {
+        verdict
+    };
+    let for_good = verdict.reason.prospect() == Prospect::Final;
+    let retry = remember_failure(shared, &stored, signature, failure, &verdict, for_good);
+    let stored = if for_good && first {
+        // The claim was only for a write that Atlas will not take.
+        let refused = shared.memory(uid, |memory| memory.refused.take());
+        let released =
+            step::release(shared, &stored, "Atlas refused the first write; nothing was created").await?;
+        shared.memory(uid, |memory| memory.refused = refused);
+        released
+    } else {
+        stored
+    };
+    let (_, again) = say::say(shared, &stored, verdict, None).await?;
+    Ok([retry, again].into_iter().flatten().min())
+}
+
+/// Notes a failed write, so that it is not repeated before its time, or as it is at all; answers that time.
+pub(super) fn remember_failure(
+    shared: &Shared,
+    stored: &Stored,
+    signature: Signature,
+    failure: &Failure,
+    verdict: &Verdict,
+    for_good: bool,
+) -> Option<Instant> {
+    let now = Instant::now();
+    shared.memory(&stored.object.uid, |memory| {
+        memory.failures = memory.failures.saturating_add(1);
+        let mut wait =
+            pacing::backoff(memory.failures, pass::random()).max(failure.retry_after.unwrap_or_default());
+        if failure.outcome_unknown {
+            wait = wait.max(atlas::TIME_LIMIT);
+        }
+        let retry_at = (!for_good).then_some(now + wait);
+        memory.refused = Some(Refused { signature, retry_at, verdict: verdict.clone() });
+        retry_at
+    })
+}
