@@ -1,0 +1,234 @@
+//! Flags and their environment variables.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use url::Url;
+
+use crate::telemetry::LogFormat;
+
+/// Keeps the third-party integrations of MongoDB Atlas projects equal to AtlasIntegration objects.
+#[derive(Parser)]
+#[command(version, about)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Run the operator against the cluster of KUBECONFIG, or the one that it runs in.
+    Run(Box<Run>),
+    /// Print the CustomResourceDefinition as YAML.
+    Crd,
+}
+
+/// `--atlas-api`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum AtlasApi {
+    /// Version 2, and 1.0 where 2 is not served.
+    Auto,
+    /// Version 2; FLOWDOCK goes to 1.0 all the same.
+    V2,
+    /// Version 1.0.
+    #[value(name = "v1.0")]
+    V1,
+}
+
+/// `--default-adoption-policy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Adoption {
+    /// Leave what others made alone.
+    #[value(name = "Refuse")]
+    Refuse,
+    /// Overwrite and keep it.
+    #[value(name = "Adopt")]
+    Adopt,
+}
+
+/// `--default-deletion-policy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Deletion {
+    /// Delete the integration with the object.
+    #[value(name = "Delete")]
+    Delete,
+    /// Leave it in Atlas.
+    #[value(name = "Retain")]
+    Retain,
+}
+
+#[derive(ClapArgs)]
+pub(super) struct Run {
+    /// Address of Atlas, https only. Government: https://cloud.mongodbgov.com
+    #[arg(long, value_name = "URL", env = "ATLAS_INTEGRATION_ATLAS_URL", default_value = "https://cloud.mongodb.com", value_parser = parse_url)]
+    pub atlas_url: Url,
+
+    /// Allow an --atlas-url with http, for tests against a simulator.
+    #[arg(long, env = "ATLAS_INTEGRATION_INSECURE_ATLAS_URL")]
+    pub insecure_atlas_url: bool,
+
+    /// Version of the Atlas Admin API.
+    #[arg(long, env = "ATLAS_INTEGRATION_ATLAS_API", default_value = "auto")]
+    pub atlas_api: AtlasApi,
+
+    /// Watch this namespace only; may be given several times (variable: separated by commas). Unset: all.
+    #[arg(long, value_name = "NS", env = "ATLAS_INTEGRATION_WATCH_NAMESPACE", value_delimiter = ',', value_parser = parse_namespace)]
+    pub watch_namespace: Vec<String>,
+
+    /// Label selector: objects that it does not match are left to others.
+    #[arg(long, value_name = "LABELS", env = "ATLAS_INTEGRATION_SELECTOR")]
+    pub selector: Option<String>,
+
+    /// How often Atlas is looked at without any other cause, such as 30s or 10m; at least 1s.
+    #[arg(long, value_name = "DUR", env = "ATLAS_INTEGRATION_RESYNC_INTERVAL", default_value = "10m", value_parser = parse_duration)]
+    pub resync_interval: Duration,
+
+    /// How long an outside cause (a missing Secret, a refused key) may last before the object is Stalled.
+    #[arg(long, value_name = "DUR", env = "ATLAS_INTEGRATION_STALL_AFTER", default_value = "2m", value_parser = parse_duration)]
+    pub stall_after: Duration,
+
+    /// spec.adoptionPolicy where an object sets none.
+    #[arg(
+        long,
+        value_name = "P",
+        env = "ATLAS_INTEGRATION_DEFAULT_ADOPTION_POLICY",
+        default_value = "Refuse"
+    )]
+    pub default_adoption_policy: Adoption,
+
+    /// spec.deletionPolicy where an object sets none.
+    #[arg(
+        long,
+        value_name = "P",
+        env = "ATLAS_INTEGRATION_DEFAULT_DELETION_POLICY",
+        default_value = "Delete"
+    )]
+    pub default_deletion_policy: Deletion,
+
+    /// How many projects are worked on at a time, 1 to 256.
+    #[arg(long, value_name = "N", env = "ATLAS_INTEGRATION_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub concurrency: u16,
+
+    /// Address of /metrics, /livez and /readyz.
+    #[arg(long, value_name = "ADDR", env = "ATLAS_INTEGRATION_BIND", default_value = "0.0.0.0:8080")]
+    pub bind: SocketAddr,
+
+    /// Format of the logs on stderr.
+    #[arg(long, env = "ATLAS_INTEGRATION_LOG_FORMAT", default_value = "json")]
+    pub log_format: LogFormat,
+
+    /// Level or filter of the logs, such as info or debug. Dependencies are never logged below warnings.
+    #[arg(long, value_name = "FILTER", env = "ATLAS_INTEGRATION_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+}
+
+impl Run {
+    /// What single flags can't check.
+    pub fn check(&self) -> Result<(), String> {
+        if self.atlas_url.scheme() == "http" && !self.insecure_atlas_url {
+            return Err(format!(
+                "--atlas-url {} would send keys unencrypted; use https, or add --insecure-atlas-url for a simulator",
+                self.atlas_url
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn parse_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("no URL: {error}; give https://host"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err("give https://host".to_owned());
+    }
+    if !url.username().is_empty()
+        || url.password().is_some()
+        || url.query().is_some()
+        || url.fragment().is_some()
+    {
+        return Err("give https://host, without user, query or fragment; keys belong in Secrets".to_owned());
+    }
+    Ok(url)
+}
+
+fn parse_namespace(text: &str) -> Result<String, String> {
+    let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if !text.is_empty() && text.len() <= 63 && text.bytes().all(good) {
+        Ok(text.to_owned())
+    } else {
+        Err("not the name of a namespace".to_owned())
+    }
+}
+
+/// `1s`, `10m`, `1h30m`.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration =
+        text.parse().map_err(|_| "no duration; write it like 30s, 10m or 1h30m".to_owned())?;
+    let duration = Duration::try_from(parsed).map_err(|_| "a duration can't be negative".to_owned())?;
+    if duration < Duration::from_secs(1) {
+        return Err("the least is 1s".to_owned());
+    }
+    if duration > Duration::from_secs(7 * 24 * 3600) {
+        return Err("the most is a week (168h)".to_owned());
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use rstest::rstest;
+
+    #[test]
+    fn flags_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_its_variable() {
+        let command = Args::command();
+        let run = command.find_subcommand("run").expect("run");
+        for flag in run.get_arguments().filter(|flag| !matches!(flag.get_id().as_str(), "help" | "version")) {
+            let expected = format!("ATLAS_INTEGRATION_{}", flag.get_id().as_str().to_uppercase());
+            assert_eq!(flag.get_env().and_then(|name| name.to_str()), Some(expected.as_str()));
+        }
+    }
+
+    #[rstest]
+    #[case("1s", Some(1))]
+    #[case("10m", Some(600))]
+    #[case("1h30m", Some(5_400))]
+    #[case("0s", None)]
+    #[case("500ms", None)]
+    #[case("-5s", None)]
+    #[case("10", None)]
+    #[case("", None)]
+    #[case("400d", None)]
+    #[case("9999h", None)]
+    fn durations(#[case] text: &str, #[case] seconds: Option<u64>) {
+        assert_eq!(parse_duration(text).ok().map(|duration| duration.as_secs()), seconds);
+    }
+
+    #[rstest]
+    #[case("https://cloud.mongodb.com", true)]
+    #[case("http://127.0.0.1:1/base", true)]
+    #[case("ftp://cloud.mongodb.com", false)]
+    #[case("cloud.mongodb.com", false)]
+    #[case("https://user:pw@cloud.mongodb.com", false)]
+    #[case("https://cloud.mongodb.com/?x=1", false)]
+    fn urls(#[case] text: &str, #[case] good: bool) {
+        assert_eq!(parse_url(text).is_ok(), good);
+    }
+
+    #[test]
+    fn http_needs_consent() {
+        let parse = |args: &[&str]| match Args::try_parse_from(args).map(|args| args.command) {
+            Ok(Command::Run(run)) => run.check(),
+            _ => Err("no run".to_owned()),
+        };
+        let plain = ["x", "run", "--atlas-url", "http://127.0.0.1:1"];
+        assert!(parse(&plain).is_err_and(|error| error.contains("--insecure-atlas-url")));
+        assert!(parse(&[&plain[..], &["--insecure-atlas-url"]].concat()).is_ok());
+    }
+}

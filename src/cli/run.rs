@@ -1,0 +1,93 @@
+//! `run`: sets the layers up from the flags, and takes them down on SIGTERM or SIGINT.
+
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::args::{Adoption, AtlasApi, Deletion, Run};
+use crate::atlas::{self, ApiVersion, VersionChoice};
+use crate::cluster::{self, Defaults, Events, Scope, Writer};
+use crate::domain::{AdoptionPolicy, DeletionPolicy, MemoryKey};
+use crate::engine::{Engine, Settings};
+use crate::telemetry::{self, Metrics};
+
+/// Runs until it is told to stop.
+pub(super) fn run(args: Run) -> Result<(), String> {
+    args.check()?;
+    telemetry::install(args.log_format, &args.log_level)?;
+    // Both HTTP clients find the provider here. It is only ever set once, so the answer does not matter.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("no threads to run on: {error}"))?;
+    runtime.block_on(serve(args))
+}
+
+async fn serve(args: Run) -> Result<(), String> {
+    let stop = stop_signal()?;
+    let metrics = Arc::new(Metrics::new());
+    let settings = settings(&args);
+    let key = MemoryKey::generate().ok_or("the system has no randomness to give")?;
+    let options = atlas::Options { url: args.atlas_url.clone(), version: version(args.atlas_api) };
+    let counter = Arc::clone(&metrics);
+    let requests = Arc::new(move |operation, status| counter.atlas_request(operation, status));
+    let atlas = atlas::Client::new(options, requests).map_err(|error| error.to_string())?;
+    let client = cluster::connect().await?;
+    let counter = Arc::clone(&metrics);
+    let writer =
+        Writer::new(client.clone(), settings.defaults, Arc::new(move |kind| counter.api_write(kind)));
+    let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| format!("pid-{}", std::process::id()));
+    let (events, sender) = Events::start(client.clone(), instance);
+    let engine = Engine::new(client, atlas, writer, events, Arc::clone(&metrics) as _, key, settings);
+    let address = telemetry::serve(args.bind, metrics, engine.ready()).await?;
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), atlas = %args.atlas_url, "started");
+    engine.run(stop).await;
+    // The last Events, which say how things ended, may still be on their way.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(2), sender).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn settings(args: &Run) -> Settings {
+    let scope = if args.watch_namespace.is_empty() {
+        Scope::All
+    } else {
+        let mut names = args.watch_namespace.clone();
+        names.sort();
+        names.dedup();
+        Scope::Namespaces(names)
+    };
+    let adoption = match args.default_adoption_policy {
+        Adoption::Refuse => AdoptionPolicy::Refuse,
+        Adoption::Adopt => AdoptionPolicy::Adopt,
+    };
+    let deletion = match args.default_deletion_policy {
+        Deletion::Delete => DeletionPolicy::Delete,
+        Deletion::Retain => DeletionPolicy::Retain,
+    };
+    Settings {
+        scope,
+        selector: args.selector.clone(),
+        defaults: Defaults { adoption, deletion },
+        resync_interval: args.resync_interval,
+        stall_after: args.stall_after,
+        concurrency: usize::from(args.concurrency),
+        atlas_url: args.atlas_url.clone(),
+    }
+}
+
+fn version(choice: AtlasApi) -> VersionChoice {
+    match choice {
+        AtlasApi::Auto => VersionChoice::Auto,
+        AtlasApi::V2 => VersionChoice::Fixed(ApiVersion::V2),
+        AtlasApi::V1 => VersionChoice::Fixed(ApiVersion::V1),
+    }
+}
+
+/// Resolves at the first SIGTERM or SIGINT.
+fn stop_signal() -> Result<impl Future<Output = ()>, String> {
+    let failed = |error: std::io::Error| format!("signals can't be received: {error}");
+    let mut term = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    Ok(async move {
+        tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
+    })
+}

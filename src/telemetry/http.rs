@@ -1,0 +1,87 @@
+//! `/metrics`, `/livez` and `/readyz` over plain HTTP.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::CONTENT_TYPE;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use super::metrics::Metrics;
+
+/// Connections at a time; a scraper and two probes need three.
+const CONNECTIONS: usize = 64;
+/// A connection is closed after this long, whatever it does: slow clients hold nothing up.
+const CONNECTION_LIMIT: Duration = Duration::from_secs(30);
+const HEADER_LIMIT: Duration = Duration::from_secs(5);
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Binds, and serves in the background; answers the address.
+///
+/// # Errors
+/// A text for a person when the address can't be bound.
+pub async fn serve(
+    bind: SocketAddr,
+    metrics: Arc<Metrics>,
+    ready: Arc<AtomicBool>,
+) -> Result<SocketAddr, String> {
+    let listener = TcpListener::bind(bind).await.map_err(|error| {
+        format!("--bind {bind} can't be listened on: {error}; choose another address or port")
+    })?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    tokio::spawn(async move {
+        loop {
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+            let Ok((stream, _)) = listener.accept().await else {
+                // Out of file descriptors, most likely; trying at once again would spin.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            let (metrics, ready) = (Arc::clone(&metrics), Arc::clone(&ready));
+            tokio::spawn(async move {
+                let answer = hyper::service::service_fn(move |request: Request<Incoming>| {
+                    let response = answer(&request, &metrics, ready.load(Ordering::Relaxed));
+                    std::future::ready(Ok::<_, Infallible>(response))
+                });
+                let connection = hyper::server::conn::http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEADER_LIMIT)
+                    .serve_connection(TokioIo::new(stream), answer);
+                // Faults of a client are its own.
+                let _ = tokio::time::timeout(CONNECTION_LIMIT, connection).await;
+                drop(permit);
+            });
+        }
+    });
+    Ok(address)
+}
+
+fn answer(request: &Request<Incoming>, metrics: &Metrics, ready: bool) -> Response<Full<Bytes>> {
+    let (status, kind, body) = match (request.method(), request.uri().path()) {
+        (&Method::GET, "/livez") => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
+        (&Method::GET, "/readyz") if ready => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
+        (&Method::GET, "/readyz") => {
+            (StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the first lists are not complete\n".to_owned())
+        }
+        (&Method::GET, "/metrics") => match metrics.text() {
+            Ok(text) => (StatusCode::OK, OPEN_METRICS, text),
+            Err(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "metrics can't be encoded\n".to_owned())
+            }
+        },
+        _ => (StatusCode::NOT_FOUND, "text/plain", "there are /metrics, /livez and /readyz\n".to_owned()),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
+    response
+}

@@ -1,0 +1,80 @@
+//! Logging. Our own messages at any level name no secret, since the type that holds one can't be printed. What
+//! dependencies log is not ours to vouch for (HTTP crates trace headers and bodies), so it is cut off below
+//! warnings, and the Kubernetes client below errors: its warnings quote answers that it can't parse.
+
+use std::str::FromStr;
+
+use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, FilterFn, filter_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
+
+/// `--log-format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Installs the logger, and a panic hook that logs like everything else.
+///
+/// # Errors
+/// A text for a person when the filter can't be read.
+pub fn install(format: LogFormat, filter: &str) -> Result<(), String> {
+    let filter = EnvFilter::from_str(filter)
+        .map_err(|error| format!("--log-level {filter:?} is no filter: {error}; try info, or debug"))?
+        .and(cap());
+    let writer = std::io::stderr;
+    let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
+        LogFormat::Json => tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_writer(writer)
+            .with_filter(filter)
+            .boxed(),
+        LogFormat::Text => tracing_subscriber::fmt::layer().with_writer(writer).with_filter(filter).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(layer)
+        .try_init()
+        .map_err(|error| format!("logging can't be set up: {error}"))?;
+    std::panic::set_hook(Box::new(|panic| {
+        let text = panic.payload().downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.payload().downcast_ref::<String>().map(String::as_str));
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "panic: {}", text.unwrap_or("without a message"));
+    }));
+    Ok(())
+}
+
+fn cap() -> FilterFn<impl Fn(&Metadata<'_>) -> bool> {
+    filter_fn(|metadata| *metadata.level() <= limit(metadata.target()))
+        // Without a hint every trace point of every dependency would be asked about each time.
+        .with_max_level_hint(LevelFilter::TRACE)
+}
+
+/// The most verbose level that a target may log at.
+fn limit(target: &str) -> Level {
+    match target.split("::").next().unwrap_or_default() {
+        "atlas_integration_operator" => Level::TRACE,
+        "kube_client" | "kube" => Level::ERROR,
+        _ => Level::WARN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dependencies_are_cut_off() {
+        assert_eq!(limit("atlas_integration_operator::engine::step"), Level::TRACE);
+        assert_eq!(limit("kube_client::client"), Level::ERROR);
+        assert_eq!(limit("hyper_util::client::legacy"), Level::WARN);
+        assert_eq!(limit("reqwest"), Level::WARN);
+    }
+}

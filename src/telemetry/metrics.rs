@@ -1,0 +1,137 @@
+//! Metrics in the OpenMetrics text format. No label carries a name of an object, namespace or project: their
+//! number does not grow with the cluster.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::domain::{IntegrationType, Reason};
+
+type Labels<const N: usize> = [(&'static str, String); N];
+
+/// The operator's metrics, all under the prefix `atlas_integration_`.
+pub struct Metrics {
+    registry: Registry,
+    atlas_requests: Family<Labels<2>, Counter>,
+    api_writes: Family<Labels<1>, Counter>,
+    passes: Histogram,
+    drift: Family<Labels<1>, Counter>,
+    transitions: Family<Labels<1>, Counter>,
+    objects: Gauge<u64, AtomicU64>,
+    projects: Gauge<u64, AtomicU64>,
+    waiting: Gauge<u64, AtomicU64>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics::new()
+    }
+}
+
+impl Metrics {
+    /// Metrics, all at zero.
+    pub fn new() -> Metrics {
+        let mut registry = Registry::with_prefix("atlas_integration");
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The operator's version", build);
+        let atlas_requests = Family::default();
+        registry.register(
+            "atlas_requests",
+            "Calls to Atlas by operation and HTTP status; status 0: no answer",
+            atlas_requests.clone(),
+        );
+        let api_writes = Family::default();
+        registry.register("api_writes", "Writes to the API server by kind, Events apart", api_writes.clone());
+        let buckets = [0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 20.0, 60.0];
+        let passes = Histogram::new(buckets);
+        registry.register_with_unit("pass_duration", "Passes over a project", Unit::Seconds, passes.clone());
+        let drift = Family::default();
+        registry.register("drift", "Drift that was found and written over, by type", drift.clone());
+        let transitions = Family::default();
+        registry.register("transitions", "Changes of Ready by the reason they led to", transitions.clone());
+        let objects = Gauge::default();
+        registry.register("objects", "AtlasIntegration objects", objects.clone());
+        let projects = Gauge::default();
+        registry.register("projects", "Atlas projects with at least one object", projects.clone());
+        let waiting = Gauge::default();
+        registry.register("projects_waiting", "Projects that wait for their next pass", waiting.clone());
+        Metrics {
+            registry,
+            atlas_requests,
+            api_writes,
+            passes,
+            drift,
+            transitions,
+            objects,
+            projects,
+            waiting,
+        }
+    }
+
+    /// One call to Atlas.
+    pub fn atlas_request(&self, operation: &'static str, status: u16) {
+        let labels = [("operation", operation.to_owned()), ("status", status.to_string())];
+        self.atlas_requests.get_or_create(&labels).inc();
+    }
+
+    /// One write to the API server.
+    pub fn api_write(&self, kind: &'static str) {
+        self.api_writes.get_or_create(&[("kind", kind.to_owned())]).inc();
+    }
+
+    /// The text that a scrape gets.
+    ///
+    /// # Errors
+    /// Only if formatting into a string fails.
+    pub fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+impl crate::engine::Telemetry for Metrics {
+    fn pass(&self, seconds: f64) {
+        self.passes.observe(seconds);
+    }
+
+    fn drift(&self, kind: IntegrationType) {
+        self.drift.get_or_create(&[("type", kind.as_str().to_owned())]).inc();
+    }
+
+    fn transition(&self, reason: Reason) {
+        self.transitions.get_or_create(&[("reason", reason.as_str().to_owned())]).inc();
+    }
+
+    fn size(&self, objects: usize, projects: usize, waiting: usize) {
+        self.objects.set(objects as u64);
+        self.projects.set(projects as u64);
+        self.waiting.set(waiting as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_has_our_names() {
+        let metrics = Metrics::new();
+        metrics.atlas_request("LIST", 200);
+        metrics.api_write("claim");
+        let text = metrics.text().expect("encodes");
+        for line in [
+            r#"atlas_integration_atlas_requests_total{operation="LIST",status="200"} 1"#,
+            r#"atlas_integration_api_writes_total{kind="claim"} 1"#,
+            "atlas_integration_objects 0",
+        ] {
+            assert!(text.contains(line), "{line} not in\n{text}");
+        }
+    }
+}
