@@ -1,0 +1,70 @@
+//! Which binaries are used: those of `KUBEBUILDER_ASSETS`, and built ones for what is missing there.
+
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+use crate::cache::{Cache, is_program};
+use crate::go::{BINARIES, Binary};
+
+/// One folder with kube-apiserver, etcd, kubectl and kube-controller-manager by these names.
+#[derive(Clone, Debug)]
+pub struct Assets {
+    dir: PathBuf,
+}
+
+impl Assets {
+    /// Finds the binaries, building what is missing (minutes with a cold cache; progress is on stderr).
+    ///
+    /// With `KUBEBUILDER_ASSETS` set, what is there is used as it is, whatever its version. What is built is
+    /// kept in `$ATLAS_INTEGRATION_CACHE`, or `atlas-integration-operator` in `$XDG_CACHE_HOME` or
+    /// `$HOME/.cache`.
+    pub fn locate() -> Result<Assets, Error> {
+        let given =
+            std::env::var_os("KUBEBUILDER_ASSETS").filter(|value| !value.is_empty()).map(PathBuf::from);
+        let Some(given) = given else {
+            let dir = Cache::open()?.built(&BINARIES.iter().collect::<Vec<_>>())?;
+            return Ok(Assets { dir });
+        };
+        // Absolute: the servers run in a folder of their own.
+        let given = std::path::absolute(&given).map_err(Error::io("finding", &given))?;
+        if !given.is_dir() {
+            return Err(Error::AssetsNotAFolder(given));
+        }
+        let missing: Vec<&Binary> =
+            BINARIES.iter().filter(|binary| !is_program(&given.join(binary.name))).collect();
+        if missing.is_empty() {
+            return Ok(Assets { dir: given });
+        }
+        let cache = Cache::open()?;
+        let built = cache.built(&missing)?;
+        let from = |name| if missing.iter().any(|binary| binary.name == name) { &built } else { &given };
+        let files: Vec<_> =
+            BINARIES.iter().map(|binary| (binary.name, from(binary.name).join(binary.name))).collect();
+        Ok(Assets { dir: cache.linked(&files)? })
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// kubectl, of the same version as the server.
+    pub fn kubectl(&self) -> PathBuf {
+        self.dir.join("kubectl")
+    }
+
+    /// kube-apiserver.
+    pub fn kube_apiserver(&self) -> PathBuf {
+        self.dir.join("kube-apiserver")
+    }
+
+    /// etcd.
+    pub fn etcd(&self) -> PathBuf {
+        self.dir.join("etcd")
+    }
+
+    /// kube-controller-manager.
+    pub fn kube_controller_manager(&self) -> PathBuf {
+        self.dir.join("kube-controller-manager")
+    }
+}

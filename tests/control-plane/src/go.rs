@@ -1,0 +1,305 @@
+//! Building the pinned binaries with Go, and telling the person who waits what happens.
+//!
+//! It does not decide where the result is kept or who builds: that is `cache`.
+
+use std::collections::VecDeque;
+use std::fmt::Display;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::{Error, process};
+
+/// `binaries/go.mod`, part of this crate so that a build needs no source tree.
+pub(crate) const GO_MOD: &str = include_str!("../binaries/go.mod");
+/// `binaries/go.sum`.
+pub(crate) const GO_SUM: &str = include_str!("../binaries/go.sum");
+/// `binaries/ldflags`: the version stamp, which Kubernetes' clients read.
+pub(crate) const LDFLAGS: &str = include_str!("../binaries/ldflags");
+
+/// How often a line shows that the build goes on.
+const TICK: Duration = Duration::from_secs(15);
+/// What a build needs in the cache folder for certain: the binaries and the linker's work. With a cold Go
+/// cache it takes 4 GiB more, wherever that is; when that is short, the build says so.
+const DISK: u64 = 1 << 30;
+
+/// One binary of the control plane.
+#[derive(Debug)]
+pub(crate) struct Binary {
+    /// The name it is used by.
+    pub(crate) name: &'static str,
+    /// Its package in `go.mod`.
+    package: &'static str,
+    /// The name Go gives it.
+    built_as: &'static str,
+}
+
+/// All of them.
+pub(crate) const BINARIES: [Binary; 4] = [
+    Binary {
+        name: "kube-apiserver",
+        package: "k8s.io/kubernetes/cmd/kube-apiserver",
+        built_as: "kube-apiserver",
+    },
+    Binary { name: "etcd", package: "go.etcd.io/etcd/server/v3", built_as: "server" },
+    Binary { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl", built_as: "kubectl" },
+    Binary {
+        name: "kube-controller-manager",
+        package: "k8s.io/kubernetes/cmd/kube-controller-manager",
+        built_as: "kube-controller-manager",
+    },
+];
+
+/// The Kubernetes version that is built.
+pub(crate) fn version() -> &'static str {
+    LDFLAGS
+        .split_whitespace()
+        .find_map(|word| word.split_once("gitVersion="))
+        .map_or("unknown", |pair| pair.1)
+}
+
+/// The oldest Go that `go.mod` allows.
+fn needed() -> &'static str {
+    GO_MOD.lines().find_map(|line| line.strip_prefix("go ")).unwrap_or("1.26").trim()
+}
+
+/// The names of `wanted`, for a message.
+pub(crate) fn names(wanted: &[&Binary]) -> String {
+    wanted.iter().map(|binary| binary.name).collect::<Vec<_>>().join(", ")
+}
+
+/// A line for the person who waits. Not `eprintln!`: the test harness would keep it back until the test is
+/// over.
+pub(crate) fn say(line: impl Display) {
+    let _ = writeln!(io::stderr(), "control-plane: {line}");
+}
+
+/// Builds `wanted` in the existing, empty folder `work`; the binaries are in `work/bin` afterwards.
+pub(crate) fn build(wanted: &[&Binary], work: &Path) -> Result<(), Error> {
+    check_go(wanted, work)?;
+    check_disk(work)?;
+    let (bin, tmp) = (work.join("bin"), work.join("tmp"));
+    for folder in [&bin, &tmp] {
+        std::fs::create_dir(folder).map_err(Error::io("creating", folder))?;
+    }
+    for (name, text) in [("go.mod", GO_MOD), ("go.sum", GO_SUM)] {
+        let path = work.join(name);
+        std::fs::write(&path, text).map_err(Error::io("writing", &path))?;
+    }
+    say(format_args!(
+        "building {} ({}) from source, because the cache does not have them. \
+         With a cold Go cache this takes 6 to 10 minutes, and it is done only once.",
+        names(wanted),
+        version(),
+    ));
+    let mut command = go(work);
+    // Readonly: go.sum pins every module. Without cgo the result needs no C compiler and no libc, and runs
+    // anywhere.
+    command
+        .args([
+            "build",
+            "-v",
+            "-mod=readonly",
+            "-buildvcs=false",
+            "-trimpath",
+            "-ldflags",
+            LDFLAGS.trim(),
+            "-o",
+        ])
+        .arg(&bin)
+        .args(wanted.iter().map(|binary| binary.package))
+        .env("CGO_ENABLED", "0")
+        .env("GOWORK", "off")
+        .env("GOTMPDIR", &tmp);
+    run(command, work)?;
+    for binary in wanted.iter().filter(|binary| binary.built_as != binary.name) {
+        let (from, to) = (bin.join(binary.built_as), bin.join(binary.name));
+        std::fs::rename(&from, &to).map_err(Error::io("renaming", &from))?;
+    }
+    Ok(())
+}
+
+fn go(folder: &Path) -> Command {
+    let mut command = Command::new("go");
+    // Local: a Go that is too old is said so, instead of a silent download of another one.
+    command.env("GOTOOLCHAIN", "local").current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+fn check_go(wanted: &[&Binary], folder: &Path) -> Result<(), Error> {
+    let output = match go(folder).args(["env", "GOVERSION"]).output() {
+        Ok(output) => output,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Error::GoMissing { missing: names(wanted), needed: needed().into() });
+        }
+        Err(error) => return Err(Error::io("running", Path::new("go"))(error)),
+    };
+    let found = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    // What cannot be read (a development version) is left to `go build` to judge.
+    match (numbers(found.trim_start_matches("go")), numbers(needed())) {
+        (Some(have), Some(need)) if have < need => Err(Error::GoTooOld { found, needed: needed().into() }),
+        _ => Ok(()),
+    }
+}
+
+/// Major and minor version.
+fn numbers(version: &str) -> Option<(u32, u32)> {
+    let (major, rest) = version.split_once('.')?;
+    let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+fn check_disk(folder: &Path) -> Result<(), Error> {
+    // Where the system does not say how much there is, the build finds out.
+    let Ok(disk) = rustix::fs::statvfs(folder) else { return Ok(()) };
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if free >= DISK {
+        return Ok(());
+    }
+    let detail =
+        format!("{} MiB are free and {} MiB are needed (5 GiB with a cold Go cache)", free >> 20, DISK >> 20);
+    Err(Error::Disk { path: folder.to_path_buf(), detail })
+}
+
+/// Runs the build, shows that it goes on, and makes an error of what it said.
+fn run(mut command: Command, work: &Path) -> Result<(), Error> {
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let program = Path::new("go");
+    // SIGINT is what Go ends on in order, removing its work.
+    let mut child = process::spawn(command, Signal::INT).map_err(Error::io("running", program))?;
+    let (sender, lines) = mpsc::channel();
+    if let Some(stderr) = child.stderr.take() {
+        thread::spawn(move || {
+            let read = BufReader::new(stderr).lines().map_while(Result::ok);
+            read.take_while(|line| sender.send(line.clone()).is_ok()).for_each(drop);
+        });
+    }
+    let mut progress = Progress::default();
+    let (start, mut next) = (Instant::now(), Instant::now() + TICK);
+    loop {
+        match lines.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            Ok(line) => progress.note(line),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                say(progress.line(start.elapsed()));
+                next = Instant::now() + TICK;
+            }
+        }
+    }
+    let status = child.wait().map_err(Error::io("waiting for", program))?;
+    if status.success() {
+        say(format_args!("{} (done)", progress.line(start.elapsed())));
+        return Ok(());
+    }
+    let log = progress.other.make_contiguous().join("\n");
+    Err(judge(if log.is_empty() { format!("go ended with {status}") } else { log }, work))
+}
+
+/// What `go build -v` has told so far.
+#[derive(Debug, Default)]
+struct Progress {
+    packages: usize,
+    modules: usize,
+    other: VecDeque<String>,
+}
+
+impl Progress {
+    fn note(&mut self, line: String) {
+        if line.starts_with("go: downloading ") {
+            self.modules += 1;
+        } else if !line.is_empty() && !line.contains([' ', '\t', ':']) {
+            // `-v` names each package on a line of its own.
+            self.packages += 1;
+        } else if !self.other.contains(&line) {
+            self.other.push_back(line);
+            if self.other.len() > 20 {
+                self.other.pop_front();
+            }
+        }
+    }
+
+    fn line(&self, elapsed: Duration) -> String {
+        let seconds = elapsed.as_secs();
+        let fetched =
+            if self.modules > 0 { format!(", {} modules fetched", self.modules) } else { String::new() };
+        format!(
+            "building: {}m{:02}s, {} packages compiled{fetched}",
+            seconds / 60,
+            seconds % 60,
+            self.packages
+        )
+    }
+}
+
+/// Sorts a failure by what there is to do about it.
+fn judge(log: String, work: &Path) -> Error {
+    const NETWORK: [&str; 9] = [
+        "dial tcp",
+        "no such host",
+        "i/o timeout",
+        "connection refused",
+        "connection reset",
+        "proxyconnect",
+        "TLS handshake timeout",
+        "module lookup disabled",
+        "unrecognized import path",
+    ];
+    if log.contains("no space left on device") {
+        return Error::Disk { path: work.to_path_buf(), detail: log };
+    }
+    if NETWORK.iter().any(|sign| log.contains(sign)) {
+        return Error::Modules { log };
+    }
+    Error::Build { log }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pins_are_read() {
+        assert!(version().starts_with("v1."), "{}", version());
+        assert_eq!(numbers(needed()), Some((1, 26)));
+        for binary in &BINARIES {
+            assert!(
+                GO_MOD.contains(&format!("\t{}\n", binary.package)),
+                "{} is no tool of go.mod",
+                binary.name
+            );
+        }
+        // The stamp must be the version that go.mod pins.
+        assert!(GO_MOD.contains(&format!("k8s.io/kubernetes {}", version())));
+    }
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        assert!(numbers("1.9.1") < numbers("1.26.0"));
+        assert_eq!(numbers("1.27rc1"), Some((1, 27)));
+        assert_eq!(numbers("devel"), None);
+    }
+
+    #[test]
+    fn output_is_counted_and_failures_are_sorted() {
+        let mut progress = Progress::default();
+        for line in
+            ["go: downloading a.b/c v1.0.0", "a.b/c/d", "runtime", "# a.b/c", "x.go:1:2: undefined: y"]
+        {
+            progress.note(line.into());
+        }
+        assert_eq!(
+            progress.line(Duration::from_secs(75)),
+            "building: 1m15s, 2 packages compiled, 1 modules fetched"
+        );
+        assert_eq!(progress.other.len(), 2);
+        let judged = |text: &str| judge(text.into(), Path::new("x"));
+        assert!(matches!(judged("lookup x: no such host"), Error::Modules { .. }));
+        assert!(matches!(judged("write y: no space left on device"), Error::Disk { .. }));
+        assert!(matches!(judged("undefined: y"), Error::Build { .. }));
+    }
+}
