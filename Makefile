@@ -39,8 +39,8 @@ control-plane: tools ## Build kube-apiserver, etcd, kubectl and kube-controller-
 	@target/debug/control-plane build
 
 .PHONY: generate
-generate: ## Write generated files anew: crds/
-	$(CARGO) run --locked --quiet -- crd > crds/atlasintegrations.yaml
+generate: tools ## Write generated files anew: crds/ and docs/reference.md
+	UPDATE=1 $(CARGO) test --locked --quiet --test generated
 
 .PHONY: build
 build: tools ## Build the release binary

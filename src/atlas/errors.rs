@@ -94,9 +94,16 @@ pub(super) fn answered(
         .iter()
         .find(|row| (row.status == 0 || row.status == status) && (row.code.is_empty() || row.code == code));
     let (kind, hint) = found.map_or((K::Unavailable, LATER), |row| (row.kind, row.hint));
+    let message = match kind {
+        // Atlas's own text counts seconds down, which would make every retry a new status.
+        K::RateLimited => {
+            format!("Atlas limits the rate of requests ({code}); the operator waits as long as it says")
+        }
+        _ => format!("Atlas answered {status} {code} to {what}: {detail}; {hint}"),
+    };
     Failure {
         kind,
-        message: format!("Atlas answered {status} {code} to {what}: {detail}; {hint}"),
+        message,
         // Of a server's own failure nobody knows how far it came.
         outcome_unknown: status >= 500,
         retry_after,
@@ -175,11 +182,9 @@ mod tests {
         let failure = answered("POST DATADOG", status, code, "detail", None);
         assert_eq!(failure.kind, kind);
         assert_eq!(failure.outcome_unknown, status >= 500);
-        assert!(
-            failure.message.contains(code) && failure.message.contains("POST DATADOG"),
-            "{}",
-            failure.message
-        );
+        assert!(failure.message.contains(code), "{}", failure.message);
+        let says_what = failure.message.contains("POST DATADOG: detail");
+        assert_eq!(says_what, kind != K::RateLimited, "{}", failure.message);
     }
 
     #[test]

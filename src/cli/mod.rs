@@ -1,7 +1,10 @@
 //! The command line: flags are parsed and checked here, once, into what the layers below take.
 
 mod args;
+mod reference;
 mod run;
+
+pub use reference::reference;
 
 use std::process::ExitCode;
 

@@ -59,10 +59,14 @@ pub(super) async fn step(
     }
 }
 
-/// Reads the object as it is now; the index learns of it.
+/// Reads the object as it is now; the index learns of it. What this read is ahead of, the watch will not tell
+/// again: so if the object has moved to another place since, that place is due.
 async fn read(shared: &Shared, record: &Record) -> Result<Stored, WriteError> {
     let stored = shared.writer.get(&record.key).await?.ok_or(WriteError::Gone)?;
-    lock(&shared.index).wrote(&stored.object);
+    let due = lock(&shared.index).observe(&stored.object);
+    for place in due.into_iter().filter(|place| *place != record.project) {
+        shared.queue.add(place, Instant::now());
+    }
     Ok(stored)
 }
 

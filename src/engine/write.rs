@@ -379,15 +379,6 @@ async fn fail(
         _ => {}
     }
     let verdict = Verdict::new(failure.reason(), failure.message.clone());
-    let verdict = if failure.kind == FailureKind::RateLimited {
-        // Atlas's own text counts seconds down, and would make every retry a status write.
-        Verdict::new(
-            Reason::RateLimited,
-            "Atlas limits the rate of requests for this project; the operator waits as long as it says",
-        )
-    } else {
-        verdict
-    };
     let for_good = verdict.reason.prospect() == Prospect::Final;
     let retry = remember_failure(shared, &stored, signature, failure, &verdict, for_good);
     let stored = if for_good && first {

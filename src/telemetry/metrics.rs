@@ -61,7 +61,7 @@ impl Metrics {
         registry.register("projects", "Atlas projects with at least one object", projects.clone());
         let waiting = Gauge::default();
         registry.register("projects_waiting", "Projects that wait for their next pass", waiting.clone());
-        Metrics {
+        let metrics = Metrics {
             registry,
             atlas_requests,
             api_writes,
@@ -71,6 +71,25 @@ impl Metrics {
             objects,
             projects,
             waiting,
+        };
+        metrics.start_at_zero();
+        metrics
+    }
+
+    /// Series that begin at zero can be alerted on from their first increase.
+    fn start_at_zero(&self) {
+        for (operation, status) in [("LIST", 200), ("POST", 200), ("PUT", 200), ("DELETE", 204)] {
+            let labels = [("operation", operation.to_owned()), ("status", status.to_string())];
+            drop(self.atlas_requests.get_or_create(&labels));
+        }
+        for kind in ["claim", "fence", "status", "release"] {
+            drop(self.api_writes.get_or_create(&[("kind", kind.to_owned())]));
+        }
+        for kind in IntegrationType::ALL {
+            drop(self.drift.get_or_create(&[("type", kind.as_str().to_owned())]));
+        }
+        for reason in Reason::ALL {
+            drop(self.transitions.get_or_create(&[("reason", reason.as_str().to_owned())]));
         }
     }
 
