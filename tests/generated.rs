@@ -1,5 +1,8 @@
 //! Generated files are current. `make generate` writes them (by `UPDATE=1`).
 
+// A failed expectation is how a test fails.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 use std::path::Path;
 
 fn current(file: &str, fresh: &str) {

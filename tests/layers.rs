@@ -1,6 +1,9 @@
 //! Layers point one way. A module may use the layers that this table gives it, and no others; the decisions in
 //! `core` may use nothing that reads a clock, draws a number or does I/O.
 
+// A failed expectation is how a test fails.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,128 @@
+//! A canary in every secret field of every type is found nowhere but in Atlas: not in logs at trace level, not in
+//! statuses, events, metrics, errors, nor in the output of a panic.
+
+use std::process::Command;
+
+use atlas_integration_operator::atlas::{Credential, Session};
+use atlas_integration_operator::domain::{Integration, MemoryKey, SecretValue};
+use atlas_integration_operator::telemetry::{LogFormat, install};
+use atlas_sim::{Effect, Fault, Operation};
+
+use crate::samples;
+use crate::world::{PRIVATE_KEY, World, condition};
+
+/// The spellings in which a value could hide.
+fn spellings(value: &str) -> Vec<String> {
+    let json = serde_json::Value::from(value).to_string();
+    let percent: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
+    vec![value.to_owned(), json.trim_matches('"').to_owned(), percent, base64(value.as_bytes())]
+}
+
+/// Base64 without its last group, which depends on what follows.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let whole = bytes.chunks_exact(3);
+    let group = |chunk: &[u8]| {
+        let word = u32::from(chunk[0]) << 16 | u32::from(chunk[1]) << 8 | u32::from(chunk[2]);
+        [18, 12, 6, 0].map(|shift| char::from(ALPHABET[(word >> shift & 63) as usize]))
+    };
+    whole.flat_map(group).collect()
+}
+
+fn assert_clean(what: &str, text: &str, secrets: &[String]) {
+    for secret in secrets {
+        for spelling in spellings(secret) {
+            assert!(!text.contains(&spelling), "{what} holds {spelling}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_leaves_by_any_way_but_to_atlas() {
+    let world = World::new("canary").await;
+    let operator = world.operator(&["--log-level", "trace"]).await;
+    let mut secrets = vec![PRIVATE_KEY.to_owned()];
+    let mut names = Vec::new();
+    for sample in samples::all() {
+        let name = sample.kind.to_lowercase().replace('_', "-");
+        let spec = sample.spec.to_string().replace("\"keys\"", &format!("\"keys-{name}\""));
+        secrets.extend(sample.secrets.iter().map(|(_, value)| (*value).to_owned()));
+        world.secret(&format!("keys-{name}"), &sample.secrets).await;
+        // Atlas refuses the first write and repeats the whole request in its error.
+        let echo = Fault::new(Effect::EchoBody).of_type(sample.kind).at(Operation::Create);
+        world.project.fault(echo);
+        world.create(&world.integration(&name, &serde_json::from_str(&spec).unwrap())).await;
+        names.push((name, sample));
+    }
+    for (name, _) in &names {
+        let refused = world.until_ready(name, "False", "Rejected").await;
+        let message = condition(&refused, "Ready")["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("****"), "{name}: the error had something to scrub: {message}");
+        assert_clean("an error's message", &refused.to_string(), &secrets);
+    }
+    for (name, sample) in &names {
+        world.patch("AtlasIntegration", name, &serde_json::json!({"spec": sample.edit.0})).await;
+        // The edit of Teams names the Secret `keys`; there it has to be too.
+        world.secret("keys", &sample.secrets).await;
+        world.until_ready(name, "True", "Synced").await;
+    }
+    assert_eq!(world.project.stored().len(), 10, "the keys did reach Atlas");
+
+    let logs = operator.logs();
+    assert!(logs.contains("\"level\":\"DEBUG\"") && logs.contains("planned"), "the logs are verbose");
+    assert_clean("the log", &logs, &secrets);
+    for kind in ["AtlasIntegration", "Event"] {
+        let all = world.list(kind).await;
+        assert!(all.len() >= 10);
+        assert_clean(kind, &serde_json::to_string(&all).unwrap(), &secrets);
+    }
+    let metrics = operator.get("/metrics").await.unwrap();
+    assert!(metrics.contains("atlas_integration_atlas_requests_total"));
+    assert_clean("/metrics", &metrics, &secrets);
+    let (_, logs) = operator.stop().await;
+    assert_clean("the log", &logs, &secrets);
+}
+
+const PANICS: &str = "ATLAS_INTEGRATION_TEST_PANICS";
+
+/// Not a test by itself: what [`a_panic_shows_no_secret`] runs in a process of its own.
+#[test]
+fn panicking_child() {
+    if std::env::var_os(PANICS).is_none() {
+        return;
+    }
+    install(LogFormat::Json, "trace").unwrap();
+    let secret = |text: &str| SecretValue::from_bytes(text.as_bytes()).unwrap();
+    let integration = Integration::VictorOps { api_key: secret("canary-panic-key-0001"), routing_key: None };
+    let key = MemoryKey::generate().unwrap();
+    let fingerprint = key.fingerprint(["canary-panic-private-0001"]);
+    let credential = Credential {
+        public_key: "public".into(),
+        private_key: secret("canary-panic-private-0001"),
+        fingerprint,
+    };
+    let session = Session::new(credential.public_key.clone(), credential.private_key.clone());
+    fn deep(integration: &Integration<SecretValue>, _session: &Session, body: &serde_json::Value) {
+        assert!(body.is_object() && integration.secrets().len() == 1);
+        panic!("provoked while secrets are held");
+    }
+    deep(&integration, &session, &integration.body());
+}
+
+#[test]
+fn a_panic_shows_no_secret() {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "canary::panicking_child", "--nocapture"])
+        .env(PANICS, "1")
+        .env("RUST_BACKTRACE", "full")
+        .output()
+        .unwrap();
+    assert!(!output.status.success(), "it panicked");
+    let text = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("provoked while secrets are held"), "{text}");
+    assert_clean(
+        "a panic",
+        &text,
+        &["canary-panic-key-0001".to_owned(), "canary-panic-private-0001".to_owned()],
+    );
+}

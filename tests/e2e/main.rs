@@ -1,0 +1,20 @@
+//! End to end: the real binary, under its own ServiceAccount with the rules of `deploy/rbac.yaml`, on a real
+//! kube-apiserver, against the Atlas simulator. One control plane and one simulator serve all tests; each test has
+//! a namespace, a project and an operator of its own, so they run side by side.
+
+// A failed expectation is how a test fails.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+mod admission;
+mod canary;
+mod costs;
+mod create_page;
+mod lifecycle;
+mod operator;
+mod ownership;
+mod restart;
+mod samples;
+mod secrets;
+mod start;
+mod versions;
+mod world;

@@ -1,0 +1,185 @@
+//! Whose integration it is: adoption by consent, conflict, drift, observing, suspending. Nothing that others made
+//! is written or deleted without consent.
+
+use atlas_sim::Exchange;
+use serde_json::{Value, json};
+
+use crate::samples;
+use crate::world::{World, condition, until};
+
+async fn world_with_key(name: &str) -> World {
+    let world = World::new(name).await;
+    world.secret("keys", &samples::of("DATADOG").secrets).await;
+    world
+}
+
+fn datadog(extra: Value) -> Value {
+    let mut spec = samples::of("DATADOG").spec;
+    crate::world::merge(&mut spec, &extra);
+    spec
+}
+
+fn foreign() -> Value {
+    json!({"type": "DATADOG", "apiKey": "00000000000000000000000000009999", "region": "EU"})
+}
+
+fn message(object: &Value) -> String {
+    condition(object, "Ready")["message"].as_str().unwrap_or_default().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_until_adoption_is_allowed() {
+    let world = world_with_key("adopt").await;
+    world.project.replace_by_other(foreign());
+    let before = world.project.stored_type("DATADOG");
+    let _operator = world.operator(&[]).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
+    let object = world.until_ready("x", "False", "AlreadyExists").await;
+    assert!(message(&object).contains("spec.adoptionPolicy to Adopt"), "{}", message(&object));
+    assert!(object["metadata"]["finalizers"].is_null(), "not claimed");
+    assert_eq!(world.project.count(Exchange::is_write), 0);
+    assert_eq!(world.project.stored_type("DATADOG"), before);
+
+    world.patch("AtlasIntegration", "x", &json!({"spec": {"adoptionPolicy": "Adopt"}})).await;
+    world.until_ready("x", "True", "Synced").await;
+    let stored = world.project.stored_type("DATADOG").unwrap();
+    assert_eq!(
+        (stored["apiKey"].as_str(), stored["region"].as_str()),
+        (Some("fedcba9876543210fedcba9876540001"), Some("US5"))
+    );
+    world.delete("AtlasIntegration", "x").await;
+    world.until_gone("x").await;
+    assert_eq!(world.project.stored_type("DATADOG"), None, "adopted means ours");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_is_not_deleted() {
+    let world = world_with_key("refused").await;
+    world.project.replace_by_other(foreign());
+    let _operator = world.operator(&[]).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
+    world.until_ready("x", "False", "AlreadyExists").await;
+    world.delete("AtlasIntegration", "x").await;
+    world.until_gone("x").await;
+    assert_eq!(world.project.count(Exchange::is_write), 0);
+    // Gone from Atlas by somebody else's hand: a new object may create it.
+    world.create(&world.integration("y", &datadog(json!({})))).await;
+    world.until_ready("y", "False", "AlreadyExists").await;
+    world.project.remove_by_other("DATADOG");
+    world.until_ready("y", "True", "Synced").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operators_default_policies_hold_where_an_object_has_none() {
+    let world = world_with_key("defaults").await;
+    world.project.replace_by_other(foreign());
+    let _operator =
+        world.operator(&["--default-adoption-policy", "Adopt", "--default-deletion-policy", "Retain"]).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
+    world.until_ready("x", "True", "Synced").await;
+    world.delete("AtlasIntegration", "x").await;
+    world.until_gone("x").await;
+    assert!(world.project.stored_type("DATADOG").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_objects_for_one_place() {
+    let world = world_with_key("conflict").await;
+    let _operator = world.operator(&[]).await;
+    world.create(&world.integration("first", &datadog(json!({})))).await;
+    world.until_ready("first", "True", "Synced").await;
+    let id = world.project.stored_type("DATADOG").unwrap()["id"].clone();
+    world.create(&world.integration("second", &datadog(json!({"datadog": {"region": "EU"}})))).await;
+    let object = world.until_ready("second", "False", "Conflict").await;
+    assert!(message(&object).contains("AtlasIntegration first"), "{}", message(&object));
+    assert_eq!(world.project.stored_type("DATADOG").unwrap()["id"], id, "nothing was written");
+    // Deleting the loser touches nothing.
+    world.delete("AtlasIntegration", "second").await;
+    world.until_gone("second").await;
+    assert_eq!(world.project.stored_type("DATADOG").unwrap()["id"], id);
+    // When the winner goes, the loser takes over.
+    world.create(&world.integration("third", &datadog(json!({"datadog": {"region": "EU"}})))).await;
+    world.until_ready("third", "False", "Conflict").await;
+    world.delete("AtlasIntegration", "first").await;
+    world.until_gone("first").await;
+    world.until_ready("third", "True", "Synced").await;
+    assert_eq!(world.project.stored_type("DATADOG").unwrap()["region"], "EU");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drift_is_repaired_and_told() {
+    let world = world_with_key("drift").await;
+    let _operator = world.operator(&[]).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
+    world.until_ready("x", "True", "Synced").await;
+    world.project.edit("DATADOG", |stored| stored["region"] = "EU".into());
+    until("the region put back", || world.project.stored_type("DATADOG").filter(|s| s["region"] == "US5"))
+        .await;
+    world.project.remove_by_other("DATADOG");
+    until("the integration created again", || world.project.stored_type("DATADOG")).await;
+    // A key that nobody can see, by another owner: Atlas's new id gives it away.
+    let mut other = foreign();
+    other["apiKey"] = "00000000000000000000000000000001".into();
+    other["region"] = "US5".into();
+    world.project.replace_by_other(other);
+    until("the key put back", || {
+        world.project.stored_type("DATADOG").filter(|s| s["apiKey"] == "fedcba9876543210fedcba9876540001")
+    })
+    .await;
+    let events = world.list("Event").await;
+    let drifted: Vec<&Value> = events.iter().filter(|event| event["reason"] == "Drifted").collect();
+    assert!(
+        drifted.iter().any(|event| event["note"].as_str().is_some_and(|note| note.contains("region"))),
+        "{drifted:#?}"
+    );
+    world.until("x", "in sync again", |object| condition(object, "InSync")["status"] == "True").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn observing_reads_and_never_writes() {
+    let world = world_with_key("observe").await;
+    let _operator = world.operator(&[]).await;
+    world.create(&world.integration("x", &datadog(json!({"managementPolicy": "Observe"})))).await;
+    world.until_ready("x", "False", "IntegrationNotFound").await;
+    world.project.replace_by_other(
+        json!({"type": "DATADOG", "apiKey": "00000000000000000000000000009999", "region": "US5",
+        "sendCollectionLatencyMetrics": true, "sendQueryStatsMetrics": true}),
+    );
+    let object = world.until_ready("x", "True", "Observed").await;
+    assert_eq!(condition(&object, "InSync")["status"], "True");
+    assert_eq!(object["status"]["integration"]["apiKey"], "****9999");
+    world.project.edit("DATADOG", |stored| stored["region"] = "EU".into());
+    let object =
+        world.until("x", "seen to differ", |object| condition(object, "InSync")["status"] == "False").await;
+    assert!(condition(&object, "InSync")["message"].as_str().unwrap().contains("region"));
+    assert_eq!(condition(&object, "Ready")["status"], "True", "drift is no failure of an observer");
+    assert!(object["metadata"]["finalizers"].is_null() && object["status"]["applied"].is_null());
+    world.delete("AtlasIntegration", "x").await;
+    world.until_gone("x").await;
+    assert_eq!(world.project.count(Exchange::is_write), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn suspended_means_no_call() {
+    let world = world_with_key("suspend").await;
+    let _operator = world.operator(&[]).await;
+    world.create(&world.integration("x", &datadog(json!({"suspend": true})))).await;
+    let object = world.until_ready("x", "False", "Suspended").await;
+    assert_eq!(condition(&object, "Suspended")["status"], "True");
+    assert_eq!(world.project.exchanges().len(), 0, "not even a LIST");
+    world.patch("AtlasIntegration", "x", &json!({"spec": {"suspend": false}})).await;
+    let object = world.until_ready("x", "True", "Synced").await;
+    assert!(condition(&object, "Suspended").is_null());
+    world.patch("AtlasIntegration", "x", &json!({"spec": {"suspend": true}})).await;
+    let suspended = |object: &Value| {
+        condition(object, "Suspended")["status"] == "True"
+            && condition(object, "InSync")["status"] == "Unknown"
+    };
+    let object = world.until("x", "suspended in sync", suspended).await;
+    assert_eq!(condition(&object, "Ready")["status"], "True", "what is wanted is what was applied");
+    world.secret("keys", &[("api", "fedcba9876543210fedcba9876540009")]).await;
+    world.until_ready("x", "False", "Suspended").await;
+    world.delete("AtlasIntegration", "x").await;
+    world.until_gone("x").await;
+    assert!(world.project.stored_type("DATADOG").is_some(), "deleting a suspended object leaves Atlas alone");
+}

@@ -1,0 +1,107 @@
+//! Secrets that are missing, wrong, or late: the condition says which Secret and key, and all ends well without
+//! another touch of the object.
+
+use rstest::rstest;
+use serde_json::json;
+
+use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition};
+
+const KEY: &str = "fedcba9876543210fedcba9876540001";
+
+fn datadog(name: &str, key: &str) -> serde_json::Value {
+    json!({"type": "DATADOG", "datadog": {"apiKeySecretRef": {"name": name, "key": key}}})
+}
+
+#[rstest]
+#[case::missing("missing", None, "SecretNotFound", "Secret keys does not exist in namespace")]
+#[case::key_missing("key-missing", Some(vec![]), "SecretKeyMissing", "Secret keys has no key api; it has: no keys at all")]
+#[case::wrong_key("wrong-key", Some(vec![("apikey", KEY)]), "SecretKeyMissing", "Secret keys has no key api; it has: apikey")]
+#[case::empty("empty", Some(vec![("api", "")]), "SecretKeyInvalid", "key api of Secret keys is empty")]
+#[case::two_lines("two-lines", Some(vec![("api", "one\ntwo")]), "SecretKeyInvalid", "key api of Secret keys contains a line break")]
+#[case::long("long", Some(vec![("api", LONG)]), "SecretKeyInvalid", "key api of Secret keys is longer than 4096 bytes")]
+#[tokio::test(flavor = "multi_thread")]
+async fn settings(
+    #[case] name: &str,
+    #[case] first: Option<Vec<(&str, &str)>>,
+    #[case] reason: &str,
+    #[case] expected: &str,
+) {
+    let world = World::new(&format!("secret-{name}")).await;
+    let _operator = world.operator(&["--stall-after", "2s"]).await;
+    if let Some(values) = &first {
+        world.secret("keys", values).await;
+    }
+    world.create(&world.integration("x", &datadog("keys", "api"))).await;
+    let object = world.until_ready("x", "False", reason).await;
+    let message = condition(&object, "Ready")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains(expected), "{message}");
+    assert!(object["metadata"]["finalizers"].is_null(), "nothing is claimed before it can be written");
+    world.until("x", "stalled", |object| condition(object, "Stalled")["reason"] == reason).await;
+    assert_eq!(world.project.stored(), Vec::<serde_json::Value>::new());
+
+    world.secret("keys", &[("api", KEY)]).await;
+    let object = world.until_ready("x", "True", "Synced").await;
+    assert!(condition(&object, "Stalled").is_null() && condition(&object, "Reconciling").is_null());
+    assert_eq!(world.project.stored_type("DATADOG").unwrap()["apiKey"], KEY);
+}
+
+/// 4097 bytes.
+const LONG: &str = {
+    const BYTES: [u8; 4097] = [b'a'; 4097];
+    match std::str::from_utf8(&BYTES) {
+        Ok(text) => text,
+        Err(_) => "",
+    }
+};
+
+#[rstest]
+#[case("lf", "\n")]
+#[case("crlf", "\r\n")]
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trailing_line_break_is_ignored(#[case] name: &str, #[case] ending: &str) {
+    let world = World::new(&format!("secret-{name}")).await;
+    let _operator = world.operator(&[]).await;
+    world
+        .secret(
+            "atlas",
+            &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", &format!("{PRIVATE_KEY}{ending}"))],
+        )
+        .await;
+    world.secret("keys", &[("api", &format!("{KEY}{ending}"))]).await;
+    world.create(&world.integration("x", &datadog("keys", "api"))).await;
+    world.until_ready("x", "True", "Synced").await;
+    assert_eq!(world.project.stored_type("DATADOG").unwrap()["apiKey"], KEY);
+}
+
+#[rstest]
+#[case::missing("missing", None, "SecretNotFound", "Secret api-key does not exist")]
+#[case::half("half", Some(vec![("publicApiKey", PUBLIC_KEY)]), "SecretKeyMissing", "has no key privateApiKey; it has: publicApiKey")]
+#[case::wrong("wrong", Some(vec![("publicApiKey", PUBLIC_KEY), ("privateApiKey", "not-the-canaryPRIVATE")]), "Unauthorized", "check the API key in the credentials Secret")]
+#[case::account("account", Some(vec![("clientId", "mdb_sa_id_1"), ("clientSecret", "mdb_sa_sk_canary")]), "SecretKeyMissing", "service account")]
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials(
+    #[case] name: &str,
+    #[case] first: Option<Vec<(&str, &str)>>,
+    #[case] reason: &str,
+    #[case] expected: &str,
+) {
+    let world = World::new(&format!("credentials-{name}")).await;
+    let _operator = world.operator(&[]).await;
+    if let Some(values) = &first {
+        world.secret("api-key", values).await;
+    }
+    world.secret("keys", &[("api", KEY)]).await;
+    let mut object = world.integration("x", &datadog("keys", "api"));
+    object["spec"]["credentialsSecretRef"]["name"] = "api-key".into();
+    world.create(&object).await;
+    let object = world.until_ready("x", "False", reason).await;
+    let message = condition(&object, "Ready")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains(expected), "{message}");
+    world
+        .secret(
+            "api-key",
+            &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", PRIVATE_KEY), ("orgId", "unused")],
+        )
+        .await;
+    world.until_ready("x", "True", "Synced").await;
+}

@@ -1,0 +1,108 @@
+//! Which API version is spoken.
+
+use atlas_sim::{Api, AtlasSim, Effect, Exchange, Fault, Operation, Serve};
+use rstest::rstest;
+use serde_json::json;
+
+use crate::samples;
+use crate::world::World;
+
+fn writes(world: &World, api: Api) -> usize {
+    world.project.count(|exchange| exchange.is_write() && exchange.api == api)
+}
+
+async fn create(world: &World, kinds: &[&str]) {
+    for kind in kinds {
+        let sample = samples::of(kind);
+        let name = kind.to_lowercase().replace('_', "-");
+        // All samples call their Secret `keys`; side by side each needs its own.
+        let spec = sample.spec.to_string().replace("\"keys\"", &format!("\"keys-{name}\""));
+        world.secret(&format!("keys-{name}"), &sample.secrets).await;
+        world.create(&world.integration(&name, &serde_json::from_str(&spec).unwrap())).await;
+    }
+    for kind in kinds {
+        world.until_ready(&kind.to_lowercase().replace('_', "-"), "True", "Synced").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn auto_speaks_version_2_and_flowdock_goes_to_1_0() {
+    let world = World::new("auto").await;
+    let _operator = world.operator(&[]).await;
+    create(&world, &["DATADOG", "FLOWDOCK", "OPS_GENIE"]).await;
+    let v1 = |exchange: &Exchange| exchange.is_write() && exchange.api == Api::V1;
+    assert_eq!(writes(&world, Api::V2), 2);
+    assert_eq!(world.project.count(v1), 1);
+    assert_eq!(world.project.count(|e| v1(e) && e.integration_type.as_deref() == Some("FLOWDOCK")), 1);
+    let typed = |e: &Exchange| e.header("content-type") == Some("application/vnd.atlas.2023-01-01+json");
+    assert_eq!(world.project.count(|e| e.is_write() && e.api == Api::V2 && typed(e)), 2);
+}
+
+#[rstest]
+#[case::not_there(Serve::ForeignNotFound)]
+#[case::no_such_resource(Serve::ResourceNotFound)]
+#[case::sunset(Serve::VersionGone)]
+#[case::no_such_version(Serve::InvalidVersionDate)]
+#[tokio::test(flavor = "multi_thread")]
+async fn auto_works_on_an_atlas_that_serves_1_0_only(#[case] serve: Serve) {
+    let world = World::new("auto-v1").await;
+    world.project.settings(|settings| settings.serve_v2 = serve);
+    let _operator = world.operator(&[]).await;
+    create(&world, &["DATADOG", "FLOWDOCK", "WEBHOOK"]).await;
+    assert_eq!(writes(&world, Api::V1), 3);
+    assert_eq!(writes(&world, Api::V2), 0);
+    // FLOWDOCK and the others share one LIST there.
+    world.patch("AtlasIntegration", "datadog", &json!({"spec": {"datadog": {"region": "EU"}}})).await;
+    world.until_ready("datadog", "True", "Synced").await;
+}
+
+/// A proxy that answers 404 for a while must not make the operator take version 1.0 for the rest of its life.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_passing_404_of_a_proxy_settles_nothing() {
+    let world = World::new("auto-proxy").await;
+    world.project.fault(Fault::new(Effect::foreign_not_found()).at(Operation::List).times(4));
+    let _operator = world.operator(&[]).await;
+    create(&world, &["DATADOG"]).await;
+    assert_eq!(writes(&world, Api::V2), 1);
+}
+
+/// What one version requires and the other does not is said before any call.
+#[rstest]
+#[case("v1.0", json!({"channelName": "alerts"}), "teamName")]
+#[case("v2", json!({"teamName": "My Team"}), "channelName")]
+#[tokio::test(flavor = "multi_thread")]
+async fn slack_lacks_what_the_version_requires(
+    #[case] api: &str,
+    #[case] mut block: serde_json::Value,
+    #[case] missing: &str,
+) {
+    let world = World::new(&format!("slack-{}", api.replace('.', "-"))).await;
+    let _operator = world.operator(&["--atlas-api", api]).await;
+    world.secret("keys", &samples::of("SLACK").secrets).await;
+    block["apiTokenSecretRef"] = json!({"name": "keys", "key": "token"});
+    world.create(&world.integration("slack", &json!({"type": "SLACK", "slack": block}))).await;
+    let object = world.until_ready("slack", "False", "InvalidSpec").await;
+    let message = crate::world::condition(&object, "Ready")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains(missing), "{message}");
+    assert_eq!(crate::world::condition(&object, "Stalled")["status"], "True");
+    assert_eq!(world.project.count(Exchange::is_write), 0);
+    let other = json!({"spec": {"slack": {missing: "now there"}}});
+    world.patch("AtlasIntegration", "slack", &other).await;
+    world.until_ready("slack", "True", "Synced").await;
+}
+
+/// Base URLs with a path keep it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreachable_atlas_is_said_and_survived() {
+    let world = World::new("unreachable").await;
+    let gone = AtlasSim::start().await.unwrap();
+    let url = gone.url();
+    drop(gone);
+    let operator = world.operator(&["--atlas-url", &url]).await;
+    world.secret("keys", &samples::of("DATADOG").secrets).await;
+    world.create(&world.integration("x", &samples::of("DATADOG").spec)).await;
+    let object = world.until_ready("x", "False", "AtlasUnavailable").await;
+    let message = crate::world::condition(&object, "Ready")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("can't be reached") && message.contains("by itself"), "{message}");
+    assert!(operator.get("/livez").await.unwrap().starts_with("HTTP/1.1 200"));
+}

@@ -1,0 +1,265 @@
+//! What a test stands on: a namespace, an Atlas project, the objects in them, and waiting with a limit.
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use atlas_sim::{AtlasSim, Project};
+use control_plane::{AuditEvent, ControlPlane, Options};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::{Value, json};
+
+use crate::operator::Operator;
+
+/// How long anything is waited for. Generous: nothing is asserted about time.
+pub const LIMIT: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(25);
+
+pub const PUBLIC_KEY: &str = "qwertyui";
+pub const PRIVATE_KEY: &str = "8f0d7c52-1a2b-4c3d-9e8f-canaryPRIVATE";
+
+/// The parts that all tests share.
+pub struct Shared {
+    pub plane: ControlPlane,
+    pub sim: AtlasSim,
+    /// Drives the simulator, apart from the runtimes of tests, which come and go.
+    _runtime: tokio::runtime::Runtime,
+}
+
+static SHARED: LazyLock<Shared> = LazyLock::new(|| {
+    // A thread of its own, since a runtime can't be entered from within a test's.
+    std::thread::spawn(|| {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let sim = runtime.block_on(AtlasSim::start()).unwrap();
+        let plane = ControlPlane::start(Options::default()).unwrap();
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        for file in ["crds/atlasintegrations.yaml", "deploy/namespace.yaml", "deploy/rbac.yaml"] {
+            plane.kubectl(&["apply", "-f", root.join(file).to_str().unwrap()]).unwrap();
+        }
+        plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).unwrap();
+        Shared { plane, sim, _runtime: runtime }
+    })
+    .join()
+    .unwrap()
+});
+
+/// The shared parts, started by whichever test comes first.
+pub async fn shared() -> &'static Shared {
+    tokio::task::spawn_blocking(|| &*SHARED).await.unwrap()
+}
+
+/// One test's world.
+pub struct World {
+    pub shared: &'static Shared,
+    pub namespace: String,
+    pub project: Project,
+    pub client: Client,
+}
+
+/// A project id that no other test has.
+pub fn new_project_id() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("5d791c84ff7a2522{:08x}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+impl World {
+    /// A fresh namespace with a ServiceAccount bound to the rules of `deploy/rbac.yaml`, a fresh project, and a
+    /// credentials Secret `atlas` that fits it.
+    pub async fn new(name: &str) -> World {
+        World::with_project(name, &new_project_id()).await
+    }
+
+    /// The same for a project of this id.
+    pub async fn with_project(name: &str, project: &str) -> World {
+        let shared = shared().await;
+        let project = shared.sim.project(project);
+        project.allow_key(PUBLIC_KEY, PRIVATE_KEY);
+        let suffix = &project.id()[20..];
+        let namespace = format!("{name}-{suffix}");
+        let kubeconfig = Kubeconfig::read_from(shared.plane.kubeconfig()).unwrap();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        let world = World { shared, namespace, project, client: Client::try_from(config).unwrap() };
+        world
+            .create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": world.namespace}}))
+            .await;
+        world
+            .create(&json!({"apiVersion": "v1", "kind": "ServiceAccount",
+                "metadata": {"name": "operator", "namespace": world.namespace}}))
+            .await;
+        world
+            .create(&json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+                "metadata": {"name": world.namespace},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "atlas-integration-operator"},
+                "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": world.namespace}]}))
+            .await;
+        world.secret("atlas", &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", PRIVATE_KEY)]).await;
+        world
+    }
+
+    /// Starts an operator for this namespace and waits until it is ready.
+    pub async fn operator(&self, flags: &[&str]) -> Operator {
+        Operator::start(self, flags).await
+    }
+
+    /// The user that the operator is to the API server.
+    pub fn operator_user(&self) -> String {
+        format!("system:serviceaccount:{}:operator", self.namespace)
+    }
+
+    /// What the operator wrote to the API server, Events apart, as the server's audit log has it.
+    pub fn writes(&self) -> Vec<AuditEvent> {
+        let user = self.operator_user();
+        let ours = |event: &AuditEvent| event.user == user && event.is_write() && event.resource != "events";
+        self.shared.plane.audit().unwrap().into_iter().filter(ours).collect()
+    }
+
+    fn api(&self, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
+        let (group, version, plural) = match kind {
+            "AtlasIntegration" => ("atlas-integrations.dev", "v1", "atlasintegrations"),
+            "Secret" => ("", "v1", "secrets"),
+            "Namespace" => ("", "v1", "namespaces"),
+            "ServiceAccount" => ("", "v1", "serviceaccounts"),
+            "Event" => ("events.k8s.io", "v1", "events"),
+            "ClusterRoleBinding" => ("rbac.authorization.k8s.io", "v1", "clusterrolebindings"),
+            other => panic!("{other} is not in the table"),
+        };
+        let resource = ApiResource {
+            group: group.into(),
+            version: version.into(),
+            api_version: if group.is_empty() { version.into() } else { format!("{group}/{version}") },
+            kind: kind.into(),
+            plural: plural.into(),
+        };
+        match namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        }
+    }
+
+    /// Creates an object.
+    pub async fn create(&self, object: &Value) {
+        self.try_create(object).await.unwrap_or_else(|error| panic!("{object}: {error}"));
+    }
+
+    /// Creates an object, or says what the API server answered.
+    pub async fn try_create(&self, object: &Value) -> Result<Value, kube::Error> {
+        let kind = object["kind"].as_str().unwrap();
+        let namespace = object["metadata"]["namespace"].as_str();
+        let object = serde_json::from_value(object.clone()).unwrap();
+        let created = self.api(kind, namespace).create(&PostParams::default(), &object).await?;
+        Ok(serde_json::to_value(created).unwrap())
+    }
+
+    /// Creates a Secret or gives it other values.
+    pub async fn secret(&self, name: &str, values: &[(&str, &str)]) {
+        let data: serde_json::Map<String, Value> =
+            values.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect();
+        let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": self.namespace},
+            "stringData": data});
+        let params = PatchParams::apply("test").force();
+        self.api("Secret", Some(&self.namespace)).patch(name, &params, &Patch::Apply(&object)).await.unwrap();
+    }
+
+    /// Deletes an object.
+    pub async fn delete(&self, kind: &str, name: &str) {
+        self.api(kind, Some(&self.namespace)).delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    /// An `AtlasIntegration` of this project; `spec` has type and block, and what else it needs.
+    pub fn integration(&self, name: &str, spec: &Value) -> Value {
+        let mut object = json!({"apiVersion": "atlas-integrations.dev/v1", "kind": "AtlasIntegration",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {"projectId": self.project.id(), "credentialsSecretRef": {"name": "atlas"}}});
+        merge(&mut object["spec"], spec);
+        object
+    }
+
+    /// Merges a change into an object.
+    pub async fn patch(&self, kind: &str, name: &str, change: &Value) -> Value {
+        let api = self.api(kind, Some(&self.namespace));
+        let patched = api.patch(name, &PatchParams::default(), &Patch::Merge(change)).await;
+        serde_json::to_value(patched.unwrap_or_else(|error| panic!("{change}: {error}"))).unwrap()
+    }
+
+    /// An object, if it is there.
+    pub async fn get(&self, kind: &str, name: &str) -> Option<Value> {
+        let found = self.api(kind, Some(&self.namespace)).get_opt(name).await.unwrap();
+        found.map(|object| serde_json::to_value(object).unwrap())
+    }
+
+    /// All objects of a kind in the namespace.
+    pub async fn list(&self, kind: &str) -> Vec<Value> {
+        let found =
+            self.api(kind, Some(&self.namespace)).list(&kube::api::ListParams::default()).await.unwrap();
+        found.items.into_iter().map(|object| serde_json::to_value(object).unwrap()).collect()
+    }
+
+    /// Waits until an `AtlasIntegration` is as `condition` wants it, and answers it.
+    pub async fn until(&self, name: &str, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        let begun = Instant::now();
+        while begun.elapsed() < LIMIT {
+            last = self.get("AtlasIntegration", name).await.unwrap_or_default();
+            if condition(&last) {
+                return last;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        panic!("{name} is not {what} after {LIMIT:?}; it is {last:#}");
+    }
+
+    /// Waits until Ready says this status and reason for the present generation.
+    pub async fn until_ready(&self, name: &str, status: &str, reason: &str) -> Value {
+        let what = format!("Ready={status} {reason}");
+        self.until(name, &what, |object| {
+            let ready = condition(object, "Ready");
+            ready["status"] == status
+                && ready["reason"] == reason
+                && object["status"]["observedGeneration"] == object["metadata"]["generation"]
+        })
+        .await
+    }
+
+    /// Waits until an object is gone.
+    pub async fn until_gone(&self, name: &str) {
+        self.until(name, "gone", Value::is_null).await;
+    }
+}
+
+/// Waits until `look` answers something.
+pub async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    while begun.elapsed() < LIMIT {
+        if let Some(found) = look() {
+            return found;
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    panic!("not within {LIMIT:?}: {what}");
+}
+
+/// A condition of an object; null when there is none.
+pub fn condition(object: &Value, kind: &str) -> Value {
+    let conditions = object["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().find(|c| c["type"] == kind).cloned().unwrap_or_default()
+}
+
+/// Merges as a JSON merge patch does.
+pub fn merge(into: &mut Value, change: &Value) {
+    match (into, change) {
+        (Value::Object(into), Value::Object(change)) => {
+            for (name, change) in change {
+                if change.is_null() {
+                    into.remove(name);
+                } else {
+                    merge(into.entry(name.clone()).or_insert(Value::Null), change);
+                }
+            }
+        }
+        (into, change) => *into = change.clone(),
+    }
+}
