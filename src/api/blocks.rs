@@ -3,7 +3,24 @@
 //! create page and the v2 specification (2023-01-01).
 
 use kube::KubeSchema;
+use kube::core::Rule;
 use serde::{Deserialize, Serialize};
+
+// Patterns are for tools that know only the schema; the API server shows these rules' words beside them.
+
+/// Text that reaches one line of a message.
+fn no_control_characters() -> Rule {
+    Rule::new("!self.matches('[\\x00-\\x1F\\x7F]')")
+        .message("must not contain control characters such as line breaks and tabs")
+}
+
+/// A name that reaches a URL path of the API server.
+pub(super) fn name_of_secret() -> Rule {
+    Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message(
+        "the name of a Secret of this namespace: lower-case letters, digits, '-' and '.', beginning and ending with a \
+         letter or digit",
+    )
+}
 
 /// One key of one Secret in the object's own namespace.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -12,10 +29,12 @@ use serde::{Deserialize, Serialize};
 pub struct SecretKeyRef {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[x_kube(validation = name_of_secret())]
     pub name: String,
 
     /// Key in the Secret's data. One trailing line break of its value is ignored.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    #[x_kube(validation = ("self.matches('^[-._a-zA-Z0-9]+$')", "a key of the Secret's data: letters, digits, '-', '_' and '.'; the secret value itself belongs into the Secret"))]
     pub key: String,
 }
 
@@ -42,11 +61,13 @@ pub struct Slack {
     /// Name of the Slack team (workspace). Required by version 1.0 of the Atlas API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(min = 1, max = 200), regex(pattern = r"^[^\x00-\x1F\x7F]+$"))]
+    #[x_kube(validation = no_control_characters())]
     pub team_name: Option<String>,
 
     /// Name of the channel. Required by version 2 of the Atlas API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(min = 1, max = 80), regex(pattern = r"^[^\x00-\x1F\x7F]+$"))]
+    #[x_kube(validation = no_control_characters())]
     pub channel_name: Option<String>,
 }
 
@@ -60,7 +81,8 @@ pub struct Datadog {
     /// Datadog site in Atlas's spelling: US (Datadog's US1), EU, US3, US5, AP1, US1_FED, or one that Atlas adds
     /// later. Unset: not sent; Atlas then uses US.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", regex(pattern = r"^[A-Z0-9_]{2,16}$"))]
+    #[schemars(with = "String", length(max = 64), regex(pattern = r"^[A-Z0-9_]{2,16}$"))]
+    #[x_kube(validation = ("self.matches('^[A-Z0-9_]{2,16}$')", "a Datadog site in Atlas's spelling, in upper case: US, EU, US3, US5, AP1, US1_FED, ..."))]
     pub region: Option<String>,
 
     /// Whether Atlas sends collection latency metrics. Unset: not sent.
@@ -90,6 +112,7 @@ pub struct Datadog {
 pub struct NewRelic {
     /// Id of the New Relic account.
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[0-9A-Za-z_-]+$"))]
+    #[x_kube(validation = ("self.matches('^[0-9A-Za-z_-]+$')", "the id of a New Relic account: letters, digits, '-' and '_'"))]
     pub account_id: String,
 
     /// The New Relic license key.
@@ -125,6 +148,7 @@ pub struct VictorOps {
     /// Routing key. Unset: not sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(min = 1, max = 200), regex(pattern = r"^[^\x00-\x1F\x7F]+$"))]
+    #[x_kube(validation = no_control_characters())]
     pub routing_key: Option<String>,
 }
 
@@ -134,10 +158,12 @@ pub struct VictorOps {
 pub struct Flowdock {
     /// Name of the flow.
     #[schemars(length(min = 1, max = 200), regex(pattern = r"^[^\x00-\x1F\x7F]+$"))]
+    #[x_kube(validation = no_control_characters())]
     pub flow_name: String,
 
     /// Name of the Flowdock organisation.
     #[schemars(length(min = 1, max = 200), regex(pattern = r"^[^\x00-\x1F\x7F]+$"))]
+    #[x_kube(validation = no_control_characters())]
     pub org_name: String,
 
     /// The Flowdock API token.
@@ -156,7 +182,7 @@ pub struct Webhook {
     #[schemars(with = "SecretKeyRef")]
     pub signing_secret_ref: Option<SecretKeyRef>,
 
-    /// Template of the body, at most 16 KiB. Passed on as it is. Unset: not sent.
+    /// Template of the body, at most 16384 characters. Passed on as it is. Unset: not sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(min = 1, max = 16384))]
     pub body_template: Option<String>,
@@ -182,6 +208,7 @@ pub struct MicrosoftTeams {
 pub struct Prometheus {
     /// User name that Prometheus scrapes with.
     #[schemars(length(min = 1, max = 200), regex(pattern = r"^[^\x00-\x1F\x7F]+$"))]
+    #[x_kube(validation = no_control_characters())]
     pub username: String,
 
     /// Password that Prometheus scrapes with.

@@ -18,6 +18,7 @@ pub use blocks::{
 pub use crd::{crd, crd_yaml};
 pub use status::{Applied, AppliedSecret, AtlasIntegrationStatus, Attempt, Condition, IntegrationEcho};
 
+use kube::core::{Message, Rule};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,15 @@ pub const RELEASED_ANNOTATION: &str = "atlas-integrations.dev/released";
 pub const RECONCILE_ANNOTATION: &str = "atlas-integrations.dev/reconcile-requested-at";
 /// Any new value asks the operator to look at Atlas now and to write the integration again.
 pub const REWRITE_ANNOTATION: &str = "atlas-integrations.dev/rewrite-requested-at";
+
+/// The rule that ties a block to its type.
+fn block_of(block: &str, kind: &str) -> Rule {
+    let message = format!(
+        "has(self.{block}) ? 'spec.{block} is only for spec.type {kind}, and spec.type is ' + self.type + ': remove \
+         the block' : 'spec.{block} must be set, since spec.type is {kind}'"
+    );
+    Rule::new(format!("has(self.{block}) == (self.type == '{kind}')")).message(Message::Expression(message))
+}
 
 /// What one third-party integration of one Atlas project should be.
 ///
@@ -81,21 +91,22 @@ pub const REWRITE_ANNOTATION: &str = "atlas-integrations.dev/rewrite-requested-a
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = ("has(self.pagerDuty) == (self.type == 'PAGER_DUTY')", "spec.pagerDuty must be set when spec.type is PAGER_DUTY, and only then"),
-    validation = ("has(self.slack) == (self.type == 'SLACK')", "spec.slack must be set when spec.type is SLACK, and only then"),
-    validation = ("has(self.datadog) == (self.type == 'DATADOG')", "spec.datadog must be set when spec.type is DATADOG, and only then"),
-    validation = ("has(self.newRelic) == (self.type == 'NEW_RELIC')", "spec.newRelic must be set when spec.type is NEW_RELIC, and only then"),
-    validation = ("has(self.opsGenie) == (self.type == 'OPS_GENIE')", "spec.opsGenie must be set when spec.type is OPS_GENIE, and only then"),
-    validation = ("has(self.victorOps) == (self.type == 'VICTOR_OPS')", "spec.victorOps must be set when spec.type is VICTOR_OPS, and only then"),
-    validation = ("has(self.flowdock) == (self.type == 'FLOWDOCK')", "spec.flowdock must be set when spec.type is FLOWDOCK, and only then"),
-    validation = ("has(self.webhook) == (self.type == 'WEBHOOK')", "spec.webhook must be set when spec.type is WEBHOOK, and only then"),
-    validation = ("has(self.microsoftTeams) == (self.type == 'MICROSOFT_TEAMS')", "spec.microsoftTeams must be set when spec.type is MICROSOFT_TEAMS, and only then"),
-    validation = ("has(self.prometheus) == (self.type == 'PROMETHEUS')", "spec.prometheus must be set when spec.type is PROMETHEUS, and only then")
+    validation = block_of("pagerDuty", "PAGER_DUTY"),
+    validation = block_of("slack", "SLACK"),
+    validation = block_of("datadog", "DATADOG"),
+    validation = block_of("newRelic", "NEW_RELIC"),
+    validation = block_of("opsGenie", "OPS_GENIE"),
+    validation = block_of("victorOps", "VICTOR_OPS"),
+    validation = block_of("flowdock", "FLOWDOCK"),
+    validation = block_of("webhook", "WEBHOOK"),
+    validation = block_of("microsoftTeams", "MICROSOFT_TEAMS"),
+    validation = block_of("prometheus", "PROMETHEUS")
 )]
 pub struct AtlasIntegrationSpec {
     /// Id of the Atlas project (also called group): 24 lower-case hexadecimal digits. Immutable: to move an
     /// integration, delete the object and create it again; an object that never reached Atlas goes at once.
-    #[schemars(regex(pattern = r"^[0-9a-f]{24}$"))]
+    #[schemars(length(max = 64), regex(pattern = r"^[0-9a-f]{24}$"))]
+    #[x_kube(validation = ("self.matches('^[0-9a-f]{24}$')", "the id of an Atlas project is 24 lower-case hexadecimal digits, not the project's name"))]
     #[x_kube(validation = ("self == oldSelf", "spec.projectId is immutable: delete the object and create it again for the other project"))]
     pub project_id: String,
 
@@ -191,5 +202,6 @@ pub struct AtlasIntegrationSpec {
 pub struct LocalSecretRef {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[x_kube(validation = blocks::name_of_secret())]
     pub name: String,
 }

@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use crate::domain::{Failure, FailureKind};
+use crate::domain::{Failure, FailureKind, plain};
+
+/// The cause of a transport fault is cut at this many characters.
+const MAX_CAUSE: usize = 200;
 
 /// What a class means for a person.
 struct Row {
@@ -152,7 +155,7 @@ fn root_cause(error: &reqwest::Error) -> String {
     while let Some(next) = cause.source() {
         cause = next;
     }
-    cause.to_string().chars().filter(|c| !c.is_control()).take(200).collect()
+    plain(&cause.to_string(), MAX_CAUSE)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::domain::{FieldKind, IntegrationType, Redacted, RedactedValue};
+use crate::domain::{FieldKind, IntegrationType, Redacted, RedactedValue, plain};
 
 /// Texts of Atlas in a message are cut at this many characters.
 const MAX_DETAIL: usize = 400;
@@ -35,7 +35,7 @@ pub(super) fn scrub<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) 
             text = text.replace(spelling, "****");
         }
     }
-    text.chars().filter(|c| !c.is_control()).take(MAX_DETAIL).collect()
+    plain(&text, MAX_DETAIL)
 }
 
 #[cfg(test)]

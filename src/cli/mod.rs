@@ -6,6 +6,7 @@ mod run;
 
 pub use reference::reference;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -28,6 +29,11 @@ pub fn main() -> ExitCode {
 
 fn crd() -> Result<(), String> {
     let yaml = crate::api::crd_yaml().map_err(|error| format!("the CRD can't be printed: {error}"))?;
-    print!("{yaml}");
-    Ok(())
+    match std::io::stdout().write_all(yaml.as_bytes()) {
+        // Who reads only the beginning (`| head`) is served.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(format!("the CRD can't be printed: {error}"))
+        }
+        _ => Ok(()),
+    }
 }

@@ -10,7 +10,7 @@ use kube::{Client, Resource};
 use tokio::sync::mpsc;
 
 use crate::api::AtlasIntegration;
-use crate::domain::Object;
+use crate::domain::{Object, plain};
 
 /// Events that wait to be sent; more are dropped, since conditions say the same.
 const WAITING: usize = 1_024;
@@ -56,7 +56,7 @@ impl Events {
     pub fn publish(&self, object: &Object, kind: EventKind, reason: &str, action: &str, note: &str) {
         let now = jiff::Timestamp::now();
         let key = &object.key;
-        let note: String = note.chars().filter(|c| !c.is_control()).take(MAX_NOTE).collect();
+        let note = plain(note, MAX_NOTE);
         let event = Event {
             metadata: ObjectMeta {
                 namespace: Some(key.namespace.clone()),

@@ -3,7 +3,7 @@
 use crate::api::{AtlasIntegrationSpec, SecretKeyRef};
 use crate::domain::{
     AdoptionPolicy, DeletionPolicy, Integration, IntegrationType, ManagementPolicy, ProjectId, SecretKey,
-    Spec,
+    Spec, plain,
 };
 
 use super::decode::Defaults;
@@ -138,7 +138,7 @@ fn secret_name(field: &str, name: &str) -> Result<String, String> {
     if bytes.len() <= 253 && bytes.iter().all(inner) && edge(bytes.first()) && edge(bytes.last()) {
         return Ok(name.to_owned());
     }
-    let shown: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
+    let shown = plain(name, 100);
     Err(format!("{field} names {shown:?}, which can't be the name of a Secret"))
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::{Condition, ConditionStatus, ConditionType, Prospect, Reason, Status};
+use crate::domain::{Condition, ConditionStatus, ConditionType, Prospect, Reason, Status, plain};
 
 /// Messages are cut at this many characters.
 const MAX_MESSAGE: usize = 1024;
@@ -150,7 +150,7 @@ fn condition(
         Some(old) if old.status == status => old.last_transition,
         _ => now,
     };
-    let message = message.chars().filter(|c| !c.is_control()).take(MAX_MESSAGE).collect();
+    let message = plain(message, MAX_MESSAGE);
     Condition {
         kind,
         status,

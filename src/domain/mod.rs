@@ -8,6 +8,7 @@ mod project;
 mod reason;
 mod redacted;
 mod secret;
+mod text;
 
 pub use failure::{Failure, FailureKind};
 pub use integration::{FieldRef, Integration, IntegrationType, SecretKey};
@@ -21,3 +22,4 @@ pub use redacted::{
     FieldKind, Redacted, RedactedValue, agrees, describe_template, differing_fields, may_be_hidden,
 };
 pub use secret::{BadSecret, Fingerprint, MemoryKey, SecretValue};
+pub use text::plain;

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::text::plain;
+
 /// How a field of an integration may be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldKind {
@@ -53,11 +55,13 @@ impl FieldKind {
     /// Masks a text of this kind, whether it is clear or already masked by Atlas. The length never shows.
     pub fn redact(self, text: &str) -> RedactedValue {
         RedactedValue::Text(match self {
-            FieldKind::Text | FieldKind::Bool => plain(text),
+            FieldKind::Text | FieldKind::Bool => plain(text, MAX_TEXT),
             FieldKind::Key => {
                 let chars: Vec<char> = text.chars().collect();
-                match chars.len() {
-                    16.. => format!("{MASK}{}", plain(&chars[chars.len() - 4..].iter().collect::<String>())),
+                match chars.last_chunk::<4>() {
+                    Some(last) if chars.len() >= 16 => {
+                        format!("{MASK}{}", plain(&last.iter().collect::<String>(), MAX_TEXT))
+                    }
                     _ => MASK.to_owned(),
                 }
             }
@@ -65,7 +69,11 @@ impl FieldKind {
             FieldKind::Url => match url::Url::parse(text) {
                 // The host's own spelling, without user, password or port, which may be as secret as the path.
                 Ok(url) if url.has_host() => {
-                    format!("{}://{}/{MASK}", url.scheme(), plain(url.host_str().unwrap_or_default()))
+                    format!(
+                        "{}://{}/{MASK}",
+                        url.scheme(),
+                        plain(url.host_str().unwrap_or_default(), MAX_TEXT)
+                    )
                 }
                 _ => MASK.to_owned(),
             },
@@ -83,11 +91,6 @@ pub fn describe_template(text: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
     let hex: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("{} characters, sha256 {hex}", text.chars().count())
-}
-
-/// Text of Atlas for a person or a status: no control characters, bounded length.
-fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
 }
 
 impl Redacted {

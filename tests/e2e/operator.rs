@@ -35,15 +35,17 @@ impl Operator {
     /// Starts one on any control plane, as the ServiceAccount `operator` of the namespace that it watches.
     pub async fn start_on(plane: &ControlPlane, namespace: &str, atlas: &str, flags: &[&str]) -> Operator {
         let kubeconfig =
-            tokio::task::block_in_place(|| plane.kubeconfig_for_service_account(namespace, "operator")).unwrap();
+            tokio::task::block_in_place(|| plane.kubeconfig_for_service_account(namespace, "operator"))
+                .unwrap();
         let log = plane.dir().join(format!("{namespace}-{}.log", uid()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_atlas-integration-operator"));
-        command
-            .env_clear()
-            .env("KUBECONFIG", kubeconfig)
-            .env("RUST_BACKTRACE", "full")
-            .arg("run")
-            .args(["--insecure-atlas-url", "--watch-namespace", namespace, "--bind", "127.0.0.1:0"]);
+        command.env_clear().env("KUBECONFIG", kubeconfig).env("RUST_BACKTRACE", "full").arg("run").args([
+            "--insecure-atlas-url",
+            "--watch-namespace",
+            namespace,
+            "--bind",
+            "127.0.0.1:0",
+        ]);
         for (flag, value) in [("--atlas-url", atlas), ("--resync-interval", "1s"), ("--log-level", "trace")] {
             if !flags.contains(&flag) {
                 command.args([flag, value]);

@@ -8,16 +8,26 @@ use crate::world::{World, until};
 /// Without its kind the operator waits and says so; it is alive, not ready, and goes on by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_kind() {
-    let plane = tokio::task::spawn_blocking(|| ControlPlane::start(Options::default())).await.unwrap().unwrap();
+    let plane =
+        tokio::task::spawn_blocking(|| ControlPlane::start(Options::default())).await.unwrap().unwrap();
     let root = env!("CARGO_MANIFEST_DIR");
     let kubectl = |args: &[&str]| tokio::task::block_in_place(|| plane.kubectl(args)).unwrap();
     kubectl(&["create", "namespace", "early"]);
     kubectl(&["create", "serviceaccount", "operator", "--namespace", "early"]);
-    kubectl(&["apply", "-f", &format!("{root}/deploy/namespace.yaml"), "-f", &format!("{root}/deploy/rbac.yaml")]);
+    kubectl(&[
+        "apply",
+        "-f",
+        &format!("{root}/deploy/namespace.yaml"),
+        "-f",
+        &format!("{root}/deploy/rbac.yaml"),
+    ]);
     let bind = ["--clusterrole=atlas-integration-operator", "--serviceaccount=early:operator"];
     kubectl(&["create", "clusterrolebinding", "early", bind[0], bind[1]]);
     let mut operator = Operator::start_on(&plane, "early", "http://127.0.0.1:9", &[]).await;
-    until("the missing kind in the log", || operator.logs().contains("the kind is not installed").then_some(())).await;
+    until("the missing kind in the log", || {
+        operator.logs().contains("the kind is not installed").then_some(())
+    })
+    .await;
     assert!(operator.get("/readyz").await.unwrap().starts_with("HTTP/1.1 503"));
     assert!(operator.get("/livez").await.unwrap().starts_with("HTTP/1.1 200"));
     kubectl(&["apply", "-f", &format!("{root}/crds/atlasintegrations.yaml")]);

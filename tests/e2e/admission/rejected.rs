@@ -14,29 +14,29 @@ DATADOG | projectId missing | {"projectId": "<gone>"}
 DATADOG | projectId null | {"projectId": null}
     spec.projectId: Required value
 DATADOG | projectId empty | {"projectId": ""}
-    spec.projectId: Invalid value: "": spec.projectId in body should match '^[0-9a-f]{24}$'
+    spec.projectId: Invalid value: "": spec.projectId in body should match '^[0-9a-f]{24}$', spec.projectId: Invalid value: "": the id of an Atlas project is 24 lower-case hexadecimal digits, not the project's name
 DATADOG | projectId in upper case | {"projectId": "5D791C84FF7A2522CC4F9AA1"}
-    spec.projectId: Invalid value: "5D791C84FF7A2522CC4F9AA1": spec.projectId in body should match '^[0-9a-f]{24}$'
+    spec.projectId: Invalid value: "5D791C84FF7A2522CC4F9AA1": spec.projectId in body should match '^[0-9a-f]{24}$', spec.projectId: Invalid value: "5D791C84FF7A2522CC4F9AA1": the id of an Atlas project is 24 lower-case hexadecimal digits, not the project's name
 DATADOG | projectId of 23 digits | {"projectId": "5d791c84ff7a2522cc4f9aa"}
-    spec.projectId: Invalid value: "5d791c84ff7a2522cc4f9aa": spec.projectId in body should match '^[0-9a-f]{24}$'
+    spec.projectId: Invalid value: "5d791c84ff7a2522cc4f9aa": spec.projectId in body should match '^[0-9a-f]{24}$', spec.projectId: Invalid value: "5d791c84ff7a2522cc4f9aa": the id of an Atlas project is 24 lower-case hexadecimal digits, not the project's name
 DATADOG | projectId of 25 digits | {"projectId": "5d791c84ff7a2522cc4f9aa10"}
-    spec.projectId: Invalid value: "5d791c84ff7a2522cc4f9aa10": spec.projectId in body should match '^[0-9a-f]{24}$'
+    spec.projectId: Invalid value: "5d791c84ff7a2522cc4f9aa10": spec.projectId in body should match '^[0-9a-f]{24}$', spec.projectId: Invalid value: "5d791c84ff7a2522cc4f9aa10": the id of an Atlas project is 24 lower-case hexadecimal digits, not the project's name
 DATADOG | projectId is the name | {"projectId": "Project 0"}
-    spec.projectId: Invalid value: "Project 0": spec.projectId in body should match '^[0-9a-f]{24}$'
+    spec.projectId: Invalid value: "Project 0": spec.projectId in body should match '^[0-9a-f]{24}$', spec.projectId: Invalid value: "Project 0": the id of an Atlas project is 24 lower-case hexadecimal digits, not the project's name
 DATADOG | projectId climbs the path | {"projectId": "../../orgs/5d791c84ff7a25"}
-    spec.projectId: Invalid value: "../../orgs/5d791c84ff7a25": spec.projectId in body should match '^[0-9a-f]{24}$'
+    spec.projectId: Invalid value: "../../orgs/5d791c84ff7a25": spec.projectId in body should match '^[0-9a-f]{24}$', spec.projectId: Invalid value: "../../orgs/5d791c84ff7a25": the id of an Atlas project is 24 lower-case hexadecimal digits, not the project's name
 DATADOG | projectId climbs, 24 long | {"projectId": "../5d791c84ff7a2522cc4f9"}
-    spec.projectId: Invalid value: "../5d791c84ff7a2522cc4f9": spec.projectId in body should match '^[0-9a-f]{24}$'
+    spec.projectId: Invalid value: "../5d791c84ff7a2522cc4f9": spec.projectId in body should match '^[0-9a-f]{24}$', spec.projectId: Invalid value: "../5d791c84ff7a2522cc4f9": the id of an Atlas project is 24 lower-case hexadecimal digits, not the project's name
 DATADOG | projectId with an escape | {"projectId": "%2e%2e%2f5d791c84ff7a252"}
-    spec.projectId: Invalid value: "%2e%2e%2f5d791c84ff7a252": spec.projectId in body should match '^[0-9a-f]{24}$'
+    spec.projectId: Invalid value: "%2e%2e%2f5d791c84ff7a252": spec.projectId in body should match '^[0-9a-f]{24}$', spec.projectId: Invalid value: "%2e%2e%2f5d791c84ff7a252": the id of an Atlas project is 24 lower-case hexadecimal digits, not the project's name
 DATADOG | projectId with a query | {"projectId": "5d791c84ff7a2522cc4f9aa1?a=b"}
-    spec.projectId: Invalid value: "5d791c84ff7a2522cc4f9aa1?a=b": spec.projectId in body should match '^[0-9a-f]{24}$'
+    spec.projectId: Invalid value: "5d791c84ff7a2522cc4f9aa1?a=b": spec.projectId in body should match '^[0-9a-f]{24}$', spec.projectId: Invalid value: "5d791c84ff7a2522cc4f9aa1?a=b": the id of an Atlas project is 24 lower-case hexadecimal digits, not the project's name
 DATADOG | projectId with a line break | {"projectId": "5d791c84ff7a2522cc4f9aa1\n"}
-    spec.projectId: Invalid value: "5d791c84ff7a2522cc4f9aa1\n": spec.projectId in body should match '^[0-9a-f]{24}$'
+    spec.projectId: Invalid value: "5d791c84ff7a2522cc4f9aa1\n": spec.projectId in body should match '^[0-9a-f]{24}$', spec.projectId: Invalid value: "5d791c84ff7a2522cc4f9aa1\n": the id of an Atlas project is 24 lower-case hexadecimal digits, not the project's name
 DATADOG | projectId after a line break | {"projectId": "x\n5d791c84ff7a2522cc4f9aa1"}
-    spec.projectId: Invalid value: "x\n5d791c84ff7a2522cc4f9aa1": spec.projectId in body should match '^[0-9a-f]{24}$'
+    spec.projectId: Invalid value: "x\n5d791c84ff7a2522cc4f9aa1": spec.projectId in body should match '^[0-9a-f]{24}$', spec.projectId: Invalid value: "x\n5d791c84ff7a2522cc4f9aa1": the id of an Atlas project is 24 lower-case hexadecimal digits, not the project's name
 DATADOG | projectId of Arabic digits | {"projectId": "٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥"}
-    spec.projectId: Invalid value: "٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥": spec.projectId in body should match '^[0-9a-f]{24}$'
+    spec.projectId: Invalid value: "٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥": spec.projectId in body should match '^[0-9a-f]{24}$', spec.projectId: Invalid value: "٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥٥": the id of an Atlas project is 24 lower-case hexadecimal digits, not the project's name
 DATADOG | projectId of digits, unquoted | {"projectId": 507791840722522004409001}
     spec.projectId: Invalid value: "number": spec.projectId in body must be of type string: "number"
 DATADOG | type missing | {"type": "<gone>"}
@@ -52,17 +52,17 @@ DATADOG | type with a space | {"type": "DATADOG "}
 DATADOG | type empty | {"type": ""}
     spec.type: Unsupported value: "": supported values: "PAGER_DUTY", …
 DATADOG | block missing | {"datadog": "<gone>"}
-    spec: Invalid value: spec.datadog must be set when spec.type is DATADOG, and only then
+    spec: Invalid value: spec.datadog must be set, since spec.type is DATADOG
 DATADOG | block null | {"datadog": null}
-    spec: Invalid value: spec.datadog must be set when spec.type is DATADOG, and only then
+    spec: Invalid value: spec.datadog must be set, since spec.type is DATADOG
 DATADOG | block a list | {"datadog": []}
     spec.datadog: Invalid value: "array": spec.datadog in body must be of type object: "array"
 DATADOG | block empty | {"datadog": {"apiKeySecretRef": "<gone>"}}
     spec.datadog.apiKeySecretRef: Required value
 DATADOG | two blocks | {"slack": {"apiTokenSecretRef": {"name": "keys", "key": "token"}}}
-    spec: Invalid value: spec.slack must be set when spec.type is SLACK, and only then
+    spec: Invalid value: spec.slack is only for spec.type SLACK, and spec.type is DATADOG: remove the block
 DATADOG | block of another type | {"datadog": "<gone>", "slack": {"apiTokenSecretRef": {"name": "keys", "key": "token"}}}
-    spec: Invalid value: spec.slack must be set when spec.type is SLACK, and only then, spec: Invalid value: spec.datadog must be set when spec.type is DATADOG, and only then
+    spec: Invalid value: spec.slack is only for spec.type SLACK, and spec.type is DATADOG: remove the block, spec: Invalid value: spec.datadog must be set, since spec.type is DATADOG
 DATADOG | managementPolicy in lower case | {"managementPolicy": "observe"}
     spec.managementPolicy: Unsupported value: "observe": supported values: "Manage", "Observe"
 DATADOG | managementPolicy empty | {"managementPolicy": ""}
@@ -86,11 +86,11 @@ DATADOG | credentials without name | {"credentialsSecretRef": {"name": "<gone>"}
 DATADOG | credentials a string | {"credentialsSecretRef": "atlas"}
     spec.credentialsSecretRef: Invalid value: "string": spec.credentialsSecretRef in body must be of type object: "string"
 DATADOG | credentials' name empty | {"credentialsSecretRef": {"name": ""}}
-    spec.credentialsSecretRef.name: Invalid value: "": spec.credentialsSecretRef.name in body should be at least 1 chars long
+    spec.credentialsSecretRef.name: Invalid value: "": spec.credentialsSecretRef.name in body should be at least 1 chars long, spec.credentialsSecretRef.name: Invalid value: "": the name of a Secret of this namespace: lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit
 DATADOG | credentials of another namespace | {"credentialsSecretRef": {"name": "b/atlas"}}
-    spec.credentialsSecretRef.name: Invalid value: "b/atlas": spec.credentialsSecretRef.name in body should match '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$'
+    spec.credentialsSecretRef.name: Invalid value: "b/atlas": spec.credentialsSecretRef.name in body should match '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$', spec.credentialsSecretRef.name: Invalid value: "b/atlas": the name of a Secret of this namespace: lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit
 DATADOG | credentials climb the path | {"credentialsSecretRef": {"name": "../../b/secrets/atlas"}}
-    spec.credentialsSecretRef.name: Invalid value: "../../b/secrets/atlas": spec.credentialsSecretRef.name in body should match '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$'
+    spec.credentialsSecretRef.name: Invalid value: "../../b/secrets/atlas": spec.credentialsSecretRef.name in body should match '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$', spec.credentialsSecretRef.name: Invalid value: "../../b/secrets/atlas": the name of a Secret of this namespace: lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit
 DATADOG | credentials' name of 254 | {"credentialsSecretRef": {"name": "<254 x>"}}
     spec.credentialsSecretRef.name: Too long: may not be more than 253 bytes
 DATADOG | reference without key | {"datadog": {"apiKeySecretRef": {"key": "<gone>"}}}
@@ -100,11 +100,11 @@ DATADOG | reference without name | {"datadog": {"apiKeySecretRef": {"name": "<go
 DATADOG | reference's name null | {"datadog": {"apiKeySecretRef": {"name": null}}}
     spec.datadog.apiKeySecretRef.name: Required value
 DATADOG | reference's key empty | {"datadog": {"apiKeySecretRef": {"key": ""}}}
-    spec.datadog.apiKeySecretRef.key: Invalid value: "": spec.datadog.apiKeySecretRef.key in body should be at least 1 chars long
+    spec.datadog.apiKeySecretRef.key: Invalid value: "": spec.datadog.apiKeySecretRef.key in body should be at least 1 chars long, spec.datadog.apiKeySecretRef.key: Invalid value: "": a key of the Secret's data: letters, digits, '-', '_' and '.'; the secret value itself belongs into the Secret
 DATADOG | reference's key with a slash | {"datadog": {"apiKeySecretRef": {"key": "a/b"}}}
-    spec.datadog.apiKeySecretRef.key: Invalid value: "a/b": spec.datadog.apiKeySecretRef.key in body should match '^[-._a-zA-Z0-9]+$'
+    spec.datadog.apiKeySecretRef.key: Invalid value: "a/b": spec.datadog.apiKeySecretRef.key in body should match '^[-._a-zA-Z0-9]+$', spec.datadog.apiKeySecretRef.key: Invalid value: "a/b": a key of the Secret's data: letters, digits, '-', '_' and '.'; the secret value itself belongs into the Secret
 DATADOG | reference's key with a line break | {"datadog": {"apiKeySecretRef": {"key": "api\n"}}}
-    spec.datadog.apiKeySecretRef.key: Invalid value: "api\n": spec.datadog.apiKeySecretRef.key in body should match '^[-._a-zA-Z0-9]+$'
+    spec.datadog.apiKeySecretRef.key: Invalid value: "api\n": spec.datadog.apiKeySecretRef.key in body should match '^[-._a-zA-Z0-9]+$', spec.datadog.apiKeySecretRef.key: Invalid value: "api\n": a key of the Secret's data: letters, digits, '-', '_' and '.'; the secret value itself belongs into the Secret
 DATADOG | reference's key of 254 | {"datadog": {"apiKeySecretRef": {"key": "<254 x>"}}}
     spec.datadog.apiKeySecretRef.key: Too long: may not be more than 253 bytes
 DATADOG | secret in place of a reference | {"datadog": {"apiKeySecretRef": "canary"}}
@@ -112,13 +112,13 @@ DATADOG | secret in place of a reference | {"datadog": {"apiKeySecretRef": "cana
 DATADOG | secret in Atlas's field | {"datadog": {"apiKeySecretRef": "<gone>", "apiKey": "canary"}}
     spec.datadog.apiKeySecretRef: Required value
 DATADOG | region in lower case | {"datadog": {"region": "us5"}}
-    spec.datadog.region: Invalid value: "us5": spec.datadog.region in body should match '^[A-Z0-9_]{2,16}$'
+    spec.datadog.region: Invalid value: "us5": spec.datadog.region in body should match '^[A-Z0-9_]{2,16}$', spec.datadog.region: Invalid value: "us5": a Datadog site in Atlas's spelling, in upper case: US, EU, US3, US5, AP1, US1_FED, ...
 DATADOG | region is the site | {"datadog": {"region": "datadoghq.eu"}}
-    spec.datadog.region: Invalid value: "datadoghq.eu": spec.datadog.region in body should match '^[A-Z0-9_]{2,16}$'
+    spec.datadog.region: Invalid value: "datadoghq.eu": spec.datadog.region in body should match '^[A-Z0-9_]{2,16}$', spec.datadog.region: Invalid value: "datadoghq.eu": a Datadog site in Atlas's spelling, in upper case: US, EU, US3, US5, AP1, US1_FED, ...
 DATADOG | region of one letter | {"datadog": {"region": "U"}}
-    spec.datadog.region: Invalid value: "U": spec.datadog.region in body should match '^[A-Z0-9_]{2,16}$'
+    spec.datadog.region: Invalid value: "U": spec.datadog.region in body should match '^[A-Z0-9_]{2,16}$', spec.datadog.region: Invalid value: "U": a Datadog site in Atlas's spelling, in upper case: US, EU, US3, US5, AP1, US1_FED, ...
 DATADOG | region of 17 | {"datadog": {"region": "ABCDEFGHIJKLMNOPQ"}}
-    spec.datadog.region: Invalid value: "ABCDEFGHIJKLMNOPQ": spec.datadog.region in body should match '^[A-Z0-9_]{2,16}$'
+    spec.datadog.region: Invalid value: "ABCDEFGHIJKLMNOPQ": spec.datadog.region in body should match '^[A-Z0-9_]{2,16}$', spec.datadog.region: Invalid value: "ABCDEFGHIJKLMNOPQ": a Datadog site in Atlas's spelling, in upper case: US, EU, US3, US5, AP1, US1_FED, ...
 DATADOG | boolean as a string | {"datadog": {"sendDatabaseMetrics": "true"}}
     spec.datadog.sendDatabaseMetrics: Invalid value: "string": spec.datadog.sendDatabaseMetrics in body must be of type boolean: "string"
 PAGER_DUTY | region unknown | {"pagerDuty": {"region": "AP"}}
@@ -136,21 +136,21 @@ SLACK | channel of 81 | {"slack": {"channelName": "<81 x>"}}
 SLACK | channel empty | {"slack": {"channelName": ""}}
     spec.slack.channelName: Invalid value: "": spec.slack.channelName in body should be at least 1 chars long
 SLACK | channel with a control character | {"slack": {"channelName": "a\u001bb"}}
-    spec.slack.channelName: Invalid value: "a\x1bb": spec.slack.channelName in body should match '^[^\x00-\x1F\x7F]+$'
+    spec.slack.channelName: Invalid value: "a\x1bb": spec.slack.channelName in body should match '^[^\x00-\x1F\x7F]+$', spec.slack.channelName: Invalid value: "a\x1bb": must not contain control characters such as line breaks and tabs
 SLACK | channel with a line break | {"slack": {"channelName": "alerts\n"}}
-    spec.slack.channelName: Invalid value: "alerts\n": spec.slack.channelName in body should match '^[^\x00-\x1F\x7F]+$'
+    spec.slack.channelName: Invalid value: "alerts\n": spec.slack.channelName in body should match '^[^\x00-\x1F\x7F]+$', spec.slack.channelName: Invalid value: "alerts\n": must not contain control characters such as line breaks and tabs
 SLACK | team of 201 | {"slack": {"teamName": "<201 x>"}}
     spec.slack.teamName: Too long: may not be more than 200 bytes
 SLACK | team empty | {"slack": {"teamName": ""}}
     spec.slack.teamName: Invalid value: "": spec.slack.teamName in body should be at least 1 chars long
 SLACK | team with a tab | {"slack": {"teamName": "a\tb"}}
-    spec.slack.teamName: Invalid value: "a\tb": spec.slack.teamName in body should match '^[^\x00-\x1F\x7F]+$'
+    spec.slack.teamName: Invalid value: "a\tb": spec.slack.teamName in body should match '^[^\x00-\x1F\x7F]+$', spec.slack.teamName: Invalid value: "a\tb": must not contain control characters such as line breaks and tabs
 NEW_RELIC | account with a space | {"newRelic": {"accountId": "12 34"}}
-    spec.newRelic.accountId: Invalid value: "12 34": spec.newRelic.accountId in body should match '^[0-9A-Za-z_-]+$'
+    spec.newRelic.accountId: Invalid value: "12 34": spec.newRelic.accountId in body should match '^[0-9A-Za-z_-]+$', spec.newRelic.accountId: Invalid value: "12 34": the id of a New Relic account: letters, digits, '-' and '_'
 NEW_RELIC | account unquoted | {"newRelic": {"accountId": 1234567}}
     spec.newRelic.accountId: Invalid value: "integer": spec.newRelic.accountId in body must be of type string: "integer"
 NEW_RELIC | account empty | {"newRelic": {"accountId": ""}}
-    spec.newRelic.accountId: Invalid value: "": spec.newRelic.accountId in body should be at least 1 chars long
+    spec.newRelic.accountId: Invalid value: "": spec.newRelic.accountId in body should be at least 1 chars long, spec.newRelic.accountId: Invalid value: "": the id of a New Relic account: letters, digits, '-' and '_'
 NEW_RELIC | account of 65 | {"newRelic": {"accountId": "<65 1>"}}
     spec.newRelic.accountId: Too long: may not be more than 64 bytes
 NEW_RELIC | account missing | {"newRelic": {"accountId": "<gone>"}}
@@ -168,11 +168,11 @@ VICTOR_OPS | routing key empty | {"victorOps": {"routingKey": ""}}
 VICTOR_OPS | routing key of 201 | {"victorOps": {"routingKey": "<201 x>"}}
     spec.victorOps.routingKey: Too long: may not be more than 200 bytes
 VICTOR_OPS | routing key with DEL | {"victorOps": {"routingKey": "a\u007fb"}}
-    spec.victorOps.routingKey: Invalid value: "a\x7fb": spec.victorOps.routingKey in body should match '^[^\x00-\x1F\x7F]+$'
+    spec.victorOps.routingKey: Invalid value: "a\x7fb": spec.victorOps.routingKey in body should match '^[^\x00-\x1F\x7F]+$', spec.victorOps.routingKey: Invalid value: "a\x7fb": must not contain control characters such as line breaks and tabs
 FLOWDOCK | flow missing | {"flowdock": {"flowName": "<gone>"}}
     spec.flowdock.flowName: Required value
 FLOWDOCK | flow with NUL | {"flowdock": {"flowName": "a\u0000"}}
-    spec.flowdock.flowName: Invalid value: "a\x00": spec.flowdock.flowName in body should match '^[^\x00-\x1F\x7F]+$'
+    spec.flowdock.flowName: Invalid value: "a\x00": spec.flowdock.flowName in body should match '^[^\x00-\x1F\x7F]+$', spec.flowdock.flowName: Invalid value: "a\x00": must not contain control characters such as line breaks and tabs
 FLOWDOCK | organisation missing | {"flowdock": {"orgName": "<gone>"}}
     spec.flowdock.orgName: Required value
 FLOWDOCK | organisation of 201 | {"flowdock": {"orgName": "<201 x>"}}
@@ -196,7 +196,7 @@ MICROSOFT_TEAMS | URL missing | {"microsoftTeams": {"webhookUrlSecretRef": "<gon
 PROMETHEUS | user missing | {"prometheus": {"username": "<gone>"}}
     spec.prometheus.username: Required value
 PROMETHEUS | user with a carriage return | {"prometheus": {"username": "a\rb"}}
-    spec.prometheus.username: Invalid value: "a\rb": spec.prometheus.username in body should match '^[^\x00-\x1F\x7F]+$'
+    spec.prometheus.username: Invalid value: "a\rb": spec.prometheus.username in body should match '^[^\x00-\x1F\x7F]+$', spec.prometheus.username: Invalid value: "a\rb": must not contain control characters such as line breaks and tabs
 PROMETHEUS | password missing | {"prometheus": {"passwordSecretRef": "<gone>"}}
     spec.prometheus.passwordSecretRef: Required value
 PROMETHEUS | discovery missing | {"prometheus": {"serviceDiscovery": "<gone>"}}
@@ -218,11 +218,11 @@ DATADOG | other type and block | {"type": "SLACK", "datadog": "<gone>", "slack":
 DATADOG | unknown type | {"type": "HIP_CHAT"}
     spec.type: Unsupported value: "HIP_CHAT": supported values: "PAGER_DUTY", …
 DATADOG | block removed | {"datadog": "<gone>"}
-    spec: Invalid value: spec.datadog must be set when spec.type is DATADOG, and only then
+    spec: Invalid value: spec.datadog must be set, since spec.type is DATADOG
 DATADOG | second block | {"victorOps": {"apiKeySecretRef": {"name": "keys", "key": "api"}}}
-    spec: Invalid value: spec.victorOps must be set when spec.type is VICTOR_OPS, and only then
+    spec: Invalid value: spec.victorOps is only for spec.type VICTOR_OPS, and spec.type is DATADOG: remove the block
 DATADOG | reference made bad | {"datadog": {"apiKeySecretRef": {"name": "B/keys"}}}
-    spec.datadog.apiKeySecretRef.name: Invalid value: "B/keys": spec.datadog.apiKeySecretRef.name in body should match '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$'
+    spec.datadog.apiKeySecretRef.name: Invalid value: "B/keys": spec.datadog.apiKeySecretRef.name in body should match '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$', spec.datadog.apiKeySecretRef.name: Invalid value: "B/keys": the name of a Secret of this namespace: lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit
 DATADOG | policy made bad | {"deletionPolicy": "Keep"}
     spec.deletionPolicy: Unsupported value: "Keep": supported values: "Delete", "Retain"
 "#;
@@ -278,9 +278,15 @@ async fn rejected_updates() {
 #[tokio::test]
 async fn one_block_of_the_right_type() {
     let world = World::new("blocks").await;
-    let rule = |kind: &str| {
+    let missing = |kind: &str| {
         let block = block(kind);
-        format!("spec: Invalid value: spec.{block} must be set when spec.type is {kind}, and only then")
+        format!("spec: Invalid value: spec.{block} must be set, since spec.type is {kind}")
+    };
+    let foreign = |other: &str, kind: &str| {
+        let block = block(other);
+        let said =
+            format!("spec.{block} is only for spec.type {other}, and spec.type is {kind}: remove the block");
+        format!("spec: Invalid value: {said}")
     };
     let mut findings = Findings::default();
     for kind in kinds() {
@@ -289,18 +295,19 @@ async fn one_block_of_the_right_type() {
         findings.expect(
             &format!("{kind} without block"),
             &complaint(world.try_create(&without).await),
-            &rule(kind),
+            &missing(kind),
         );
         for other in kinds().into_iter().filter(|other| *other != kind) {
-            let mut foreign = minimal(other);
-            foreign.as_object_mut().unwrap().remove("type");
-            let mut object = changed(&world, "x", kind, &foreign);
+            let mut second = minimal(other);
+            second.as_object_mut().unwrap().remove("type");
+            let mut object = changed(&world, "x", kind, &second);
             findings.expect(
                 &format!("{kind} with the block of {other} too"),
                 &complaint(world.try_create(&object).await),
-                &rule(other),
+                &foreign(other, kind),
             );
             lay(&mut object["spec"], &json!({&own: "<gone>"}));
+            let rule = |each| if each == kind { missing(kind) } else { foreign(other, kind) };
             let in_order = kinds().into_iter().filter(|each| *each == kind || *each == other);
             findings.expect(
                 &format!("{kind} with the block of {other}"),
@@ -316,6 +323,8 @@ async fn one_block_of_the_right_type() {
 /// No reference, of whichever field, can be written so that it leaves the namespace.
 #[tokio::test]
 async fn references() {
+    const SAID: &str = "the name of a Secret of this namespace: lower-case letters, digits, '-' and '.', \
+        beginning and ending with a letter or digit";
     const ELSEWHERE: [&str; 12] =
         ["..", "../x", "b/keys", "b%2Fkeys", "%2e%2e", "Keys", "keys\n", "keys?x", "ключи", "k ", "-k", "k."];
     let world = World::new("references").await;
@@ -333,7 +342,8 @@ async fn references() {
                 let mut object = object.clone();
                 *object.pointer_mut(&format!("/{}", path.replace('.', "/"))).unwrap() = name.into();
                 let rule = "should match '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$'";
-                let expected = format!("{path}: Invalid value: {name:?}: {path} in body {rule}");
+                let invalid = format!("{path}: Invalid value: {name:?}: ");
+                let expected = format!("{invalid}{path} in body {rule}, {invalid}{SAID}");
                 let said = complaint(world.try_create(&object).await);
                 findings.expect(&format!("{kind}, {path} is {name:?}"), &said, &expected);
             }
@@ -371,8 +381,8 @@ async fn told_by_kubectl() {
     let object = changed(&world, "x", "DATADOG", &json!({"type": "SLACK"}));
     let said = kubectl(&world, &["apply", "-f", "-"], &object.to_string()).await.unwrap_err();
     let expected = "The AtlasIntegration \"x\" is invalid: \n\
-        * spec: Invalid value: spec.slack must be set when spec.type is SLACK, and only then\n\
-        * spec: Invalid value: spec.datadog must be set when spec.type is DATADOG, and only then";
+        * spec: Invalid value: spec.slack must be set, since spec.type is SLACK\n\
+        * spec: Invalid value: spec.datadog is only for spec.type DATADOG, and spec.type is SLACK: remove the block";
     assert_eq!(said, expected);
 
     world.create(&changed(&world, "x", "DATADOG", &json!({}))).await;
