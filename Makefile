@@ -6,6 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
+BUILT = $${CARGO_TARGET_DIR:-target}/debug
 NEEDS = command -v $(1) > /dev/null || { echo "$(1) is not on PATH: $(2)" >&2; exit 1; }
 
 .PHONY: help
@@ -22,7 +23,7 @@ tools:
 demo: tools ## Show the operator at work on a real kube-apiserver and an Atlas simulator (KEEP=1: leave it running)
 	@echo "Building the operator, the simulator and the demo (the first time takes some minutes) ..." >&2
 	@$(CARGO) build --locked -p atlas-integration-operator -p atlas-integration-demo
-	@KEEP="$(KEEP)" target/debug/atlas-integration-demo
+	@KEEP="$(KEEP)" $(BUILT)/atlas-integration-demo
 
 .PHONY: test
 test: tools lint control-plane ## Run every check and test, on real parts
@@ -36,7 +37,7 @@ lint: tools ## Formatting and lints
 .PHONY: control-plane
 control-plane: tools ## Build kube-apiserver, etcd, kubectl and kube-controller-manager once; print their folder
 	@$(CARGO) build --locked --quiet -p control-plane
-	@target/debug/control-plane build
+	@$(BUILT)/control-plane build
 
 .PHONY: generate
 generate: tools ## Write generated files anew: crds/ and docs/reference.md

@@ -102,7 +102,10 @@ pub(super) fn answered(
         K::RateLimited => {
             format!("Atlas limits the rate of requests ({code}); the operator waits as long as it says")
         }
-        _ => format!("Atlas answered {status} {code} to {what}: {detail}; {hint}"),
+        _ => {
+            let detail = detail.trim_end_matches('.');
+            format!("Atlas answered {status} {code} to {what}: {detail}; {hint}")
+        }
     };
     Failure {
         kind,

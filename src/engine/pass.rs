@@ -148,8 +148,16 @@ async fn look(
         views.insert(record.key.clone(), view);
     }
     let failures: Vec<&Failure> = listings.values().filter_map(|listing| listing.as_ref().err()).collect();
+    let before = lock(&shared.projects).get(project).map_or(0, |memory| memory.failures);
     for failure in &failures {
         pause(shared, project, failure);
+    }
+    // An outage of objects in sync shows in no status at first, so it is said here: once when it begins, once
+    // when it ends.
+    match (failures.first(), before) {
+        (Some(failure), 0) => tracing::warn!(%project, "{}", failure.message),
+        (None, 1..) => tracing::info!(%project, "Atlas can be read again"),
+        _ => {}
     }
     let mut projects = lock(&shared.projects);
     let memory = projects.entry(project.clone()).or_default();

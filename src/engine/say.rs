@@ -117,7 +117,9 @@ fn transition<'a>(before: &Status, after: &'a Status) -> Option<&'a Condition> {
 
 fn tell(shared: &Shared, object: &Object, ready: &Condition) {
     let reason = Reason::parse(&ready.reason);
-    let good = reason.is_some_and(|reason| matches!(reason.prospect(), Prospect::Good | Prospect::Passing));
+    let good = reason.is_some_and(|reason| {
+        reason != Reason::AtlasUnavailable && matches!(reason.prospect(), Prospect::Good | Prospect::Passing)
+    });
     let kind = if good { EventKind::Normal } else { EventKind::Warning };
     if let Some(reason) = reason {
         shared.telemetry.transition(reason);

@@ -2,6 +2,7 @@
 //! dependencies log is not ours to vouch for (HTTP crates trace headers and bodies), so it is cut off below
 //! warnings, and the Kubernetes client below errors: its warnings quote answers that it can't parse.
 
+use std::io::IsTerminal;
 use std::str::FromStr;
 
 use tracing::level_filters::LevelFilter;
@@ -36,7 +37,14 @@ pub fn install(format: LogFormat, filter: &str) -> Result<(), String> {
             .with_writer(writer)
             .with_filter(filter)
             .boxed(),
-        LogFormat::Text => tracing_subscriber::fmt::layer().with_writer(writer).with_filter(filter).boxed(),
+        LogFormat::Text => {
+            let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            tracing_subscriber::fmt::layer()
+                .with_ansi(colours)
+                .with_writer(writer)
+                .with_filter(filter)
+                .boxed()
+        }
     };
     tracing_subscriber::registry()
         .with(layer)
