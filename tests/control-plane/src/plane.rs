@@ -118,10 +118,11 @@ impl ControlPlane {
         kubectl::run(&self.assets.kubectl(), self.kubeconfig(), self.dir(), args, Some(stdin))
     }
 
-    /// A kubeconfig with a token (of one hour) of this ServiceAccount, which must exist. Its default
+    /// A kubeconfig with a token (of one day) of this ServiceAccount, which must exist. Its default
     /// namespace is the ServiceAccount's. Asked for again, the same file gets a new token.
     pub fn kubeconfig_for_service_account(&self, namespace: &str, name: &str) -> Result<PathBuf, Error> {
-        let token = self.kubectl(&["create", "token", name, "--namespace", namespace, "--duration", "24h"])?;
+        let token =
+            self.kubectl(&["create", "token", name, "--namespace", namespace, "--duration", "24h"])?;
         let user = User { name, token: token.trim(), namespace };
         let path = self.dir().join(format!("{namespace}.{name}.kubeconfig"));
         config::write_private(&path, &config::kubeconfig(self.server(), self.ca_pem(), &user))?;
