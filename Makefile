@@ -29,7 +29,7 @@ demo: tools ## Show the operator at work on a real kube-apiserver and an Atlas s
 test: tools lint control-plane ## Run every check and test, on real parts
 	$(CARGO) test --locked --workspace --exclude atlas-integration-operator
 	# These mostly wait for servers, so more of them run at a time than there are cores.
-	$(CARGO) test --locked -p atlas-integration-operator -- --test-threads=6
+	$(CARGO) test --locked -p atlas-integration-operator --tests -- --test-threads=6
 
 .PHONY: lint
 lint: tools ## Formatting and lints
