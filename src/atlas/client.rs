@@ -16,9 +16,11 @@ use crate::domain::{
     Failure, FailureKind, Fingerprint, Integration, IntegrationType, ProjectId, Redacted, SecretValue,
 };
 
-/// How long a call may take, its digest challenge included. What has no answer by then may still take effect;
-/// the plan waits this long before it touches the place again.
-pub const TIME_LIMIT: Duration = Duration::from_secs(20);
+/// How long a call may take, its digest challenge included. What has no answer by then may still take effect.
+const TIME_LIMIT: Duration = Duration::from_secs(15);
+/// How long after its fence a write may still take effect: the call, and as long again on Atlas's side. Nothing is
+/// planned for the place before that.
+pub const LANDING_LIMIT: Duration = Duration::from_secs(2 * TIME_LIMIT.as_secs());
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Ten integrations with both templates fit well; a larger body is not one of ours.
 const MAX_BODY: usize = 1 << 20;
@@ -295,7 +297,18 @@ impl Client {
             return Ok(redact_entry(kind, entry));
         }
         // The answer lists the whole project and may be cut into pages: then a LIST shows our own entry.
-        match self.list_with(session, project, version).await?.remove(&kind) {
+        // Whatever comes of that, the write was accepted.
+        let listing = self.list_with(session, project, version).await;
+        let listing = listing.map_err(|failure| Failure {
+            kind: if failure.kind == FailureKind::RateLimited {
+                failure.kind
+            } else {
+                FailureKind::Unavailable
+            },
+            outcome_unknown: true,
+            ..failure
+        });
+        match listing?.remove(&kind) {
             Some(entry) => Ok(entry),
             None => Err(Failure {
                 outcome_unknown: true,
@@ -366,9 +379,13 @@ impl Client {
             (self.requests)(call.method_name(), 0);
             match error {
                 SendError::Http(error) => errors::no_answer(&name, &error),
-                SendError::Challenge => {
-                    errors::not_understood(&name, 401, "its digest challenge can't be answered")
-                }
+                SendError::Challenge => errors::answered(
+                    &name,
+                    401,
+                    "",
+                    "its digest challenge can't be answered with this API key",
+                    None,
+                ),
             }
         })?;
         (self.requests)(call.method_name(), status);
@@ -482,7 +499,8 @@ async fn read(mut response: Response) -> Result<Vec<u8>, BodyFault> {
 /// `Retry-After` in whole seconds, the form that Atlas documents.
 fn retry_after(response: &Response) -> Option<Duration> {
     let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    text.trim().parse().ok().map(Duration::from_secs)
+    // An hour is more than any documented limit; a slip of a proxy must not stop a project for a year.
+    text.trim().parse().ok().map(|seconds: u64| Duration::from_secs(seconds.min(3_600)))
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ mod errors;
 mod redaction;
 mod wire;
 
-pub use client::{ApiVersion, Client, ClientError, Credential, Listing, Options, TIME_LIMIT, VersionChoice};
+pub use client::{
+    ApiVersion, Client, ClientError, Credential, LANDING_LIMIT, Listing, Options, VersionChoice,
+};
 pub use digest::Session;
 pub use wire::PageOptions;

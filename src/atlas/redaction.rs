@@ -14,7 +14,7 @@ pub(super) fn redact_entry(kind: IntegrationType, entry: &Map<String, Value>) ->
     for (name, field) in known.into_iter().chain(kind.shown_fields().iter().copied()) {
         let value = match (entry.get(name), field) {
             (Some(Value::Bool(flag)), FieldKind::Bool) => RedactedValue::Bool(*flag),
-            (Some(Value::String(text)), _) => field.redact(text),
+            (Some(Value::String(text)), field) if field != FieldKind::Bool => field.redact(text),
             // An account id has been seen as a number.
             (Some(Value::Number(number)), FieldKind::Text) => field.redact(&number.to_string()),
             _ => continue,
@@ -28,7 +28,10 @@ pub(super) fn redact_entry(kind: IntegrationType, entry: &Map<String, Value>) ->
 /// error may repeat them, without control characters, bounded.
 pub(super) fn scrub<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
     let mut text = text.to_owned();
-    for secret in secrets.into_iter().filter(|secret| !secret.is_empty()) {
+    // Longest first: a secret may be the beginning of another.
+    let mut secrets: Vec<&str> = secrets.into_iter().filter(|secret| !secret.is_empty()).collect();
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    for secret in secrets {
         let json = Value::from(secret).to_string();
         let percent: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
         for spelling in [secret, json.trim_matches('"'), &percent, &percent.replace('+', "%20")] {
@@ -66,6 +69,7 @@ mod tests {
         let text = r#"raw a"b/c d, json a\"b/c d, query a%22b%2Fc+d, path a%22b%2Fc%20d"#;
         let clean = scrub(text, [secret, ""]);
         assert_eq!(clean, "raw ****, json ****, query ****, path ****");
+        assert_eq!(scrub("key abcdef", ["abc", "abcdef"]), "key ****");
         assert_eq!(scrub("a\u{1b}[31m\r\nb", []), "a[31mb");
         assert_eq!(scrub(&"x".repeat(9_999), []).len(), MAX_DETAIL);
     }

@@ -39,11 +39,11 @@ async fn serve(args: Run) -> Result<(), String> {
     let engine = Engine::new(client, atlas, writer, events, Arc::clone(&metrics) as _, key, settings);
     let address = telemetry::serve(args.bind, metrics, engine.ready()).await?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), atlas = %args.atlas_url, "started");
-    engine.run(stop).await;
+    let result = engine.run(stop).await;
     // The last Events, which say how things ended, may still be on their way.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(2), sender).await;
     tracing::info!("stopped");
-    Ok(())
+    result
 }
 
 fn settings(args: &Run) -> Settings {

@@ -9,8 +9,11 @@ use super::mapping;
 use crate::api;
 use crate::domain::{
     AdoptionPolicy, Applied, AppliedSecret, Attempt, Condition, ConditionStatus, ConditionType,
-    DeletionPolicy, Object, ObjectKey, Redacted, Status,
+    DeletionPolicy, Object, ObjectKey, Redacted, Status, plain,
 };
+
+/// The echo of a request in the status is no longer than this (the schema's `maxLength`).
+const MAX_REQUEST: usize = 253;
 
 /// The operator's defaults for policies that a spec leaves unset.
 #[derive(Clone, Copy, Debug)]
@@ -49,15 +52,20 @@ pub(super) fn decode(wire: DynamicObject, defaults: Defaults) -> Option<Stored> 
         finalizer: finalizers.iter().any(|finalizer| finalizer == api::FINALIZER),
         claim: annotation(api::CLAIM_ANNOTATION).and_then(|text| serde_json::from_str(&text).ok()),
         released: annotation(api::RELEASED_ANNOTATION).is_some(),
-        reconcile_requested: annotation(api::RECONCILE_ANNOTATION),
-        rewrite_requested: annotation(api::REWRITE_ANNOTATION),
+        reconcile_requested: annotation(api::RECONCILE_ANNOTATION).map(|text| plain(&text, MAX_REQUEST)),
+        rewrite_requested: annotation(api::REWRITE_ANNOTATION).map(|text| plain(&text, MAX_REQUEST)),
         spec: serde_json::from_value::<api::AtlasIntegrationSpec>(spec)
-            .map_err(|error| format!("spec can't be read: {error}"))
+            .map_err(|error| format!("spec can't be read: {}", without_quotes(&error.to_string())))
             .and_then(|wire| mapping::spec(wire, defaults)),
         status: decode_status(&status),
     };
     let other_finalizers = finalizers.into_iter().filter(|finalizer| finalizer != api::FINALIZER).collect();
     Some(Stored { object, other_finalizers, status })
+}
+
+/// A parser's text without what it quotes: a key that was put in place of a reference would be shown.
+fn without_quotes(text: &str) -> String {
+    text.split('"').step_by(2).collect::<Vec<_>>().join("\"...\"")
 }
 
 fn decode_status(status: &Value) -> Status {
@@ -116,4 +124,29 @@ fn attempt(wire: api::Attempt) -> Option<Attempt> {
         time: wire.time.parse().ok()?,
         sent: sent.and_then(|value| serde_json::from_value::<Redacted>(value).ok()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULTS: Defaults =
+        Defaults { adoption: AdoptionPolicy::Refuse, deletion: DeletionPolicy::Delete };
+
+    fn object(spec: &Value) -> Object {
+        let wire = serde_json::json!({"apiVersion": "atlas-integrations.dev/v1", "kind": "AtlasIntegration",
+            "metadata": {"name": "x", "namespace": "ns", "uid": "u", "resourceVersion": "1"}, "spec": spec});
+        let wire: DynamicObject = serde_json::from_value(wire).expect("an object");
+        decode(wire, DEFAULTS).expect("decodes").object
+    }
+
+    /// T22: an object that was stored under older rules is an invalid spec, not an error for the others.
+    #[test]
+    fn a_bad_spec_is_said_without_quoting_it() {
+        let spec = serde_json::json!({"projectId": "5d791c84ff7a2522cc4f9aa1", "type": "DATADOG",
+            "credentialsSecretRef": {"name": "atlas"}, "datadog": {"apiKeySecretRef": "canary-key-in-place"}});
+        let why = object(&spec).spec.expect_err("no reference");
+        assert!(why.contains("spec can't be read") && !why.contains("canary"), "{why}");
+        assert!(object(&Value::Null).spec.is_err());
+    }
 }

@@ -122,6 +122,22 @@ mod tests {
         assert_eq!(patch, Some(json!({"a": null, "b": {"c": 3, "d": null}, "e": [1, 2], "f": {"g": 1}})));
     }
 
+    /// A field that the echo could not hold would be drift for ever.
+    #[test]
+    fn the_status_holds_every_field_that_may_be_shown() {
+        use crate::domain::{FieldKind, IntegrationType, RedactedValue};
+        for kind in IntegrationType::ALL {
+            let value = |field: FieldKind| match field {
+                FieldKind::Bool => RedactedValue::Bool(true),
+                field => field.redact("some text"),
+            };
+            let shown = kind.shown_fields().iter().map(|(name, field)| ((*name).to_owned(), value(*field)));
+            let redacted = Redacted(shown.collect());
+            let wire = serde_json::to_value(echo(&redacted).expect("encodes")).expect("serialises");
+            assert_eq!(serde_json::from_value::<Redacted>(wire).expect("decodes"), redacted, "{kind}");
+        }
+    }
+
     #[test]
     fn conditions_of_others_stay() {
         let before = json!({"conditions": [{"type": "Policy", "status": "True"}, {"type": "Ready", "status": "True"}]});

@@ -12,6 +12,6 @@ mod writer;
 pub use client::connect;
 pub use decode::{Defaults, Stored};
 pub use events::{EventKind, Events};
-pub use secrets::{SecretData, SecretIdentity, Secrets};
+pub use secrets::{ReadError, SecretData, SecretIdentity, Secrets};
 pub use watch::{Scope, WatchEvent, watch_objects, watch_secrets};
 pub use writer::{WriteError, Writer};

@@ -42,6 +42,17 @@ impl SecretData {
     }
 }
 
+/// Why a Secret could not be read. The texts have nothing of it.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The operator may not.
+    #[error("the operator is not allowed to read it: grant its ServiceAccount get on Secrets")]
+    Forbidden,
+    /// The API server, this time.
+    #[error("{0}")]
+    Server(String),
+}
+
 /// Reads Secrets.
 #[derive(Clone)]
 pub struct Secrets {
@@ -57,48 +68,43 @@ impl Secrets {
     /// The Secret of this name; `None` when there is none.
     ///
     /// # Errors
-    /// A text for a person, without anything of the Secret.
-    pub async fn read(&self, namespace: &str, name: &str) -> Result<Option<SecretData>, String> {
+    /// A [`ReadError`].
+    pub async fn read(&self, namespace: &str, name: &str) -> Result<Option<SecretData>, ReadError> {
         let call = self.read_unlimited(namespace, name);
         let answer = tokio::time::timeout(TIME_LIMIT, call).await;
         answer.unwrap_or_else(|_| {
-            Err(format!("the API server did not answer within {} seconds", TIME_LIMIT.as_secs()))
+            server(format!("the API server did not answer within {} seconds", TIME_LIMIT.as_secs()))
         })
     }
 
-    async fn read_unlimited(&self, namespace: &str, name: &str) -> Result<Option<SecretData>, String> {
+    async fn read_unlimited(&self, namespace: &str, name: &str) -> Result<Option<SecretData>, ReadError> {
         let url = <Secret as kube::Resource>::url_path(&(), Some(namespace));
-        let request = kube::core::Request::new(url)
-            .get(name, &kube::api::GetParams::default())
-            .map_err(|_| "its name can't be asked for".to_owned())?;
-        let response = self.client.send(request.map(Body::from)).await.map_err(|error| match error {
-            kube::Error::Api(status) => {
-                format!("the API server refused: {} ({})", status.reason, status.code)
-            }
-            _ => "the API server can't be reached".to_owned(),
-        })?;
-        let status = response.status().as_u16();
-        if status == 404 {
-            return Ok(None);
+        let request = kube::core::Request::new(url).get(name, &kube::api::GetParams::default());
+        let Ok(request) = request else { return server("its name can't be asked for") };
+        let Ok(response) = self.client.send(request.map(Body::from)).await else {
+            return server("the API server can't be reached");
+        };
+        match response.status().as_u16() {
+            200 => {}
+            404 => return Ok(None),
+            403 => return Err(ReadError::Forbidden),
+            status => return server(format!("the API server answered {status}")),
         }
-        if status == 403 {
-            return Err(
-                "the operator is not allowed to read it: grant its ServiceAccount get on Secrets".to_owned()
-            );
-        }
-        if status != 200 {
-            return Err(format!("the API server answered {status}"));
-        }
-        let body = Limited::new(response.into_body(), MAX_BYTES).collect().await;
-        let body =
-            body.map_err(|_| "the API server's answer broke off or is too large".to_owned())?.to_bytes();
-        let secret: Secret =
-            serde_json::from_slice(&body).map_err(|_| "the API server's answer is no Secret".to_owned())?;
+        let Ok(body) = Limited::new(response.into_body(), MAX_BYTES).collect().await else {
+            return server("the API server's answer broke off or is too large");
+        };
+        let Ok(secret) = serde_json::from_slice::<Secret>(&body.to_bytes()) else {
+            return server("the API server's answer is no Secret");
+        };
         let (Some(uid), Some(resource_version)) = (secret.metadata.uid, secret.metadata.resource_version)
         else {
-            return Err("the API server's answer has no uid or resourceVersion".to_owned());
+            return server("the API server's answer has no uid or resourceVersion");
         };
         let identity = SecretIdentity { uid, resource_version };
         Ok(Some(SecretData { identity, data: secret.data.unwrap_or_default() }))
     }
+}
+
+fn server<T>(why: impl Into<String>) -> Result<T, ReadError> {
+    Err(ReadError::Server(why.into()))
 }

@@ -148,19 +148,20 @@ impl Writer {
         decode(answer, self.defaults).ok_or(WriteError::Gone)
     }
 
-    /// Whether the kind itself is being removed: its CRD terminates. `false` when that can't be read, since then
-    /// the objects' own policies are all there is to go by.
-    pub async fn crd_terminating(&self) -> bool {
+    /// Whether the kind itself is being removed: its CRD terminates. `false` where the operator may not read it,
+    /// since then the objects' own policies are all there is to go by.
+    ///
+    /// # Errors
+    /// [`WriteError::Server`] when it could not be found out this time: then nothing may be deleted.
+    pub async fn crd_terminating(&self) -> Result<bool, WriteError> {
         use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
         let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
         let name = format!("{}.{}", AtlasIntegration::plural(&()), AtlasIntegration::group(&()));
-        match limited(api.get_metadata_opt(&name)).await {
-            Ok(Some(crd)) => crd.metadata.deletion_timestamp.is_some(),
-            Ok(None) => true,
-            Err(error) => {
-                tracing::debug!(%error, "the CRD can't be read");
-                false
-            }
+        match tokio::time::timeout(TIME_LIMIT, api.get_metadata_opt(&name)).await {
+            Ok(Ok(Some(crd))) => Ok(crd.metadata.deletion_timestamp.is_some()),
+            Ok(Ok(None)) => Ok(true),
+            Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => Ok(false),
+            _ => Err(WriteError::Server("whether the kind is being removed can't be read".to_owned())),
         }
     }
 }

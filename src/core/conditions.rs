@@ -179,7 +179,7 @@ mod tests {
     #[rstest]
     #[case(Reason::Synced, 0, &["Ready=True"])]
     #[case(Reason::Observed, 0, &["Ready=True"])]
-    #[case(Reason::Creating, 9_999, &["Ready=False", "Reconciling=True"])]
+    #[case(Reason::NotVisibleYet, 9_999, &["Ready=False", "Reconciling=True"])]
     #[case(Reason::AtlasUnavailable, 9_999, &["Ready=False", "Reconciling=True"])]
     #[case(Reason::SecretNotFound, 0, &["Ready=False", "Reconciling=True"])]
     #[case(Reason::SecretNotFound, 120, &["Ready=False", "Stalled=True"])]
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn transition_times_move_only_with_the_status() {
-        let first = derive(&Status::default(), 1, &Verdict::new(Reason::Creating, "a"), STALL, at(1));
+        let first = derive(&Status::default(), 1, &Verdict::new(Reason::RateLimited, "a"), STALL, at(1));
         let before = Status { conditions: first, ..Status::default() };
         let second = derive(&before, 2, &Verdict::new(Reason::Conflict, "b"), STALL, at(2));
         assert_eq!(second[0].last_transition, at(1), "still False");

@@ -26,8 +26,8 @@ pub struct Input<'a> {
     pub owner: Option<&'a str>,
     /// Whether this process knows that the last begun write did not reach Atlas.
     pub outcome_known: bool,
-    /// How long a call that was sent may still take effect.
-    pub atlas_time_limit: Duration,
+    /// How long after its fence a write may still take effect.
+    pub landing_limit: Duration,
     /// Whether our CRD is being deleted: that releases, and deletes nothing.
     pub crd_terminating: bool,
     /// Now.
@@ -110,12 +110,10 @@ pub enum Plan {
     },
     /// Fence, DELETE, then let the object go.
     Delete,
-    /// Give the claim up without an Atlas call.
+    /// Give the claim up without an Atlas call. An object that lives on is then planned anew.
     Release {
         /// Why, for a person.
         note: String,
-        /// What the object says afterwards, when it lives on.
-        then: Option<(Reason, String)>,
     },
     /// The object is on its way out and nothing holds it.
     Gone,
@@ -129,7 +127,7 @@ pub fn deletion_without_atlas(object: &Object, crd_terminating: bool) -> Option<
     if !object.finalizer {
         return Some(Plan::Gone);
     }
-    let release = |note: &str| Some(Plan::Release { note: note.to_owned(), then: None });
+    let release = |note: &str| Some(Plan::Release { note: note.to_owned() });
     if crd_terminating {
         return release("the kind itself is being removed; the integration stays in Atlas");
     }
@@ -181,7 +179,7 @@ fn in_doubt_until(input: &Input<'_>) -> Option<Timestamp> {
         None if object.applied().is_none() && object.attempt().is_none() => object.own_claim()?.time,
         None => return None,
     };
-    let until = begun.checked_add(input.atlas_time_limit).ok()?;
+    let until = begun.checked_add(input.landing_limit).ok()?;
     (input.now < until).then_some(until)
 }
 
@@ -197,7 +195,7 @@ fn is_ours(object: &Object, entry: &Redacted) -> bool {
 
 fn plan_deletion(input: &Input<'_>) -> Plan {
     let object = input.object;
-    let release = |note: &str| Plan::Release { note: note.to_owned(), then: None };
+    let release = |note: &str| Plan::Release { note: note.to_owned() };
     if input.owner.is_some() {
         return release("another object keeps this integration; Atlas is left as it is");
     }
@@ -211,35 +209,27 @@ fn plan_deletion(input: &Input<'_>) -> Plan {
 
 fn plan_observe(input: &Input<'_>) -> Plan {
     let kind = input.spec.integration.integration_type();
-    let settled = match input.entry {
-        Some(entry) => {
-            let drift = input.spec.integration.visibly_differs(entry);
-            let message = match drift.as_slice() {
-                [] => format!(
-                    "Atlas holds the {kind} integration of the project as the spec says; it is only observed"
-                ),
-                fields => format!(
-                    "Atlas holds a {kind} integration that differs from the spec in: {}; it is only observed",
-                    fields.join(", ")
-                ),
-            };
-            (Reason::Observed, message, drift)
+    if input.object.finalizer || input.object.applied().is_some() {
+        let note = "managementPolicy is Observe; the claim on the integration is given up";
+        return Plan::Release { note: note.to_owned() };
+    }
+    let Some(entry) = input.entry else {
+        let message = format!(
+            "the project has no {kind} integration to observe; create it, or set managementPolicy to Manage"
+        );
+        return Plan::Settled { reason: Reason::IntegrationNotFound, message, drift: Vec::new() };
+    };
+    let drift = input.spec.integration.visibly_differs(entry);
+    let message = match drift.as_slice() {
+        [] => {
+            format!("Atlas holds the {kind} integration of the project as the spec says; it is only observed")
         }
-        None => (
-            Reason::IntegrationNotFound,
-            format!(
-                "the project has no {kind} integration to observe; create it, or set managementPolicy to Manage"
-            ),
-            Vec::new(),
+        fields => format!(
+            "Atlas holds a {kind} integration that differs from the spec in: {}; it is only observed",
+            fields.join(", ")
         ),
     };
-    if input.object.finalizer {
-        return Plan::Release {
-            note: "managementPolicy is Observe; the claim on the integration is given up".to_owned(),
-            then: Some((settled.0, settled.1)),
-        };
-    }
-    Plan::Settled { reason: settled.0, message: settled.1, drift: settled.2 }
+    Plan::Settled { reason: Reason::Observed, message, drift }
 }
 
 fn plan_manage(input: &Input<'_>) -> Plan {
@@ -278,10 +268,9 @@ fn plan_manage(input: &Input<'_>) -> Plan {
     }
     match (input.spec.adoption, object.finalizer) {
         (AdoptionPolicy::Adopt, _) => Plan::Claim { adopted: true, write: Write::Put },
-        (AdoptionPolicy::Refuse, true) => Plan::Release {
-            note: "Atlas holds an integration that this object did not write".to_owned(),
-            then: Some((Reason::AlreadyExists, already_exists_message(input.spec))),
-        },
+        (AdoptionPolicy::Refuse, true) => {
+            Plan::Release { note: "Atlas holds an integration that this object did not write".to_owned() }
+        }
         (AdoptionPolicy::Refuse, false) => Plan::Settled {
             reason: Reason::AlreadyExists,
             message: already_exists_message(input.spec),

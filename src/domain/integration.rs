@@ -454,6 +454,43 @@ mod tests {
         }
     }
 
+    /// With every field set.
+    fn sample(kind: IntegrationType) -> Integration<()> {
+        let (text, some, flag) = (String::new, Some(String::new()), Some(true));
+        match kind {
+            T::PagerDuty => Integration::PagerDuty { service_key: (), region: some },
+            T::Slack => Integration::Slack { api_token: (), team_name: some.clone(), channel_name: some },
+            T::Datadog => Integration::Datadog {
+                api_key: (),
+                region: some,
+                send_collection_latency_metrics: flag,
+                send_database_metrics: flag,
+                send_query_stats_metrics: flag,
+                send_user_provided_resource_tags: flag,
+            },
+            T::NewRelic => {
+                Integration::NewRelic { account_id: text(), license_key: (), write_token: (), read_token: () }
+            }
+            T::OpsGenie => Integration::OpsGenie { api_key: (), region: some },
+            T::VictorOps => Integration::VictorOps { api_key: (), routing_key: some },
+            T::Flowdock => Integration::Flowdock { flow_name: text(), org_name: text(), api_token: () },
+            T::Webhook => Integration::Webhook {
+                url: (),
+                secret: Some(()),
+                body_template: some,
+                headers_template: Some(()),
+            },
+            T::MicrosoftTeams => Integration::MicrosoftTeams { webhook_url: () },
+            T::Prometheus => Integration::Prometheus {
+                username: text(),
+                password: (),
+                service_discovery: text(),
+                enabled: true,
+                send_user_provided_resource_tags_enabled: flag,
+            },
+        }
+    }
+
     #[test]
     fn hash_follows_references_and_fields() {
         assert_eq!(webhook("url").config_hash(), webhook("url").config_hash());
@@ -476,7 +513,12 @@ mod tests {
     fn every_field_that_can_be_sent_has_a_row() {
         for t in IntegrationType::ALL {
             assert_eq!(IntegrationType::parse(t.as_str()), Some(t));
-            assert!(t.shown_fields().iter().any(|(_, kind)| kind.is_secret()), "{t}");
+            let shown = t.shown_fields();
+            for (name, value) in sample(t).fields() {
+                let kind = shown.iter().find(|(field, _)| *field == name).map(|(_, kind)| *kind);
+                let secret = matches!(kind, Some(Key | Hidden | Url));
+                assert_eq!(secret, matches!(value, FieldRef::Secret(_)), "{t}: {name} is {kind:?}");
+            }
         }
     }
 }

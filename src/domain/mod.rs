@@ -18,8 +18,6 @@ pub use object::{
 };
 pub use project::ProjectId;
 pub use reason::{Prospect, Reason};
-pub use redacted::{
-    FieldKind, Redacted, RedactedValue, agrees, describe_template, differing_fields, may_be_hidden,
-};
+pub use redacted::{FieldKind, Redacted, RedactedValue, agrees, differing_fields, may_be_hidden};
 pub use secret::{BadSecret, Fingerprint, MemoryKey, SecretValue};
 pub use text::plain;

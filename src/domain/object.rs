@@ -114,7 +114,7 @@ pub struct Applied {
 /// A write that was begun; `status.attempt`. A fresh one is the fence before each Atlas write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// Random.
+    /// The uid of the object that began it, a dot, and something random.
     pub id: String,
     /// When.
     pub time: Timestamp,
@@ -257,9 +257,10 @@ impl Object {
         self.claim.as_ref().filter(|claim| self.finalizer && claim.uid == self.uid)
     }
 
-    /// The last begun write of this very object: ids begin with the uid, so that a copied status says nothing.
+    /// The last begun write of this very object, of its present claim: ids begin with the uid, so that a copied
+    /// status says nothing, and what was given up says nothing either.
     pub fn attempt(&self) -> Option<&Attempt> {
-        self.status.attempt.as_ref().filter(|attempt| attempt.id.starts_with(&self.uid))
+        self.status.attempt.as_ref().filter(|attempt| attempt.id.starts_with(&self.uid) && !self.released)
     }
 
     /// The begun write that no confirmed one answers for.

@@ -8,9 +8,6 @@ use std::fmt;
 pub enum Reason {
     Synced,
     Observed,
-    Creating,
-    Updating,
-    Deleting,
     RateLimited,
     AtlasUnavailable,
     NotVisibleYet,
@@ -44,12 +41,9 @@ pub enum Prospect {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Reason; 21] = [
+    pub const ALL: [Reason; 18] = [
         Reason::Synced,
         Reason::Observed,
-        Reason::Creating,
-        Reason::Updating,
-        Reason::Deleting,
         Reason::RateLimited,
         Reason::AtlasUnavailable,
         Reason::NotVisibleYet,
@@ -78,9 +72,6 @@ impl Reason {
         match self {
             Reason::Synced => "Synced",
             Reason::Observed => "Observed",
-            Reason::Creating => "Creating",
-            Reason::Updating => "Updating",
-            Reason::Deleting => "Deleting",
             Reason::RateLimited => "RateLimited",
             Reason::AtlasUnavailable => "AtlasUnavailable",
             Reason::NotVisibleYet => "NotVisibleYet",
@@ -104,12 +95,7 @@ impl Reason {
     pub fn prospect(self) -> Prospect {
         match self {
             Reason::Synced | Reason::Observed | Reason::Suspended => Prospect::Good,
-            Reason::Creating
-            | Reason::Updating
-            | Reason::Deleting
-            | Reason::RateLimited
-            | Reason::AtlasUnavailable
-            | Reason::NotVisibleYet => Prospect::Passing,
+            Reason::RateLimited | Reason::AtlasUnavailable | Reason::NotVisibleYet => Prospect::Passing,
             Reason::SecretNotFound
             | Reason::SecretKeyMissing
             | Reason::SecretKeyInvalid

@@ -47,11 +47,6 @@ const MASK: &str = "****";
 const MAX_TEXT: usize = 512;
 
 impl FieldKind {
-    /// Whether the field's value comes from a Secret.
-    pub fn is_secret(self) -> bool {
-        matches!(self, FieldKind::Key | FieldKind::Hidden | FieldKind::Url)
-    }
-
     /// Masks a text of this kind, whether it is clear or already masked by Atlas. The length never shows.
     pub fn redact(self, text: &str) -> RedactedValue {
         RedactedValue::Text(match self {
@@ -84,7 +79,7 @@ impl FieldKind {
 
 /// A template by its length and a hash: it stands in clear in the spec, so this gives nothing away, and may be
 /// too long to be repeated in a status. One that Atlas masks is described as masked.
-pub fn describe_template(text: &str) -> String {
+fn describe_template(text: &str) -> String {
     if text.contains(MASK) {
         return MASK.to_owned();
     }
@@ -94,14 +89,6 @@ pub fn describe_template(text: &str) -> String {
 }
 
 impl Redacted {
-    /// Atlas's id of the integration, when the answer had one.
-    pub fn id(&self) -> Option<&str> {
-        match self.0.get("id") {
-            Some(RedactedValue::Text(id)) => Some(id),
-            _ => None,
-        }
-    }
-
     /// A digest that is equal for equal forms, for records that can't afford the form itself.
     pub fn digest(&self) -> [u8; 16] {
         let mut context = ring::digest::Context::new(&ring::digest::SHA256);
@@ -147,12 +134,13 @@ pub fn may_be_hidden(value: &RedactedValue) -> bool {
 }
 
 /// Whether `entry`, as Atlas shows it, can be what was `sent`: every field that was sent agrees in what both
-/// show. What Atlas adds (defaults, an id) says nothing.
+/// show. What Atlas adds (defaults, an id) says nothing; where nothing was recorded, nothing agrees.
 pub fn agrees(sent: &Redacted, entry: &Redacted) -> bool {
-    sent.0.iter().all(|(name, sent)| match entry.0.get(name) {
-        Some(shown) => may_be_equal(sent, shown),
-        None => may_be_hidden(sent),
-    })
+    !sent.0.is_empty()
+        && sent.0.iter().all(|(name, sent)| match entry.0.get(name) {
+            Some(shown) => may_be_equal(sent, shown),
+            None => may_be_hidden(sent),
+        })
 }
 
 /// Names of the fields in which today's entry differs from the one of our last confirmed write, `id` included.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::index::Index;
 use crate::atlas::Credential;
-use crate::cluster::{SecretData, SecretIdentity, Secrets};
+use crate::cluster::{ReadError, SecretData, SecretIdentity, Secrets};
 use crate::domain::{
     AppliedSecret, BadSecret, Fingerprint, Integration, MemoryKey, ObjectKey, Reason, SecretKey, SecretValue,
 };
@@ -25,6 +25,21 @@ pub(super) struct Problem {
 impl Problem {
     fn new(reason: Reason, message: String) -> Problem {
         Problem { reason, message }
+    }
+}
+
+/// Why a Secret gave nothing.
+#[derive(Clone, Debug)]
+pub(super) enum Unreadable {
+    /// Somebody has to act.
+    Problem(Problem),
+    /// The API server failed this once; nothing is known about the Secret.
+    Server(String),
+}
+
+impl From<Problem> for Unreadable {
+    fn from(problem: Problem) -> Unreadable {
+        Unreadable::Problem(problem)
     }
 }
 
@@ -61,7 +76,7 @@ impl Credentials {
         index: &Mutex<Index>,
         key: &ObjectKey,
         for_deletion: bool,
-    ) -> Result<Credential, Problem> {
+    ) -> Result<Credential, Unreadable> {
         let known = lock(index).secret(key).map(Option::<&SecretIdentity>::cloned);
         if let (Some(Some(identity)), Some(cached)) = (&known, lock(&self.cache).get(key))
             && cached.identity == *identity
@@ -75,7 +90,7 @@ impl Credentials {
         let Some(data) = found else {
             let last =
                 lock(&self.cache).get(key).filter(|_| for_deletion).map(|cached| cached.credential.clone());
-            return last.ok_or_else(|| secret_not_found(key));
+            return last.ok_or_else(|| secret_not_found(key).into());
         };
         let credential = self.parse(key, &data)?;
         let cached = Cached { identity: data.identity, credential: credential.clone() };
@@ -118,7 +133,7 @@ impl Credentials {
         index: &Mutex<Index>,
         namespace: &str,
         integration: &Integration<SecretKey>,
-    ) -> Result<Resolved, Problem> {
+    ) -> Result<Resolved, Unreadable> {
         let mut read: BTreeMap<&str, (ObjectKey, SecretData)> = BTreeMap::new();
         for reference in integration.secret_keys() {
             if !read.contains_key(reference.name.as_str()) {
@@ -143,9 +158,13 @@ impl Credentials {
         Ok(Resolved { integration: resolved, secrets, fingerprint })
     }
 
-    async fn read(&self, index: &Mutex<Index>, key: &ObjectKey) -> Result<Option<SecretData>, Problem> {
-        let found = self.secrets.read(&key.namespace, &key.name).await.map_err(|why| {
-            Problem::new(Reason::SecretNotFound, format!("Secret {} can't be read: {why}", key.name))
+    async fn read(&self, index: &Mutex<Index>, key: &ObjectKey) -> Result<Option<SecretData>, Unreadable> {
+        let found = self.secrets.read(&key.namespace, &key.name).await.map_err(|error| match error {
+            ReadError::Forbidden => Unreadable::Problem(Problem::new(
+                Reason::SecretNotFound,
+                format!("Secret {} can't be read: {error}", key.name),
+            )),
+            ReadError::Server(why) => Unreadable::Server(format!("Secret {} can't be read: {why}", key.name)),
         })?;
         lock(index).read_secret(key, found.as_ref().map(|data| data.identity.clone()));
         Ok(found)

@@ -155,6 +155,8 @@ pub(super) struct Index {
     /// Keys seen by each list that is under way.
     listing: HashMap<usize, HashSet<ObjectKey>>,
     listing_secrets: HashMap<usize, HashSet<ObjectKey>>,
+    /// Set while Secrets may not be watched: then nothing is known of any, and each is read when it matters.
+    unwatched: bool,
 }
 
 impl Index {
@@ -183,14 +185,21 @@ impl Index {
         due
     }
 
+    /// Takes a fresh read of an object that is known; answers the places that a pass is due for because of what
+    /// the read is ahead of the watch, which will not tell it again. What is not known stays so: the watch has
+    /// taken it out, perhaps because another operator's selector matches it now.
+    pub fn refresh(&mut self, object: &Object) -> Vec<Place> {
+        if self.objects.contains_key(&object.key) { self.observe(object) } else { Vec::new() }
+    }
+
     /// Takes what an own write returned, at once: a later pass must not plan from an older view.
     pub fn wrote(&mut self, object: &Object) {
         let new = Record::new(object);
-        let older = self
+        let newer = self
             .objects
             .get(&new.key)
-            .is_some_and(|old| old.uid == new.uid && new.resource_version < old.resource_version);
-        if older {
+            .is_some_and(|old| old.uid != new.uid || new.resource_version >= old.resource_version);
+        if !newer {
             return;
         }
         if object.deleting && !object.finalizer {
@@ -271,14 +280,24 @@ impl Index {
         places
     }
 
-    /// Notes what a read of a Secret found.
+    /// Notes what a read of a Secret found, where nothing was known. A change is the watch's to tell, since it
+    /// tells it to every object that refers to the Secret.
     pub fn read_secret(&mut self, key: &ObjectKey, identity: Option<SecretIdentity>) {
-        if let Some(secret) = self.secrets.get_mut(key) {
-            let identity = Some(identity);
-            if !is_older(&identity, &secret.identity) {
-                secret.identity = identity;
-            }
+        if let Some(secret) = self.secrets.get_mut(key)
+            && secret.identity.is_none()
+        {
+            secret.identity = Some(identity);
         }
+    }
+
+    /// Secrets may not be watched.
+    pub fn secrets_unwatched(&mut self) {
+        self.unwatched = true;
+    }
+
+    /// Whether an object refers to this Secret.
+    pub fn refers_to_secret(&self, key: &ObjectKey) -> bool {
+        self.secrets.contains_key(key)
     }
 
     /// A list of Secrets begins.
@@ -289,6 +308,7 @@ impl Index {
     /// A list of Secrets is complete: those of its scope that it did not show are absent.
     pub fn secret_list_complete(&mut self, list: usize, in_scope: impl Fn(&ObjectKey) -> bool) -> Vec<Place> {
         let Some(seen) = self.listing_secrets.remove(&list) else { return Vec::new() };
+        self.unwatched = false;
         let gone: Vec<ObjectKey> =
             self.secrets.keys().filter(|key| in_scope(key) && !seen.contains(key)).cloned().collect();
         gone.iter().flat_map(|key| self.observe_secret(key, None)).collect()
@@ -296,6 +316,9 @@ impl Index {
 
     /// What is known of a Secret: `None` nothing, `Some(None)` that it is absent.
     pub fn secret(&self, key: &ObjectKey) -> Option<Option<&SecretIdentity>> {
+        if self.unwatched {
+            return None;
+        }
         self.secrets.get(key)?.identity.as_ref().map(Option::as_ref)
     }
 

@@ -101,3 +101,38 @@ fn a_list_of_secrets_tells_which_are_absent() {
     assert_eq!(index.secret(&secret("teams")), Some(None));
     assert_eq!(index.secret(&secret("atlas")), Some(identity("1").as_ref()));
 }
+
+#[test]
+fn a_read_tells_what_the_watch_will_not_tell_again() {
+    let mut index = Index::default();
+    assert!(index.refresh(&object("a", 1, 1)).is_empty(), "the watch has not shown it");
+    assert_eq!(index.records().count(), 0);
+    index.observe(&object("a", 1, 1));
+    assert_eq!(index.refresh(&object("a", 2, 2)).len(), 1);
+    assert!(index.observe(&object("a", 2, 2)).is_empty());
+    index.wrote(&object("b", 1, 1));
+    assert_eq!(index.records().count(), 1, "what left our selector does not come back by our own write");
+}
+
+#[test]
+fn a_read_of_a_secret_leaves_the_news_to_the_watch() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    index.read_secret(&secret("teams"), identity("1"));
+    assert!(index.observe_secret(&secret("teams"), identity("1")).is_empty());
+    index.read_secret(&secret("teams"), identity("2"));
+    assert_eq!(index.observe_secret(&secret("teams"), identity("2")).len(), 1, "others refer to it too");
+}
+
+#[test]
+fn without_a_watch_nothing_is_known_of_secrets() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    index.secrets_unwatched();
+    index.read_secret(&secret("teams"), None);
+    assert_eq!(index.secret(&secret("teams")), None);
+    assert!(index.refers_to_secret(&secret("teams")));
+    index.secret_list_begins(0);
+    index.secret_list_complete(0, |_| true);
+    assert_eq!(index.secret(&secret("teams")), Some(None));
+}

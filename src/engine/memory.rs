@@ -16,7 +16,9 @@ pub(super) struct Signature {
     pub config: String,
     pub secrets: Vec<AppliedSecret>,
     pub requests: (Option<String>, Option<String>),
-    /// Only for what another key may do.
+    /// Whether Atlas showed an entry: what could not be created may be adopted.
+    pub entry: bool,
+    /// Another key may do what this one may not.
     pub credentials: Option<SecretIdentity>,
 }
 
@@ -48,11 +50,16 @@ pub(super) struct Memory {
     /// Repairs of drift in the last day, and the last of them.
     pub repairs: u32,
     pub last_repair: Option<Instant>,
-    /// Resyncs in a row in which Atlas could not be read.
-    pub missed: u32,
+    /// Since when Atlas could not be read.
+    pub unread_since: Option<Instant>,
 }
 
 impl Memory {
+    /// Forgets what went with a claim that was given up; what Atlas refused stays refused.
+    pub fn released(&mut self) {
+        *self = Memory { refused: self.refused.take(), failures: self.failures, ..Memory::default() };
+    }
+
     /// How long this reason has held, noting that it holds now.
     pub fn lasting(&mut self, reason: Reason, now: Instant) -> Duration {
         match self.since {

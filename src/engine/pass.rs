@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::credentials::{Problem, lock};
+use super::credentials::{Unreadable, lock};
 use super::index::{Place, Record};
 use super::run::Shared;
 use super::step;
@@ -38,7 +38,7 @@ pub(super) enum View {
 #[derive(Clone)]
 pub(super) enum Blocked {
     /// The credentials Secret.
-    Problem(Problem),
+    Secret(Unreadable),
     /// The LIST.
     Failure(Failure),
 }
@@ -50,10 +50,11 @@ pub(super) async fn pass(shared: &Shared, place: &Place) -> Option<Instant> {
         return None;
     }
     let Some(project) = place else {
+        let mut next = Instant::now() + shared.settings.resync_interval;
         for record in &records {
-            step::step(shared, record, None, None).await;
+            next = step::step(shared, record, None, None).await.map_or(next, |again| next.min(again));
         }
-        return Some(Instant::now() + shared.settings.resync_interval);
+        return Some(next);
     };
     let now = Instant::now();
     let paused = lock(&shared.projects).get(project).and_then(|memory| memory.paused_until);
@@ -77,7 +78,7 @@ pub(super) async fn pass(shared: &Shared, place: &Place) -> Option<Instant> {
             && is_quiet(shared, record, listing)
         {
             shared.memory(&record.uid, |memory| {
-                memory.missed = 0;
+                memory.unread_since = None;
                 memory.failures = 0;
             });
             continue;
@@ -98,8 +99,10 @@ pub(super) fn pause(shared: &Shared, project: &ProjectId, failure: &Failure) {
     if failure.kind == FailureKind::RateLimited {
         let mut projects = lock(&shared.projects);
         let memory = projects.entry(project.clone()).or_default();
-        memory.failures = memory.failures.saturating_add(1);
-        let wait = failure.retry_after.unwrap_or_else(|| pacing::backoff(memory.failures + 3, random()));
+        // Without a word of Atlas on how long: some seconds at first, more when it goes on.
+        let wait = failure
+            .retry_after
+            .unwrap_or_else(|| pacing::backoff(memory.failures.saturating_add(4), random()));
         memory.paused_until = Some(Instant::now() + wait);
     }
 }
@@ -129,8 +132,8 @@ async fn look(
         let secret = ObjectKey { namespace: record.key.namespace.clone(), name: spec.credentials.clone() };
         let credential = match shared.credentials.get(&shared.index, &secret, record.deleting).await {
             Ok(credential) => credential,
-            Err(problem) => {
-                views.insert(record.key.clone(), View::Blocked(Blocked::Problem(problem)));
+            Err(unreadable) => {
+                views.insert(record.key.clone(), View::Blocked(Blocked::Secret(unreadable)));
                 continue;
             }
         };

@@ -127,16 +127,18 @@ impl Engine {
     }
 
     /// Runs until `stop` resolves; then no pass begins, and those under way may end.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    /// When the watches ended instead: a deaf operator must not go on.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), String> {
         let mut watches = JoinSet::new();
         let shared = Arc::clone(&self.shared);
         let (client, ready) = (self.client.clone(), Arc::clone(&self.ready));
         watches.spawn(async move { follow(shared, client, ready).await });
-        tokio::select! {
-            () = stop => {}
-            // The watches never end by themselves; a panic in one must not leave a deaf operator running.
-            _ = watches.join_next() => tracing::error!("a watch ended unexpectedly; stopping"),
-        }
+        let result = tokio::select! {
+            () = stop => Ok(()),
+            _ = watches.join_next() => Err("the watches ended, which they never should; the log says why".to_owned()),
+        };
         tracing::info!("stopping: passes under way may end, none begins");
         self.ready.store(false, Ordering::Relaxed);
         self.shared.queue.close();
@@ -149,6 +151,7 @@ impl Engine {
             tracing::warn!("some passes did not end in time; what they began is taken up at the next start");
         }
         watches.shutdown().await;
+        result
     }
 }
 
@@ -177,7 +180,10 @@ async fn follow(shared: Arc<Shared>, client: kube::Client, ready: Arc<AtomicBool
                         open.remove(list);
                     }
                     // Not allowed to watch: every Secret is read when it is needed instead.
-                    WatchEvent::Failed { forbidden: true, .. } => open.clear(),
+                    WatchEvent::Failed { forbidden: true, .. } => {
+                        lock(&shared.index).secrets_unwatched();
+                        open.clear();
+                    }
                     _ => {}
                 }
                 on_secret(&shared, event);
@@ -302,7 +308,7 @@ async fn janitor(shared: Arc<Shared>) {
             lock(&shared.memories).retain(|uid, _| uids.contains(uid.as_str()));
             let places: HashSet<Place> = index.places().into_iter().collect();
             lock(&shared.projects).retain(|project, _| places.contains(&Some(project.clone())));
-            let fingerprints = shared.credentials.retain(|key| index.secret(key).is_some());
+            let fingerprints = shared.credentials.retain(|key| index.refers_to_secret(key));
             shared.atlas.retain_sessions(&fingerprints);
             shared.telemetry.size(uids.len(), places.len(), shared.queue.depth().0);
         }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::credentials::lock;
+use super::credentials::{Unreadable, lock};
 use super::index::Record;
+use super::memory::Memory;
 use super::pass::{self, Blocked, View};
 use super::run::Shared;
 use super::{say, write};
@@ -14,17 +15,17 @@ use crate::atlas::{self, Session};
 use crate::cluster::{EventKind, Stored, WriteError};
 use crate::core::conditions::{InSync, Verdict};
 use crate::core::pacing;
-use crate::core::plan::{Input, Plan, deletion_without_atlas, plan, synced_message};
-use crate::domain::{
-    Attempt, ConditionType, FailureKind, ManagementPolicy, Prospect, Reason, Redacted, Spec,
-};
+use crate::core::plan::{Input, Plan, deletion_without_atlas, plan};
+use crate::domain::{Attempt, ConditionType, FailureKind, Prospect, Reason, Redacted, Spec};
 
 /// Steps of one object in one pass: claim put back, release, write. More would be a loop.
 const MAX_STEPS: usize = 4;
 /// An object that moved under our hands is planned anew after this.
 const MOVED: Duration = Duration::from_millis(200);
-/// Resyncs in a row without a LIST after which an object in sync says so.
+/// Resync intervals without a LIST after which an object in sync says so.
 const MISSED: u32 = 3;
+/// How often a release that lost a race is tried again, after a DELETE that must not be repeated.
+const RELEASE_TRIES: usize = 3;
 
 /// Takes one object; answers when to look at it again without any other cause.
 pub(super) async fn step(
@@ -43,9 +44,11 @@ pub(super) async fn step(
     };
     match result {
         Ok(next) => next,
+        // Gone, or another object of the same name, which has a record of its own.
         Err(WriteError::Gone) => {
-            lock(&shared.index).remove(&record.key);
-            None
+            let mut index = lock(&shared.index);
+            let same = index.place(&record.project).iter().any(|now| now.uid == record.uid);
+            (same && index.remove(&record.key).is_some()).then(Instant::now)
         }
         Err(WriteError::Moved) => Some(Instant::now() + MOVED),
         Err(WriteError::Server(why)) => {
@@ -60,21 +63,26 @@ pub(super) async fn step(
 }
 
 /// Reads the object as it is now; the index learns of it. What this read is ahead of, the watch will not tell
-/// again: so if the object has moved to another place since, that place is due.
+/// again: so whatever it makes due is queued, this pass's own place too, for the view may be an older one's.
 async fn read(shared: &Shared, record: &Record) -> Result<Stored, WriteError> {
     let stored = shared.writer.get(&record.key).await?.ok_or(WriteError::Gone)?;
-    let due = lock(&shared.index).observe(&stored.object);
-    for place in due.into_iter().filter(|place| *place != record.project) {
+    refresh(shared, &stored);
+    if stored.object.uid == record.uid { Ok(stored) } else { Err(WriteError::Moved) }
+}
+
+/// Tells the index of a fresh read, and queues what that makes due.
+pub(super) fn refresh(shared: &Shared, stored: &Stored) {
+    let due = lock(&shared.index).refresh(&stored.object);
+    for place in due {
         shared.queue.add(place, Instant::now());
     }
-    Ok(stored)
 }
 
 /// Deletions that need no Atlas, suspended objects, and specs that can't be read.
 async fn without_atlas(shared: &Shared, record: &Record) -> Result<Option<Instant>, WriteError> {
     let stored = read(shared, record).await?;
     if let Some(plan) = deletion_without_atlas(&stored.object, false) {
-        if let Plan::Release { note, .. } = plan {
+        if let Plan::Release { note } = plan {
             release(shared, &stored, &note).await?;
         }
         return Ok(None);
@@ -110,13 +118,19 @@ fn suspended(shared: &Shared, record: &Record, stored: &Stored, spec: &Spec) -> 
 /// Atlas could not be read for this object.
 async fn blocked(shared: &Shared, record: &Record, blocked: &Blocked) -> Result<Option<Instant>, WriteError> {
     let (reason, message, gone) = match blocked {
-        Blocked::Problem(problem) => (problem.reason, problem.message.clone(), false),
+        Blocked::Secret(Unreadable::Server(why)) => return Err(WriteError::Server(why.clone())),
+        Blocked::Secret(Unreadable::Problem(problem)) => (problem.reason, problem.message.clone(), false),
         Blocked::Failure(failure) => {
             (failure.reason(), failure.message.clone(), failure.kind == FailureKind::ProjectNotFound)
         }
     };
     if record.deleting {
         let stored = read(shared, record).await?;
+        if shared.writer.crd_terminating().await? {
+            release(shared, &stored, "the kind itself is being removed; the integration stays in Atlas")
+                .await?;
+            return Ok(None);
+        }
         if gone {
             release(shared, &stored, "the Atlas project is gone, and the integration with it").await?;
             return Ok(None);
@@ -125,21 +139,16 @@ async fn blocked(shared: &Shared, record: &Record, blocked: &Blocked) -> Result<
         return say::say(shared, &stored, verdict, None).await.map(|(_, again)| again);
     }
     if reason.prospect() == Prospect::Passing && pass::owes_nothing(shared, record) {
-        let missed = shared.memory(&record.uid, |memory| {
-            memory.missed = memory.missed.saturating_add(1);
-            memory.missed
-        });
-        if missed < MISSED || record.sync_unknown {
+        let now = Instant::now();
+        let since = shared.memory(&record.uid, |memory| *memory.unread_since.get_or_insert(now));
+        let missed = now.duration_since(since) >= shared.settings.resync_interval.saturating_mul(MISSED);
+        if !missed || record.sync_unknown {
             return Ok(None);
         }
         let stored = read(shared, record).await?;
-        let Ok(spec) = &stored.object.spec else { return Ok(None) };
-        let kept = if record.spec.as_ref().is_some_and(|s| s.management == ManagementPolicy::Observe) {
-            Reason::Observed
-        } else {
-            Reason::Synced
-        };
-        let verdict = Verdict::new(kept, synced_message(spec)).with_sync(InSync::Unknown(message));
+        let Some(ready) = stored.object.status.condition(ConditionType::Ready) else { return Ok(None) };
+        let kept = Reason::parse(&ready.reason).unwrap_or(Reason::Synced);
+        let verdict = Verdict::new(kept, ready.message.clone()).with_sync(InSync::Unknown(message));
         return say::say(shared, &stored, verdict, None).await.map(|(_, again)| again);
     }
     let verdict = Verdict::new(reason, message);
@@ -167,10 +176,12 @@ async fn seen(
     owner: Option<&str>,
 ) -> Result<Option<Instant>, WriteError> {
     let mut stored = read(shared, record).await?;
-    shared.memory(&record.uid, |memory| memory.missed = 0);
+    shared.memory(&record.uid, |memory| memory.unread_since = None);
     for _ in 0..MAX_STEPS {
         let object = &stored.object;
         let spec = match &object.spec {
+            // Suspended since the index saw it, or no longer readable: the next pass knows.
+            Ok(spec) if spec.suspend && !object.deleting => return Ok(Some(Instant::now() + MOVED)),
             Ok(spec) => spec.clone(),
             Err(_) => return Ok(Some(Instant::now() + MOVED)),
         };
@@ -178,7 +189,7 @@ async fn seen(
         let names = write::secret_names(&spec);
         let secrets_changed =
             lock(&shared.index).secrets_changed(&object.key.namespace, &names, &applied_secrets);
-        let crd_terminating = object.deleting && shared.writer.crd_terminating().await;
+        let crd_terminating = object.deleting && shared.writer.crd_terminating().await?;
         let outcome_known = shared.memory(&record.uid, |memory| write::is_outcome_known(object, memory));
         let input = Input {
             object,
@@ -187,7 +198,7 @@ async fn seen(
             secrets_changed,
             owner,
             outcome_known,
-            atlas_time_limit: atlas::TIME_LIMIT,
+            landing_limit: atlas::LANDING_LIMIT,
             crd_terminating,
             now: Timestamp::now(),
         };
@@ -197,9 +208,9 @@ async fn seen(
             Plan::Gone => return Ok(None),
             Plan::Settled { reason, message, drift } => {
                 let verdict = settled(&stored, reason, message, drift);
-                let shown = matches!(reason, Reason::Synced | Reason::Observed).then_some(entry);
-                let shown = if reason == Reason::IntegrationNotFound { Some(None) } else { shown };
-                return say::say(shared, &stored, verdict, shown).await.map(|(_, again)| again);
+                // What is not ours, or not there, is not echoed.
+                let shown = matches!(reason, Reason::Synced | Reason::Observed).then_some(entry).flatten();
+                return say::say(shared, &stored, verdict, Some(shown)).await.map(|(_, again)| again);
             }
             Plan::Wait { until } => {
                 let left = until.duration_until(Timestamp::now()).abs();
@@ -209,12 +220,11 @@ async fn seen(
             Plan::RestoreClaim => {
                 stored = write::restore_claim(shared, &stored).await?;
             }
-            Plan::Release { note, then } => {
+            Plan::Release { note } => {
                 stored = release(shared, &stored, &note).await?;
-                let Some((reason, message)) = then else { return Ok(None) };
-                let verdict = settled(&stored, reason, message, Vec::new());
-                let shown = if reason == Reason::Observed { Some(entry) } else { Some(None) };
-                return say::say(shared, &stored, verdict, shown).await.map(|(_, again)| again);
+                if stored.object.deleting {
+                    return Ok(None);
+                }
             }
             Plan::Delete => return delete(shared, &stored, &spec, session).await,
             Plan::Claim { adopted, write } => {
@@ -245,13 +255,28 @@ fn settled(stored: &Stored, reason: Reason, message: String, drift: Vec<String>)
     Verdict::new(reason, message).with_sync(in_sync)
 }
 
-/// Gives the claim up, or lets a deleting object go, without an Atlas call; an Event says why.
+/// Gives the claim up, or lets a deleting object go, without an Atlas call; an Event says why, and who waited for
+/// the place is woken.
 pub(super) async fn release(shared: &Shared, stored: &Stored, note: &str) -> Result<Stored, WriteError> {
+    let object = &stored.object;
     let after = shared.writer.release(stored, Timestamp::now()).await?;
-    shared.memory(&stored.object.uid, |memory| *memory = super::memory::Memory::default());
-    lock(&shared.index).wrote(&after.object);
-    shared.events.publish(&stored.object, EventKind::Normal, "Released", "Release", note);
-    tracing::info!(object = %stored.object.key, "released: {note}");
+    shared.memory(&object.uid, Memory::released);
+    {
+        let mut index = lock(&shared.index);
+        index.wrote(&after.object);
+        if let Ok(spec) = &object.spec {
+            let place = Some(spec.project.clone());
+            let kind = spec.integration.integration_type();
+            let rival = |record: &Record| {
+                record.uid != object.uid && record.spec.as_ref().is_some_and(|s| s.kind == kind)
+            };
+            if index.place(&place).iter().any(rival) {
+                shared.queue.add(place, Instant::now());
+            }
+        }
+    }
+    shared.events.publish(object, EventKind::Normal, "Released", "Release", note);
+    tracing::info!(object = %object.key, "released: {note}");
     Ok(after)
 }
 
@@ -264,13 +289,20 @@ async fn delete(
 ) -> Result<Option<Instant>, WriteError> {
     let object = &stored.object;
     let kind = spec.integration.integration_type();
-    let signature = write::signature(shared, object, spec, None);
-    if let Some(wait) = write::refused(shared, object, &signature) {
-        return Ok(wait);
+    let signature = write::signature(shared, object, spec, None, true);
+    if let Some((wait, verdict)) = write::refused(shared, object, &signature) {
+        let (_, again) = say::say(shared, stored, verdict, None).await?;
+        return Ok([wait, again].into_iter().flatten().min());
     }
-    let attempt = Attempt { id: write::attempt_id(object), time: Timestamp::now(), sent: None };
+    // What was sent before still tells whether what is there is ours.
+    let sent = object.attempt().and_then(|begun| begun.sent.clone());
+    let attempt = Attempt { id: write::attempt_id(object), time: Timestamp::now(), sent };
     let fenced = shared.writer.fence(stored, &attempt).await?;
     lock(&shared.index).wrote(&fenced.object);
+    if write::too_late(&attempt) {
+        shared.memory(&object.uid, |memory| memory.outcome_known = Some(attempt.time));
+        return Ok(Some(Instant::now()));
+    }
     shared.memory(&object.uid, |memory| memory.confirmed = None);
     let outcome = shared.atlas.delete(session, &spec.project, kind).await;
     match outcome {
@@ -287,11 +319,20 @@ async fn delete(
             return Ok([retry, again].into_iter().flatten().min());
         }
     }
-    release(
-        shared,
-        &fenced,
-        &format!("the {kind} integration of project {} is deleted in Atlas", spec.project),
-    )
-    .await?;
-    Ok(None)
+    let note = format!("the {kind} integration of project {} is deleted in Atlas", spec.project);
+    // A second DELETE might hit what somebody creates meanwhile, so a lost race is not left to the next pass.
+    let mut stored = fenced;
+    for _ in 0..RELEASE_TRIES {
+        match release(shared, &stored, &note).await {
+            Ok(_) => return Ok(None),
+            Err(WriteError::Moved) => {}
+            Err(error) => return Err(error),
+        }
+        let now = shared.writer.get(&stored.object.key).await?.ok_or(WriteError::Gone)?;
+        if now.object.uid != stored.object.uid {
+            return Err(WriteError::Gone);
+        }
+        stored = now;
+    }
+    Err(WriteError::Moved)
 }

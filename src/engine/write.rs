@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::credentials::{Resolved, lock};
+use super::credentials::{Resolved, Unreadable, lock};
 use super::memory::{Memory, Refused, Signature};
 use super::pass;
 use super::run::Shared;
@@ -23,6 +23,8 @@ use crate::domain::{
 
 /// After this long without a repair, repairs are free again.
 const REPAIRS_FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
+/// A fence that took longer does not leave the call it guards enough of [`atlas::LANDING_LIMIT`].
+const SLOW_FENCE: Duration = Duration::from_secs(5);
 /// How often a status is tried again that lost a race, before the next pass takes it up.
 const STATUS_TRIES: usize = 3;
 
@@ -86,17 +88,23 @@ pub(super) async fn write(
     }
     let resolved = match shared.credentials.resolve(&shared.index, &object.key.namespace, integration).await {
         Ok(resolved) => resolved,
-        Err(problem) => return say(shared, stored, Verdict::new(problem.reason, problem.message)).await,
+        Err(Unreadable::Problem(problem)) => {
+            return say(shared, stored, Verdict::new(problem.reason, problem.message)).await;
+        }
+        Err(Unreadable::Server(why)) => return Err(WriteError::Server(why)),
     };
+    let same_read = object.applied().is_some_and(|applied| applied.secrets == resolved.secrets);
     if let Some(why) = &job.why
         && why.only_secrets()
-        && same_values(shared, object, &resolved)
+        && (same_read || same_values(shared, object, &resolved))
     {
         return record_secrets(shared, stored, &job, &resolved).await;
     }
-    let signature = signature(shared, object, job.spec, Some(&resolved));
-    if let Some(wait) = refused(shared, object, &signature) {
-        return Ok(wait);
+    let signature = signature(shared, object, job.spec, Some(&resolved), job.entry.is_some());
+    if let Some((wait, verdict)) = refused(shared, object, &signature) {
+        // Something else may have been said meanwhile; this is still how it stands.
+        let again = say(shared, stored, verdict).await?;
+        return Ok([wait, again].into_iter().flatten().min());
     }
     let drift = job.why.as_ref().filter(|why| why.only_drift()).map(|why| why.drift.clone());
     if let Some(drift) = &drift
@@ -148,12 +156,19 @@ async fn record_secrets(
     Ok(None)
 }
 
+/// Whether a fence took so long that the write it was for must not be sent any more.
+pub(super) fn too_late(attempt: &Attempt) -> bool {
+    let passed = Timestamp::now().duration_since(attempt.time);
+    Duration::try_from(passed).is_ok_and(|passed| passed > SLOW_FENCE)
+}
+
 /// What a write depends on; a DELETE (`None`) on no settings.
 pub(super) fn signature(
     shared: &Shared,
     object: &Object,
     spec: &Spec,
     resolved: Option<&Resolved>,
+    entry: bool,
 ) -> Signature {
     let credentials = ObjectKey { namespace: object.key.namespace.clone(), name: spec.credentials.clone() };
     let credentials: Option<SecretIdentity> = shared.credentials.identity(&credentials);
@@ -161,21 +176,26 @@ pub(super) fn signature(
         config: resolved.map(|_| spec.integration.config_hash()).unwrap_or_default(),
         secrets: resolved.map(|resolved| resolved.secrets.clone()).unwrap_or_default(),
         requests: (object.reconcile_requested.clone(), object.rewrite_requested.clone()),
+        entry,
         credentials,
     }
 }
 
-/// Whether this very write was refused and is not to be sent yet, or not again at all. The inner value says when
-/// to look again.
-pub(super) fn refused(shared: &Shared, object: &Object, signature: &Signature) -> Option<Option<Instant>> {
+/// Whether this very write was refused and is not to be sent yet, or not again at all: when to look again, and
+/// what was said of it.
+pub(super) fn refused(
+    shared: &Shared,
+    object: &Object,
+    signature: &Signature,
+) -> Option<(Option<Instant>, Verdict)> {
     let now = Instant::now();
     shared.memory(&object.uid, |memory| {
         let refused = memory.refused.as_ref()?;
-        let for_good = refused.verdict.reason.prospect() == Prospect::Final;
         let mut same = refused.signature.clone();
-        if for_good {
-            // What Atlas refuses as such, it refuses to any key.
+        if refused.retry_at.is_none() {
+            // What Atlas refuses as such, it refuses to any key, and whatever is there.
             same.credentials.clone_from(&signature.credentials);
+            same.entry = signature.entry;
         }
         if same != *signature {
             memory.refused = None;
@@ -184,7 +204,7 @@ pub(super) fn refused(shared: &Shared, object: &Object, signature: &Signature) -
         }
         match refused.retry_at {
             Some(at) if at <= now => None,
-            at => Some(at),
+            at => Some((at, refused.verdict.clone())),
         }
     })
 }
@@ -225,8 +245,8 @@ async fn pace_repair(
     Ok(None)
 }
 
-/// The API-server write without which nothing is sent: the claim, or a fresh attempt. `None` when the object that
-/// came back is not the one that was planned for.
+/// The API-server write without which nothing is sent: the claim, or a fresh attempt. It carries the resourceVersion
+/// that was planned for, so what comes back is that object. `None` when it took too long.
 async fn begin(
     shared: &Shared,
     stored: &Stored,
@@ -238,20 +258,32 @@ async fn begin(
     let attempt = Attempt { id: attempt_id(object), time: Timestamp::now(), sent: Some(sent.clone()) };
     let fenced = match job.claim {
         Some(adopted) => {
-            // `released` voids an old `applied` and goes with the new claim; so `applied` has to go first.
+            // `released` voids what an earlier claim left and goes with the new one; so that has to go first.
             let mut stored = stored.clone();
-            if object.released && object.status.applied.is_some() {
-                let status = Status { applied: None, ..object.status.clone() };
+            if object.released && (object.status.applied.is_some() || object.status.attempt.is_some()) {
+                let status = Status { applied: None, attempt: None, ..object.status.clone() };
                 stored = say::store(shared, &stored, &status).await?;
             }
             let claim = Claim { uid: object.uid.clone(), time: attempt.time, sent, adopted };
             shared.writer.claim(&stored, &claim).await?
         }
+        // LIST has just proved the entry ours; later fences, or a refusal, must not lose that proof.
+        None if object.applied().is_none() && job.write == Write::Put => {
+            let applied = Applied {
+                uid: object.uid.clone(),
+                attempt: None,
+                config: None,
+                secrets: Vec::new(),
+                time: None,
+            };
+            let status =
+                Status { applied: Some(applied), attempt: Some(attempt.clone()), ..object.status.clone() };
+            say::store(shared, stored, &status).await?
+        }
         None => shared.writer.fence(stored, &attempt).await?,
     };
     lock(&shared.index).wrote(&fenced.object);
-    let same = fenced.object.generation == object.generation && fenced.object.deleting == object.deleting;
-    if !same {
+    if too_late(&attempt) {
         // Nothing was sent after this fence.
         shared.memory(&object.uid, |memory| memory.outcome_known = Some(attempt.time));
         return Ok(None);
@@ -288,17 +320,20 @@ async fn confirm(
         time: Some(Timestamp::now()),
     };
     let sent_generation = stored.object.generation;
+    let requests = (stored.object.reconcile_requested.clone(), stored.object.rewrite_requested.clone());
     for _ in 0..STATUS_TRIES {
         // Edited meanwhile or not: the conditions speak of the generation that was sent.
         let object = &Object { generation: sent_generation, ..stored.object.clone() };
         let mut status = say::status(shared, object, &verdict, Some(Some(entry)));
         status.applied = Some(applied.clone());
         status.attempt = Some(attempt.clone());
-        status.last_handled_rewrite.clone_from(&object.rewrite_requested);
+        // What was asked for since is not done by this.
+        (status.last_handled_reconcile, status.last_handled_rewrite) = requests.clone();
         match say::store(shared, &stored, &status).await {
             Ok(after) => {
                 shared.memory(&uid, |memory| {
-                    let repairs = (memory.repairs, memory.last_repair);
+                    // An edit, a rotation or a request makes repairs free again.
+                    let repairs = repaired.map(|_| (memory.repairs, memory.last_repair)).unwrap_or_default();
                     *memory = Memory::default();
                     (memory.repairs, memory.last_repair) = repairs;
                     memory.confirmed = Some((attempt.id.clone(), resolved.fingerprint));
@@ -313,6 +348,7 @@ async fn confirm(
         if now.object.uid != uid {
             return Err(WriteError::Gone);
         }
+        step::refresh(shared, &now);
         if !still_ours(&now.object, job, attempt) {
             // Another process began a write since: which of the two landed last, nobody knows. Ours proves that
             // the place is ours and no more, and a write is owed.
@@ -364,32 +400,28 @@ async fn fail(
     if !failure.outcome_unknown {
         shared.memory(uid, |memory| memory.outcome_known = Some(attempt.time));
     }
-    let first = stored.object.applied().is_none();
-    match failure.kind {
-        // Somebody else was faster: what is there now is never ours.
-        FailureKind::AlreadyConfigured if job.claim == Some(false) && !failure.outcome_unknown => {
-            let released =
-                step::release(shared, &stored, "somebody else created the integration first").await?;
-            let verdict = Verdict::new(Reason::AlreadyExists, already_exists_message(job.spec));
-            say::say(shared, &released, verdict, Some(None)).await?;
-            return Ok(Some(Instant::now()));
-        }
-        // The place is empty although LIST showed it: the next pass creates it.
-        FailureKind::Gone => return Ok(Some(Instant::now())),
-        _ => {}
-    }
-    let verdict = Verdict::new(failure.reason(), failure.message.clone());
+    let faster = failure.kind == FailureKind::AlreadyConfigured
+        && job.claim == Some(false)
+        && !failure.outcome_unknown;
+    let verdict = if faster {
+        // What is there now is never ours.
+        Verdict::new(Reason::AlreadyExists, already_exists_message(job.spec))
+    } else if failure.kind == FailureKind::Gone {
+        // The place is empty although LIST showed it; the next LIST knows.
+        Verdict::new(Reason::NotVisibleYet, failure.message.clone())
+    } else {
+        Verdict::new(failure.reason(), failure.message.clone())
+    };
     let for_good = verdict.reason.prospect() == Prospect::Final;
     let retry = remember_failure(shared, &stored, signature, failure, &verdict, for_good);
-    let stored = if for_good && first {
-        // The claim was only for a write that Atlas will not take.
-        let refused = shared.memory(uid, |memory| memory.refused.take());
-        let released =
-            step::release(shared, &stored, "Atlas refused the first write; nothing was created").await?;
-        shared.memory(uid, |memory| memory.refused = refused);
-        released
-    } else {
-        stored
+    // A claim that was only for a write which Atlas will not take is given up.
+    let needless = for_good && stored.object.applied().is_none();
+    let stored = match (faster, needless) {
+        (true, _) => step::release(shared, &stored, "somebody else created the integration first").await?,
+        (_, true) => {
+            step::release(shared, &stored, "Atlas refused the first write; nothing was created").await?
+        }
+        _ => stored,
     };
     let (_, again) = say::say(shared, &stored, verdict, None).await?;
     Ok([retry, again].into_iter().flatten().min())
@@ -410,7 +442,7 @@ pub(super) fn remember_failure(
         let mut wait =
             pacing::backoff(memory.failures, pass::random()).max(failure.retry_after.unwrap_or_default());
         if failure.outcome_unknown {
-            wait = wait.max(atlas::TIME_LIMIT);
+            wait = wait.max(atlas::LANDING_LIMIT);
         }
         let retry_at = (!for_good).then_some(now + wait);
         memory.refused = Some(Refused { signature, retry_at, verdict: verdict.clone() });

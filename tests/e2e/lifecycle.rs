@@ -28,7 +28,7 @@ async fn life(
     let sample = samples::of(kind);
     let name = format!("life-{}-{}", api.replace('.', "-"), kind.to_lowercase().replace('_', "-"));
     let world = World::new(&name).await;
-    let _operator = world.operator(&["--atlas-api", api]).await;
+    let _operator = world.operator(&["--atlas-api", api, "--resync-interval", "1h"]).await;
 
     created(&world, &sample).await;
     edited(&world, &sample).await;

@@ -1,7 +1,9 @@
 //! Whose integration it is: adoption by consent, conflict, drift, observing, suspending. Nothing that others made
 //! is written or deleted without consent.
 
-use atlas_sim::Exchange;
+use std::time::Duration;
+
+use atlas_sim::{Effect, Exchange, Fault, Operation};
 use serde_json::{Value, json};
 
 use crate::samples;
@@ -85,7 +87,7 @@ async fn the_operators_default_policies_hold_where_an_object_has_none() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_objects_for_one_place() {
     let world = world_with_key("conflict").await;
-    let _operator = world.operator(&[]).await;
+    let _operator = world.operator(&["--resync-interval", "1h"]).await;
     world.create(&world.integration("first", &datadog(json!({})))).await;
     world.until_ready("first", "True", "Synced").await;
     let id = world.project.stored_type("DATADOG").unwrap()["id"].clone();
@@ -162,7 +164,7 @@ async fn observing_reads_and_never_writes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn suspended_means_no_call() {
     let world = world_with_key("suspend").await;
-    let _operator = world.operator(&[]).await;
+    let _operator = world.operator(&["--resync-interval", "1h"]).await;
     world.create(&world.integration("x", &datadog(json!({"suspend": true})))).await;
     let object = world.until_ready("x", "False", "Suspended").await;
     assert_eq!(condition(&object, "Suspended")["status"], "True");
@@ -182,4 +184,123 @@ async fn suspended_means_no_call() {
     world.delete("AtlasIntegration", "x").await;
     world.until_gone("x").await;
     assert!(world.project.stored_type("DATADOG").is_some(), "deleting a suspended object leaves Atlas alone");
+}
+
+/// From managing to observing the claim goes, and Atlas is left alone; the way back needs consent.
+#[tokio::test(flavor = "multi_thread")]
+async fn manage_observe_manage() {
+    let world = world_with_key("policies").await;
+    let _operator = world.operator(&["--resync-interval", "1h"]).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
+    world.until_ready("x", "True", "Synced").await;
+    let id = world.project.stored_type("DATADOG").unwrap()["id"].clone();
+    let policy = |policy: &str| json!({"spec": {"managementPolicy": policy, "datadog": {"region": "EU"}}});
+    world.patch("AtlasIntegration", "x", &policy("Observe")).await;
+    let object = world.until_ready("x", "True", "Observed").await;
+    assert_eq!(condition(&object, "InSync")["status"], "False", "the region differs from the new spec");
+    assert!(
+        object["metadata"]["finalizers"].is_null() && object["status"]["applied"].is_null(),
+        "{object:#}"
+    );
+    assert_eq!(world.project.stored_type("DATADOG").unwrap()["id"], id, "only looked at");
+    world.patch("AtlasIntegration", "x", &policy("Manage")).await;
+    world.until_ready("x", "False", "AlreadyExists").await;
+    assert_eq!(world.project.stored_type("DATADOG").unwrap()["id"], id);
+    world.patch("AtlasIntegration", "x", &json!({"spec": {"adoptionPolicy": "Adopt"}})).await;
+    world.until_ready("x", "True", "Synced").await;
+    assert_eq!(world.project.stored_type("DATADOG").unwrap()["region"], "EU");
+}
+
+/// Look now, and look and write: asked for by annotation, echoed when done.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests() {
+    let world = world_with_key("requests").await;
+    let _operator = world.operator(&["--resync-interval", "1h"]).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
+    world.until_ready("x", "True", "Synced").await;
+    world.project.edit("DATADOG", |stored| stored["region"] = "EU".into());
+    let request = |name: &str, value: &str| json!({"metadata": {"annotations": {format!("atlas-integrations.dev/{name}"): value}}});
+    world.patch("AtlasIntegration", "x", &request("reconcile-requested-at", "1")).await;
+    until("the region put back", || world.project.stored_type("DATADOG").filter(|s| s["region"] == "US5"))
+        .await;
+    world.until("x", "said to be handled", |object| object["status"]["lastHandledReconcileAt"] == "1").await;
+    let writes = world.project.count(Exchange::is_write);
+    world.patch("AtlasIntegration", "x", &request("reconcile-requested-at", "2")).await;
+    world.until("x", "said to be handled", |object| object["status"]["lastHandledReconcileAt"] == "2").await;
+    assert_eq!(world.project.count(Exchange::is_write), writes, "a look writes nothing");
+    let id = world.project.stored_type("DATADOG").unwrap()["id"].clone();
+    world.patch("AtlasIntegration", "x", &request("rewrite-requested-at", &"x".repeat(300))).await;
+    world
+        .until("x", "said to be handled", |object| !object["status"]["lastHandledRewriteAt"].is_null())
+        .await;
+    assert_ne!(world.project.stored_type("DATADOG").unwrap()["id"], id, "written although nothing changed");
+    world.until_ready("x", "True", "Synced").await;
+}
+
+/// What is edited while a pass is under way is neither lost nor written with the old words.
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_while_a_pass_is_under_way() {
+    let world = world_with_key("edits").await;
+    let _operator = world.operator(&["--resync-interval", "1h"]).await;
+    let slow = || Effect::Slow { delay: Duration::from_millis(1_500) };
+    world.create(&world.integration("x", &datadog(json!({"credentialsSecretRef": {"name": "typo"}})))).await;
+    world.until_ready("x", "False", "SecretNotFound").await;
+    // While LIST is under way: another region, and then suspended.
+    world.project.fault(Fault::new(slow()).at(Operation::List));
+    world.patch("AtlasIntegration", "x", &json!({"spec": {"credentialsSecretRef": {"name": "atlas"}}})).await;
+    until("a LIST", || (world.project.count(|e| e.faulted) == 1).then_some(())).await;
+    world.patch("AtlasIntegration", "x", &json!({"spec": {"suspend": true}})).await;
+    world.until_ready("x", "False", "Suspended").await;
+    assert_eq!(world.project.count(Exchange::is_write), 0, "suspended before the write");
+    // While POST is under way: another region.
+    world.project.fault(Fault::new(slow()).at(Operation::Create));
+    world.patch("AtlasIntegration", "x", &json!({"spec": {"suspend": false}})).await;
+    until("a POST", || (world.project.count(|e| e.faulted) == 2).then_some(())).await;
+    world.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": "EU"}}})).await;
+    world.until_ready("x", "True", "Synced").await;
+    assert_eq!(world.project.stored_type("DATADOG").unwrap()["region"], "EU");
+    // Deleted while a PUT is under way.
+    world.project.fault(Fault::new(slow()).at(Operation::Update));
+    world.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": "US3"}}})).await;
+    until("a PUT", || (world.project.count(|e| e.faulted) == 3).then_some(())).await;
+    world.delete("AtlasIntegration", "x").await;
+    world.until_gone("x").await;
+    assert!(world.project.stored().is_empty(), "no orphan");
+}
+
+/// A refusal stays what it is over an outage, and ends with an edit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_outlives_an_outage() {
+    let world = world_with_key("refusal").await;
+    let _operator = world.operator(&[]).await;
+    let refusal = Effect::error(400, "INVALID_INTEGRATION_SETTINGS", "no");
+    world.project.fault(Fault::new(refusal).at(Operation::Create));
+    world.create(&world.integration("x", &datadog(json!({})))).await;
+    world.until_ready("x", "False", "Rejected").await;
+    let fault = Fault::new(Effect::ServerError).at(Operation::List).always();
+    world.project.fault(fault);
+    world.until_ready("x", "False", "AtlasUnavailable").await;
+    world.project.clear_faults();
+    let object = world.until_ready("x", "False", "Rejected").await;
+    assert_eq!(condition(&object, "Stalled")["status"], "True");
+    assert_eq!(world.project.count(Exchange::is_write), 1, "not sent again as it is");
+    world.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": "EU"}}})).await;
+    world.until_ready("x", "True", "Synced").await;
+}
+
+/// A refused update never gives up what is ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_update_is_still_ours() {
+    let world = world_with_key("refused-update").await;
+    let _operator = world.operator(&[]).await;
+    world.project.fault(Fault::new(Effect::AppliedThenCut).at(Operation::Create));
+    let refusal = Effect::error(400, "INVALID_INTEGRATION_SETTINGS", "no");
+    world.project.fault(Fault::new(refusal).at(Operation::Update));
+    world.create(&world.integration("x", &datadog(json!({})))).await;
+    world.until_ready("x", "False", "AtlasUnavailable").await;
+    let object = world.until_ready("x", "False", "Rejected").await;
+    assert!(!object["metadata"]["finalizers"].is_null(), "still claimed: the lost POST had arrived");
+    world.delete("AtlasIntegration", "x").await;
+    world.until_gone("x").await;
+    assert!(world.project.stored().is_empty(), "no orphan");
 }

@@ -27,7 +27,7 @@ async fn settings(
     #[case] expected: &str,
 ) {
     let world = World::new(&format!("secret-{name}")).await;
-    let _operator = world.operator(&["--stall-after", "2s"]).await;
+    let _operator = world.operator(&["--stall-after", "2s", "--resync-interval", "1h"]).await;
     if let Some(values) = &first {
         world.secret("keys", values).await;
     }
@@ -60,7 +60,7 @@ const LONG: &str = {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trailing_line_break_is_ignored(#[case] name: &str, #[case] ending: &str) {
     let world = World::new(&format!("secret-{name}")).await;
-    let _operator = world.operator(&[]).await;
+    let _operator = world.operator(&["--resync-interval", "1h"]).await;
     world
         .secret(
             "atlas",
@@ -86,7 +86,7 @@ async fn credentials(
     #[case] expected: &str,
 ) {
     let world = World::new(&format!("credentials-{name}")).await;
-    let _operator = world.operator(&[]).await;
+    let _operator = world.operator(&["--resync-interval", "1h"]).await;
     if let Some(values) = &first {
         world.secret("api-key", values).await;
     }

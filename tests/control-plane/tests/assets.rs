@@ -96,10 +96,15 @@ fn of_two_processes_one_builds_and_the_other_waits() {
 fn a_killed_build_takes_go_with_it_and_the_next_one_starts_clean() {
     let root = tempfile::tempdir().unwrap();
     let gone = root.path().join("gone");
-    let block = format!("trap \"touch '{}'; exit 1\" INT; while :; do sleep 0.02; done", gone.display());
+    let waiting = root.path().join("waiting");
+    let block = format!(
+        "trap \"touch '{}'; exit 1\" INT; touch '{}'; while :; do sleep 0.02; done",
+        gone.display(),
+        waiting.display()
+    );
     let blocking = path_with(&stub_go(root.path(), "go1.26.0", &block));
     let mut first = build(root.path(), &blocking).spawn().unwrap();
-    wait_until("the build runs", 30, || builds(root.path()) == 1);
+    wait_until("the build runs", 30, || waiting.exists());
     first.kill().unwrap();
     first.wait().unwrap();
     wait_until("go has ended", 30, || gone.exists());
