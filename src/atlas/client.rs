@@ -11,6 +11,7 @@ use url::Url;
 use super::digest::{SendError, Session};
 use super::errors;
 use super::redaction::{redact_entry, scrub};
+use super::version::{ApiVersion, VersionChoice};
 use super::wire::{ApiError, Page, PageOptions};
 use crate::domain::{
     Failure, FailureKind, Fingerprint, Integration, IntegrationType, ProjectId, Redacted, SecretValue,
@@ -26,57 +27,6 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const MAX_BODY: usize = 1 << 20;
 /// Pages of a LIST that are followed at most; there are ten types.
 const MAX_PAGES: u32 = 20;
-
-const V1_TYPE: &str = "application/json";
-const V2_TYPE: &str = "application/vnd.atlas.2023-01-01+json";
-
-/// A version of the Admin API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ApiVersion {
-    /// `/api/atlas/v1.0`, deprecated and still served; the only one with FLOWDOCK.
-    V1,
-    /// `/api/atlas/v2`, resource version 2023-01-01.
-    V2,
-}
-
-impl ApiVersion {
-    fn path(self) -> &'static str {
-        match self {
-            ApiVersion::V1 => "v1.0",
-            ApiVersion::V2 => "v2",
-        }
-    }
-
-    fn media_type(self) -> &'static str {
-        match self {
-            ApiVersion::V1 => V1_TYPE,
-            ApiVersion::V2 => V2_TYPE,
-        }
-    }
-
-    /// What this version demands of an integration although the other does not, as a message; checked before any
-    /// call. SLACK: the create page requires `teamName`, the v2 specification `channelName`.
-    pub fn missing<S>(self, integration: &Integration<S>) -> Option<&'static str> {
-        match (self, integration) {
-            (ApiVersion::V1, Integration::Slack { team_name: None, .. }) => Some(
-                "spec.slack.teamName is required by version 1.0 of the Atlas API, which is in use; set it",
-            ),
-            (ApiVersion::V2, Integration::Slack { channel_name: None, .. }) => Some(
-                "spec.slack.channelName is required by version 2 of the Atlas API, which is in use; set it",
-            ),
-            _ => None,
-        }
-    }
-}
-
-/// `--atlas-api`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VersionChoice {
-    /// Version 2, and 1.0 where 2 is not served; the first understood answer settles it for the process.
-    Auto,
-    /// This version; FLOWDOCK goes to 1.0 all the same.
-    Fixed(ApiVersion),
-}
 
 /// How the client is set up.
 pub struct Options {
@@ -532,17 +482,5 @@ mod tests {
             call(None, ApiVersion::V2, options, &project).url(&base).map(String::from),
             Ok("http://127.0.0.1:1/atlas/api/atlas/v2/groups/5d791c84ff7a2522cc4f9aa1/integrations?itemsPerPage=500".into())
         );
-    }
-
-    #[test]
-    fn slack_needs_another_field_in_each_version() {
-        let slack = |team: Option<&str>, channel: Option<&str>| Integration::Slack {
-            api_token: (),
-            team_name: team.map(str::to_owned),
-            channel_name: channel.map(str::to_owned),
-        };
-        assert!(ApiVersion::V1.missing(&slack(None, Some("c"))).is_some_and(|m| m.contains("teamName")));
-        assert!(ApiVersion::V2.missing(&slack(Some("t"), None)).is_some_and(|m| m.contains("channelName")));
-        assert!(ApiVersion::V1.missing(&slack(Some("t"), None)).is_none());
     }
 }

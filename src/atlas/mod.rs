@@ -7,10 +7,10 @@ mod client;
 mod digest;
 mod errors;
 mod redaction;
+mod version;
 mod wire;
 
-pub use client::{
-    ApiVersion, Client, ClientError, Credential, LANDING_LIMIT, Listing, Options, VersionChoice,
-};
+pub use client::{Client, ClientError, Credential, LANDING_LIMIT, Listing, Options};
 pub use digest::Session;
+pub use version::{ApiVersion, VersionChoice};
 pub use wire::PageOptions;

@@ -3,6 +3,7 @@
 
 mod failure;
 mod integration;
+mod integration_type;
 mod object;
 mod project;
 mod reason;
@@ -11,7 +12,8 @@ mod secret;
 mod text;
 
 pub use failure::{Failure, FailureKind};
-pub use integration::{FieldRef, Integration, IntegrationType, SecretKey};
+pub use integration::{FieldRef, Integration, SecretKey};
+pub use integration_type::IntegrationType;
 pub use object::{
     AdoptionPolicy, Applied, AppliedSecret, Attempt, Claim, Condition, ConditionStatus, ConditionType,
     DeletionPolicy, ManagementPolicy, Object, ObjectKey, Spec, Status,
