@@ -258,7 +258,7 @@ impl Index {
         gone.iter().filter_map(|key| self.remove(key)).collect()
     }
 
-    /// Takes a Secret's identity from the watch; answers the places whose objects it concerns.
+    /// Takes a Secret's identity from the watch; answers the places whose objects a change of it concerns.
     pub fn observe_secret(&mut self, key: &ObjectKey, identity: Option<SecretIdentity>) -> Vec<Place> {
         for seen in self.listing_secrets.values_mut() {
             seen.insert(key.clone());
@@ -268,7 +268,12 @@ impl Index {
         if secret.identity == identity || is_older(&identity, &secret.identity) {
             return Vec::new();
         }
+        // What was not known before was not relied on: whoever needs it is due already, and will read it.
+        let news = secret.identity.is_some();
         secret.identity = identity;
+        if !news {
+            return Vec::new();
+        }
         let users: Vec<ObjectKey> = secret.users.iter().cloned().collect();
         let mut places: Vec<Place> = users
             .iter()

@@ -76,10 +76,12 @@ fn secrets_are_remembered_where_an_object_refers_to_them() {
     assert!(index.observe_secret(&secret("teams"), identity("1")).is_empty());
     assert!(index.secret(&secret("teams")).is_none(), "nobody refers to it");
     index.observe(&object("a", 1, 1));
+    assert!(index.observe_secret(&secret("teams"), identity("1")).is_empty(), "nobody relied on it yet");
     assert_eq!(index.observe_secret(&secret("teams"), identity("2")).len(), 1);
     assert!(index.observe_secret(&secret("teams"), identity("2")).is_empty(), "the same again");
     assert!(index.observe_secret(&secret("teams"), identity("1")).is_empty(), "older");
-    assert_eq!(index.observe_secret(&secret("atlas"), identity("3")).len(), 1, "credentials count too");
+    index.observe_secret(&secret("atlas"), identity("3"));
+    assert_eq!(index.observe_secret(&secret("atlas"), identity("4")).len(), 1, "credentials count too");
     assert_eq!(index.observe_secret(&secret("teams"), None).len(), 1, "deleted");
     let applied = [AppliedSecret { name: "teams".into(), uid: "s".into(), resource_version: "2".into() }];
     let names = ["teams".to_owned()];
@@ -97,9 +99,11 @@ fn a_list_of_secrets_tells_which_are_absent() {
     index.observe(&object("a", 1, 1));
     index.secret_list_begins(0);
     index.observe_secret(&secret("atlas"), identity("1"));
-    assert_eq!(index.secret_list_complete(0, |_| true).len(), 1);
+    assert!(index.secret_list_complete(0, |_| true).is_empty(), "nobody relied on it yet");
     assert_eq!(index.secret(&secret("teams")), Some(None));
     assert_eq!(index.secret(&secret("atlas")), Some(identity("1").as_ref()));
+    index.secret_list_begins(0);
+    assert_eq!(index.secret_list_complete(0, |_| true).len(), 1, "one that was there is gone");
 }
 
 #[test]

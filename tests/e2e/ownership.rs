@@ -242,7 +242,7 @@ async fn requests() {
 async fn edits_while_a_pass_is_under_way() {
     let world = world_with_key("edits").await;
     let _operator = world.operator(&["--resync-interval", "1h"]).await;
-    let slow = || Effect::Slow { delay: Duration::from_millis(1_500) };
+    let slow = || Effect::Slow { delay: Duration::from_secs(4) };
     world.create(&world.integration("x", &datadog(json!({"credentialsSecretRef": {"name": "typo"}})))).await;
     world.until_ready("x", "False", "SecretNotFound").await;
     // While LIST is under way: another region, and then suspended.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::operator::Operator;
 
 /// How long anything is waited for. Generous: nothing is asserted about time.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(25);
 
 pub const PUBLIC_KEY: &str = "qwertyui";
