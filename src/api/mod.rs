@@ -110,8 +110,8 @@ pub struct AtlasIntegrationSpec {
     #[x_kube(validation = ("self == oldSelf", "spec.projectId is immutable: delete the object and create it again for the other project"))]
     pub project_id: String,
 
-    /// Secret of this namespace with the Atlas API key: `publicApiKey` and `privateApiKey`. Further keys, such as
-    /// `orgId`, are allowed and unused.
+    /// Secret of this namespace with the credentials for Atlas: an API key (`publicApiKey`, `privateApiKey`) or a
+    /// service account (`clientId`, `clientSecret`). Further keys, such as `orgId`, are allowed and unused.
     pub credentials_secret_ref: LocalSecretRef,
 
     /// Which third-party service, in Atlas's spelling. Immutable. Picks the one block that must be present.

@@ -8,9 +8,9 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Method, Response};
 use url::Url;
 
-use super::digest::{SendError, Session};
 use super::errors;
 use super::redaction::{redact_entry, scrub};
+use super::session::{Credential, SendError, Session};
 use super::version::{ApiVersion, VersionChoice};
 use super::wire::{ApiError, Page, PageOptions};
 use crate::domain::{
@@ -40,17 +40,6 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client for Atlas can't be set up: {0}")]
 pub struct ClientError(#[from] reqwest::Error);
-
-/// An API key. Its fingerprint covers both halves, so that nothing is shared between two keys of one public half.
-#[derive(Clone)]
-pub struct Credential {
-    /// User of the digest.
-    pub public_key: String,
-    /// Password of the digest.
-    pub private_key: SecretValue,
-    /// Of both.
-    pub fingerprint: Fingerprint,
-}
 
 /// All integrations of a project, by type, redacted. Complete: what is not here is not there.
 pub type Listing = BTreeMap<IntegrationType, Redacted>;
@@ -99,7 +88,7 @@ impl Client {
     /// The session of a credential.
     pub fn session(&self, credential: &Credential) -> Arc<Session> {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let make = || Arc::new(Session::new(credential.public_key.clone(), credential.private_key.clone()));
+        let make = || Arc::new(Session::new(&self.http, &self.base, &credential.key));
         Arc::clone(sessions.entry(credential.fingerprint).or_insert_with(make))
     }
 
@@ -310,7 +299,7 @@ impl Client {
             let response = session.send(request).await?;
             let status = response.status().as_u16();
             let retry_after = retry_after(&response);
-            Ok::<_, SendError>((status, retry_after, read(response).await))
+            Ok::<_, SendError>((status, retry_after, read(response, MAX_BODY).await))
         };
         let Ok(outcome) = tokio::time::timeout(TIME_LIMIT, exchange).await else {
             (self.requests)(call.method_name(), 0);
@@ -329,6 +318,7 @@ impl Client {
             (self.requests)(call.method_name(), 0);
             match error {
                 SendError::Http(error) => errors::no_answer(&name, &error),
+                SendError::Token(failure) => failure,
                 SendError::Challenge => errors::answered(
                     &name,
                     401,
@@ -429,16 +419,16 @@ impl Call<'_> {
     }
 }
 
-enum BodyFault {
+pub(super) enum BodyFault {
     TooLarge,
     Cut(reqwest::Error),
 }
 
-/// The body, as long as it stays within the limit.
-async fn read(mut response: Response) -> Result<Vec<u8>, BodyFault> {
+/// The body, as long as it stays within `max` bytes.
+pub(super) async fn read(mut response: Response, max: usize) -> Result<Vec<u8>, BodyFault> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(BodyFault::Cut)? {
-        if body.len() + chunk.len() > MAX_BODY {
+        if body.len() + chunk.len() > max {
             return Err(BodyFault::TooLarge);
         }
         body.extend_from_slice(&chunk);
@@ -447,7 +437,7 @@ async fn read(mut response: Response) -> Result<Vec<u8>, BodyFault> {
 }
 
 /// `Retry-After` in whole seconds, the form that Atlas documents.
-fn retry_after(response: &Response) -> Option<Duration> {
+pub(super) fn retry_after(response: &Response) -> Option<Duration> {
     let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
     // An hour is more than any documented limit; a slip of a proxy must not stop a project for a year.
     text.trim().parse().ok().map(|seconds: u64| Duration::from_secs(seconds.min(3_600)))

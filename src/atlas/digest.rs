@@ -14,37 +14,29 @@ use reqwest::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use url::Position;
 
+use super::session::SendError;
 use crate::domain::SecretValue;
 
 /// One API key and the challenge that it last answered. Shared by all calls under that very key, and by no other.
-pub struct Session {
+pub(super) struct Digest {
     public_key: String,
     private_key: SecretValue,
     challenge: Mutex<Option<WwwAuthenticateHeader>>,
 }
 
-/// Why a call did not come back with an answer.
-#[derive(Debug)]
-pub(super) enum SendError {
-    /// Nothing was sent, or nothing came back.
-    Http(reqwest::Error),
-    /// The challenge could not be answered.
-    Challenge,
-}
-
-impl Session {
+impl Digest {
     /// A session that has not met the server yet.
-    pub fn new(public_key: String, private_key: SecretValue) -> Session {
-        Session { public_key, private_key, challenge: Mutex::new(None) }
+    pub fn new(public_key: String, private_key: SecretValue) -> Digest {
+        Digest { public_key, private_key, challenge: Mutex::new(None) }
     }
 
     /// The key's two halves, for scrubbing them from texts.
-    pub(super) fn secrets(&self) -> [&str; 2] {
+    pub fn secrets(&self) -> [&str; 2] {
         [self.private_key.expose(), &self.public_key]
     }
 
     /// Sends one call, in one request or two.
-    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, SendError> {
+    pub async fn send(&self, request: RequestBuilder) -> Result<Response, SendError> {
         let Some(header) = self.answer(&request)? else {
             return request.send_digest_auth(self).await.map_err(|error| match error {
                 diqwest::error::Error::Reqwest(error) => SendError::Http(error),
@@ -88,7 +80,7 @@ impl Session {
     }
 }
 
-impl DigestAuthCredentials for &Session {
+impl DigestAuthCredentials for &Digest {
     fn username(&self) -> &str {
         &self.public_key
     }
@@ -97,7 +89,7 @@ impl DigestAuthCredentials for &Session {
         self.private_key.expose()
     }
 
-    /// Never: a known challenge is answered by [`Session::send`] itself.
+    /// Never: a known challenge is answered by [`Digest::send`] itself.
     fn cached_context<'h>(
         &self,
         _host: &'h str,

@@ -27,8 +27,7 @@ const fn row(status: u16, code: &'static str, kind: FailureKind, hint: &'static 
 
 use FailureKind as K;
 
-const FIX_KEY: &str =
-    "check the API key in the credentials Secret and that it has the role Project Owner on the project";
+const FIX_KEY: &str = "check the API key or service account in the credentials Secret, and that it has the role Project Owner on the project";
 const FIX_ACCESS: &str = "add the operator's address to the API key's access list in Atlas";
 const FIX_PROJECT: &str = "check spec.projectId and that the API key belongs to that project's organisation";
 const FIX_SPEC: &str = "correct the object or the Secret that it refers to";

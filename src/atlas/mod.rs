@@ -6,11 +6,13 @@
 mod client;
 mod digest;
 mod errors;
+mod oauth;
 mod redaction;
+mod session;
 mod version;
 mod wire;
 
-pub use client::{Client, ClientError, Credential, LANDING_LIMIT, Listing, Options};
-pub use digest::Session;
+pub use client::{Client, ClientError, LANDING_LIMIT, Listing, Options};
+pub use session::{Credential, Key, Session};
 pub use version::{ApiVersion, VersionChoice};
 pub use wire::PageOptions;

@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use super::index::Index;
-use crate::atlas::Credential;
+use crate::atlas::{Credential, Key};
 use crate::cluster::{ReadError, SecretData, SecretIdentity, Secrets};
 use crate::domain::{
     AppliedSecret, BadSecret, Fingerprint, Integration, MemoryKey, ObjectKey, Reason, SecretKey, SecretValue,
 };
 
 /// Keys of the credentials Secret, as users of MongoDB's own operator have them.
-const PUBLIC_KEY: &str = "publicApiKey";
-const PRIVATE_KEY: &str = "privateApiKey";
+const API_KEY: [&str; 2] = ["publicApiKey", "privateApiKey"];
+const SERVICE_ACCOUNT: [&str; 2] = ["clientId", "clientSecret"];
 
 /// Why something can't be read, as a condition says it.
 #[derive(Clone, Debug)]
@@ -111,20 +111,37 @@ impl Credentials {
     }
 
     fn parse(&self, key: &ObjectKey, data: &SecretData) -> Result<Credential, Problem> {
-        if data.get(PUBLIC_KEY).is_none() && data.get("clientId").is_some() {
-            return Err(Problem::new(
-                Reason::SecretKeyMissing,
-                format!(
-                    "Secret {} holds a service account (clientId), which this version of the operator can't use: give an \
-                     API key, as keys {PUBLIC_KEY} and {PRIVATE_KEY}",
-                    key.name
-                ),
-            ));
-        }
-        let public_key = value(key, data, PUBLIC_KEY, SecretValue::from_bytes)?.expose().to_owned();
-        let private_key = value(key, data, PRIVATE_KEY, SecretValue::from_bytes)?;
-        let fingerprint = self.key.fingerprint([public_key.as_str(), private_key.expose()]);
-        Ok(Credential { public_key, private_key, fingerprint })
+        let has = |names: [&str; 2]| names.into_iter().any(|name| data.get(name).is_some());
+        let get = |name| value(key, data, name, SecretValue::from_bytes);
+        let (kind, id, secret, parsed) = match (has(API_KEY), has(SERVICE_ACCOUNT)) {
+            (true, true) => {
+                return Err(Problem::new(
+                    Reason::SecretKeyInvalid,
+                    format!(
+                        "Secret {} holds both an API key ({}) and a service account ({}); keep one of the two",
+                        key.name,
+                        API_KEY.join(", "),
+                        SERVICE_ACCOUNT.join(", ")
+                    ),
+                ));
+            }
+            (false, true) => {
+                let (client_id, client_secret) =
+                    (get(SERVICE_ACCOUNT[0])?.expose().to_owned(), get(SERVICE_ACCOUNT[1])?);
+                let parsed = Key::ServiceAccount {
+                    client_id: client_id.clone(),
+                    client_secret: client_secret.clone(),
+                };
+                ("account", client_id, client_secret, parsed)
+            }
+            _ => {
+                let (public_key, private_key) = (get(API_KEY[0])?.expose().to_owned(), get(API_KEY[1])?);
+                let parsed = Key::ApiKey { public_key: public_key.clone(), private_key: private_key.clone() };
+                ("key", public_key, private_key, parsed)
+            }
+        };
+        let fingerprint = self.key.fingerprint([kind, id.as_str(), secret.expose()]);
+        Ok(Credential { key: parsed, fingerprint })
     }
 
     /// Reads the Secrets that settings refer to, each once.

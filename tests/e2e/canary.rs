@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use atlas_integration_operator::atlas::{Credential, Session};
+use atlas_integration_operator::atlas::{Client, Credential, Key, Options, Session, VersionChoice};
 use atlas_integration_operator::domain::{Integration, MemoryKey, SecretValue};
 use atlas_integration_operator::telemetry::{LogFormat, install};
 use atlas_sim::{Effect, Fault, Operation};
@@ -96,12 +96,12 @@ fn panicking_child() {
     let integration = Integration::VictorOps { api_key: secret("canary-panic-key-0001"), routing_key: None };
     let key = MemoryKey::generate().unwrap();
     let fingerprint = key.fingerprint(["canary-panic-private-0001"]);
-    let credential = Credential {
-        public_key: "public".into(),
-        private_key: secret("canary-panic-private-0001"),
-        fingerprint,
-    };
-    let session = Session::new(credential.public_key.clone(), credential.private_key.clone());
+    let parts = Key::ApiKey { public_key: "public".into(), private_key: secret("canary-panic-private-0001") };
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let url = url::Url::parse("https://atlas.example").unwrap();
+    let options = Options { url, version: VersionChoice::Auto };
+    let client = Client::new(options, std::sync::Arc::new(|_, _| {})).unwrap();
+    let session = client.session(&Credential { key: parts, fingerprint });
     fn deep(integration: &Integration<SecretValue>, _session: &Session, body: &serde_json::Value) {
         assert!(body.is_object() && integration.secrets().len() == 1);
         panic!("provoked while secrets are held");

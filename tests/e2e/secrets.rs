@@ -76,8 +76,10 @@ async fn one_trailing_line_break_is_ignored(#[case] name: &str, #[case] ending: 
 #[rstest]
 #[case::missing("missing", None, "SecretNotFound", "Secret api-key does not exist")]
 #[case::half("half", Some(vec![("publicApiKey", PUBLIC_KEY)]), "SecretKeyMissing", "has no key privateApiKey; it has: publicApiKey")]
-#[case::wrong("wrong", Some(vec![("publicApiKey", PUBLIC_KEY), ("privateApiKey", "not-the-canaryPRIVATE")]), "Unauthorized", "check the API key in the credentials Secret")]
-#[case::account("account", Some(vec![("clientId", "mdb_sa_id_1"), ("clientSecret", "mdb_sa_sk_canary")]), "SecretKeyMissing", "service account")]
+#[case::wrong("wrong", Some(vec![("publicApiKey", PUBLIC_KEY), ("privateApiKey", "not-the-canaryPRIVATE")]), "Unauthorized", "check the API key or service account")]
+#[case::half_account("half-account", Some(vec![("clientId", "mdb_sa_id_1")]), "SecretKeyMissing", "has no key clientSecret")]
+#[case::both("both", Some(vec![("clientId", "mdb_sa_id_1"), ("publicApiKey", PUBLIC_KEY)]), "SecretKeyInvalid", "holds both an API key")]
+#[case::wrong_account("wrong-account", Some(vec![("clientId", "mdb_sa_id_1"), ("clientSecret", "mdb_sa_sk_wrong")]), "Unauthorized", "check the API key or service account")]
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials(
     #[case] name: &str,
@@ -97,6 +99,10 @@ async fn credentials(
     let object = world.until_ready("x", "False", reason).await;
     let message = condition(&object, "Ready")["message"].as_str().unwrap().to_owned();
     assert!(message.contains(expected), "{message}");
+    if first.is_some() {
+        // Applying would merge the two forms.
+        world.delete("Secret", "api-key").await;
+    }
     world
         .secret(
             "api-key",
@@ -104,4 +110,48 @@ async fn credentials(
         )
         .await;
     world.until_ready("x", "True", "Synced").await;
+}
+
+/// A service account does what an API key does: create, rotate, be rotated itself, delete; one token for it all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_account() {
+    const SECRET: &str = "mdb_sa_sk_canary-client-secret-1";
+    let world = World::new("service-account").await;
+    let operator = world.operator(&["--resync-interval", "1h"]).await;
+    world.project.allow_service_account("mdb_sa_id_1", SECRET);
+    world
+        .secret("account", &[("clientId", "mdb_sa_id_1"), ("clientSecret", SECRET), ("orgId", "unused")])
+        .await;
+    world.secret("keys", &[("api", KEY)]).await;
+    let mut object = world.integration("x", &datadog("keys", "api"));
+    object["spec"]["credentialsSecretRef"]["name"] = "account".into();
+    world.create(&object).await;
+    world.until_ready("x", "True", "Synced").await;
+    let rotated = "fedcba9876543210fedcba9876540002";
+    world.secret("keys", &[("api", rotated)]).await;
+    let stored = || world.project.stored_type("DATADOG").filter(|stored| stored["apiKey"] == rotated);
+    crate::world::until("the rotated key in Atlas", stored).await;
+    assert!(world.project.exchanges().iter().all(|e| e.status == 200), "the token served every call");
+
+    // The account's own secret is rotated: picked up by the next call, and nothing is written because of it.
+    let writes = world.project.count(atlas_sim::Exchange::is_write);
+    world.project.allow_service_account("mdb_sa_id_1", "mdb_sa_sk_canary-client-secret-2");
+    world.project.expire_tokens("mdb_sa_id_1");
+    world
+        .secret(
+            "account",
+            &[("clientId", "mdb_sa_id_1"), ("clientSecret", "mdb_sa_sk_canary-client-secret-2")],
+        )
+        .await;
+    let lists = world.project.exchanges().len();
+    crate::world::until("a LIST with the new secret", || {
+        (world.project.exchanges().len() > lists).then_some(())
+    })
+    .await;
+    world.until_ready("x", "True", "Synced").await;
+    assert_eq!(world.project.count(atlas_sim::Exchange::is_write), writes);
+    world.delete("AtlasIntegration", "x").await;
+    world.until_gone("x").await;
+    assert!(world.project.stored().is_empty());
+    assert!(!operator.logs().contains("mdb_sa_sk_canary"));
 }

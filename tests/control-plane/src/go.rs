@@ -170,8 +170,9 @@ fn check_disk(folder: &Path) -> Result<(), Error> {
 fn run(mut command: Command, work: &Path) -> Result<(), Error> {
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let program = Path::new("go");
-    // SIGINT is what Go ends on in order, removing its work.
-    let mut child = process::spawn(command, Signal::INT).map_err(Error::io("running", program))?;
+    // Not SIGINT, on which Go would remove its work: a script that was started in the background hands it on as
+    // ignored. What is left lies in the folder that the next build sweeps.
+    let mut child = process::spawn(command, Signal::TERM).map_err(Error::io("running", program))?;
     let (sender, lines) = mpsc::channel();
     if let Some(stderr) = child.stderr.take() {
         thread::spawn(move || {

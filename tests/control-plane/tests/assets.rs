@@ -98,7 +98,7 @@ fn a_killed_build_takes_go_with_it_and_the_next_one_starts_clean() {
     let gone = root.path().join("gone");
     let waiting = root.path().join("waiting");
     let block = format!(
-        "trap \"touch '{}'; exit 1\" INT; touch '{}'; while :; do sleep 0.02; done",
+        "trap \"touch '{}'; exit 1\" TERM; touch '{}'; while :; do sleep 0.02; done",
         gone.display(),
         waiting.display()
     );
