@@ -221,8 +221,13 @@ async fn one_token_serves_all_calls() {
 async fn tokens_are_renewed_and_replaced() {
     let world = world().await;
     world.project.allow_service_account("mdb_sa_id_1", CLIENT_SECRET);
-    world.project.settings(|settings| settings.token_lifetime = Duration::from_secs(1));
-    world.sim.settings(|settings| settings.token_lifetime = Duration::from_secs(1));
+    // Long enough to leave a second between renewal and end, slow enough to stay within the rate limit.
+    let short = |settings: &mut atlas_sim::Settings| {
+        settings.token_lifetime = Duration::from_secs(5);
+        settings.latency = Duration::from_millis(50);
+    };
+    world.project.settings(short);
+    world.sim.settings(short);
     let session = world.client.session(&account(CLIENT_SECRET));
     let list = || world.client.list(&session, &world.id, false);
     list().await.unwrap();
