@@ -263,6 +263,14 @@ impl Integration<SecretKey> {
         self.fields().into_iter().filter_map(secret).collect()
     }
 
+    /// Names of the Secrets that the settings refer to, sorted, each once.
+    pub fn secret_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.secret_keys().into_iter().map(|key| key.name.clone()).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
     /// Hash of the settings with references in place of values: says whether the spec asks for something else
     /// than what was last applied, and nothing about any secret.
     pub fn config_hash(&self) -> String {

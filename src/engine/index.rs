@@ -62,12 +62,10 @@ pub(super) struct Record {
 impl Record {
     fn new(object: &Object) -> Record {
         let spec = object.spec.as_ref().ok();
-        let mut secrets: Vec<String> = spec
+        let secrets = spec
             .filter(|spec| spec.management == ManagementPolicy::Manage)
-            .map(|spec| spec.integration.secret_keys().into_iter().map(|key| key.name.clone()).collect())
+            .map(|spec| spec.integration.secret_names())
             .unwrap_or_default();
-        secrets.sort();
-        secrets.dedup();
         Record {
             key: object.key.clone(),
             uid: object.uid.clone(),

@@ -186,7 +186,7 @@ async fn seen(
             Err(_) => return Ok(Some(Instant::now() + MOVED)),
         };
         let applied_secrets = object.applied().map(|applied| applied.secrets.clone()).unwrap_or_default();
-        let names = write::secret_names(&spec);
+        let names = spec.integration.secret_names();
         let secrets_changed =
             lock(&shared.index).secrets_changed(&object.key.namespace, &names, &applied_secrets);
         let crd_terminating = object.deleting && shared.writer.crd_terminating().await?;

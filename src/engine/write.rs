@@ -41,15 +41,6 @@ pub(super) struct Job<'a> {
     pub why: Option<Why>,
 }
 
-/// Names of the Secrets that settings refer to, sorted, each once.
-pub(super) fn secret_names(spec: &Spec) -> Vec<String> {
-    let mut names: Vec<String> =
-        spec.integration.secret_keys().into_iter().map(|key| key.name.clone()).collect();
-    names.sort();
-    names.dedup();
-    names
-}
-
 /// A fresh attempt id. It begins with the uid, so that a copied status claims nothing.
 pub(super) fn attempt_id(object: &Object) -> String {
     format!("{}.{:08x}{:08x}", object.uid, pass::random(), pass::random())

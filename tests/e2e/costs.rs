@@ -90,15 +90,9 @@ async fn quiet_means_quiet() {
     let _operator = world.operator(&["--atlas-api", "v1.0"]).await;
     let mut names = Vec::new();
     for (n, sample) in samples::all().into_iter().enumerate() {
-        let name = sample.kind.to_lowercase().replace('_', "-");
-        let spec = sample.spec.to_string().replace("\"keys\"", &format!("\"keys-{name}\""));
-        world.secret(&format!("keys-{name}"), &sample.secrets).await;
-        let mut object = world.integration(&name, &serde_json::from_str(&spec).unwrap());
-        if n % 2 == 0 {
-            object["spec"]["credentialsSecretRef"]["name"] = "second".into();
-        }
-        world.create(&object).await;
-        names.push(name);
+        let credentials = if n % 2 == 0 { "second" } else { "atlas" };
+        let extra = json!({"credentialsSecretRef": {"name": credentials}});
+        names.push(sample.create(&world, &extra).await);
     }
     for name in &names {
         world.until_ready(name, "True", "Synced").await;

@@ -9,12 +9,6 @@ use serde_json::{Value, json};
 use crate::samples;
 use crate::world::{World, condition, until};
 
-async fn world_with_key(name: &str) -> World {
-    let world = World::new(name).await;
-    world.secret("keys", &samples::of("DATADOG").secrets).await;
-    world
-}
-
 fn datadog(extra: Value) -> Value {
     let mut spec = samples::of("DATADOG").spec;
     crate::world::merge(&mut spec, &extra);
@@ -31,7 +25,7 @@ fn message(object: &Value) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_until_adoption_is_allowed() {
-    let world = world_with_key("adopt").await;
+    let world = World::with_datadog_key("adopt").await;
     world.project.replace_by_other(foreign());
     let before = world.project.stored_type("DATADOG");
     let _operator = world.operator(&[]).await;
@@ -56,7 +50,7 @@ async fn refused_until_adoption_is_allowed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_refused_is_not_deleted() {
-    let world = world_with_key("refused").await;
+    let world = World::with_datadog_key("refused").await;
     world.project.replace_by_other(foreign());
     let _operator = world.operator(&[]).await;
     world.create(&world.integration("x", &datadog(json!({})))).await;
@@ -73,7 +67,7 @@ async fn what_was_refused_is_not_deleted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operators_default_policies_hold_where_an_object_has_none() {
-    let world = world_with_key("defaults").await;
+    let world = World::with_datadog_key("defaults").await;
     world.project.replace_by_other(foreign());
     let _operator =
         world.operator(&["--default-adoption-policy", "Adopt", "--default-deletion-policy", "Retain"]).await;
@@ -86,7 +80,7 @@ async fn the_operators_default_policies_hold_where_an_object_has_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_objects_for_one_place() {
-    let world = world_with_key("conflict").await;
+    let world = World::with_datadog_key("conflict").await;
     let _operator = world.operator(&["--resync-interval", "1h"]).await;
     world.create(&world.integration("first", &datadog(json!({})))).await;
     world.until_ready("first", "True", "Synced").await;
@@ -110,7 +104,7 @@ async fn two_objects_for_one_place() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn drift_is_repaired_and_told() {
-    let world = world_with_key("drift").await;
+    let world = World::with_datadog_key("drift").await;
     let _operator = world.operator(&[]).await;
     world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "True", "Synced").await;
@@ -139,7 +133,7 @@ async fn drift_is_repaired_and_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn observing_reads_and_never_writes() {
-    let world = world_with_key("observe").await;
+    let world = World::with_datadog_key("observe").await;
     let _operator = world.operator(&[]).await;
     world.create(&world.integration("x", &datadog(json!({"managementPolicy": "Observe"})))).await;
     world.until_ready("x", "False", "IntegrationNotFound").await;
@@ -163,7 +157,7 @@ async fn observing_reads_and_never_writes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn suspended_means_no_call() {
-    let world = world_with_key("suspend").await;
+    let world = World::with_datadog_key("suspend").await;
     let _operator = world.operator(&["--resync-interval", "1h"]).await;
     world.create(&world.integration("x", &datadog(json!({"suspend": true})))).await;
     let object = world.until_ready("x", "False", "Suspended").await;
@@ -189,7 +183,7 @@ async fn suspended_means_no_call() {
 /// From managing to observing the claim goes, and Atlas is left alone; the way back needs consent.
 #[tokio::test(flavor = "multi_thread")]
 async fn manage_observe_manage() {
-    let world = world_with_key("policies").await;
+    let world = World::with_datadog_key("policies").await;
     let _operator = world.operator(&["--resync-interval", "1h"]).await;
     world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "True", "Synced").await;
@@ -214,7 +208,7 @@ async fn manage_observe_manage() {
 /// Look now, and look and write: asked for by annotation, echoed when done.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests() {
-    let world = world_with_key("requests").await;
+    let world = World::with_datadog_key("requests").await;
     let _operator = world.operator(&["--resync-interval", "1h"]).await;
     world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "True", "Synced").await;
@@ -240,7 +234,7 @@ async fn requests() {
 /// What is edited while a pass is under way is neither lost nor written with the old words.
 #[tokio::test(flavor = "multi_thread")]
 async fn edits_while_a_pass_is_under_way() {
-    let world = world_with_key("edits").await;
+    let world = World::with_datadog_key("edits").await;
     let _operator = world.operator(&["--resync-interval", "1h"]).await;
     let slow = || Effect::Slow { delay: Duration::from_secs(4) };
     world.create(&world.integration("x", &datadog(json!({"credentialsSecretRef": {"name": "typo"}})))).await;
@@ -271,7 +265,7 @@ async fn edits_while_a_pass_is_under_way() {
 /// A refusal stays what it is over an outage, and ends with an edit.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_outlives_an_outage() {
-    let world = world_with_key("refusal").await;
+    let world = World::with_datadog_key("refusal").await;
     let _operator = world.operator(&[]).await;
     let refusal = Effect::error(400, "INVALID_INTEGRATION_SETTINGS", "no");
     world.project.fault(Fault::new(refusal).at(Operation::Create));
@@ -291,7 +285,7 @@ async fn a_refusal_outlives_an_outage() {
 /// A refused update never gives up what is ours.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_update_is_still_ours() {
-    let world = world_with_key("refused-update").await;
+    let world = World::with_datadog_key("refused-update").await;
     let _operator = world.operator(&[]).await;
     world.project.fault(Fault::new(Effect::AppliedThenCut).at(Operation::Create));
     let refusal = Effect::error(400, "INVALID_INTEGRATION_SETTINGS", "no");

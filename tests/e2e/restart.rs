@@ -9,12 +9,6 @@ use serde_json::json;
 use crate::samples;
 use crate::world::{World, condition, until};
 
-async fn world_with_key(name: &str) -> World {
-    let world = World::new(name).await;
-    world.secret("keys", &samples::of("DATADOG").secrets).await;
-    world
-}
-
 /// Killed while a create or an update is under way: once it had reached Atlas, once it never did.
 #[rstest]
 #[case::create_arrived("create-arrived", Operation::Create, Effect::AppliedThenHeld)]
@@ -23,7 +17,7 @@ async fn world_with_key(name: &str) -> World {
 #[case::update_lost("update-lost", Operation::Update, Effect::Hold)]
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_in_a_write(#[case] name: &str, #[case] operation: Operation, #[case] effect: Effect) {
-    let world = world_with_key(&format!("kill-{name}")).await;
+    let world = World::with_datadog_key(&format!("kill-{name}")).await;
     let operator = world.operator(&[]).await;
     let mut spec = samples::of("DATADOG").spec;
     if operation == Operation::Update {
@@ -50,7 +44,7 @@ async fn killed_in_a_write(#[case] name: &str, #[case] operation: Operation, #[c
 /// Killed between DELETE and the finalizer: the next life finds it gone and lets the object go.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_in_a_deletion() {
-    let world = world_with_key("kill-delete").await;
+    let world = World::with_datadog_key("kill-delete").await;
     let operator = world.operator(&[]).await;
     world.create(&world.integration("x", &samples::of("DATADOG").spec)).await;
     world.until_ready("x", "True", "Synced").await;
@@ -66,7 +60,7 @@ async fn killed_in_a_deletion() {
 /// A restart with nothing to do reads, and writes nothing anywhere.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_is_quiet() {
-    let world = world_with_key("restart").await;
+    let world = World::with_datadog_key("restart").await;
     let operator = world.operator(&[]).await;
     world.create(&world.integration("x", &samples::of("DATADOG").spec)).await;
     let before = world.until_ready("x", "True", "Synced").await;
@@ -86,7 +80,7 @@ async fn a_restart_is_quiet() {
 /// What changed while nobody looked is found at the start.
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_meanwhile_are_taken_up() {
-    let world = world_with_key("meanwhile").await;
+    let world = World::with_datadog_key("meanwhile").await;
     let operator = world.operator(&[]).await;
     world.create(&world.integration("x", &samples::of("DATADOG").spec)).await;
     world.create(&world.integration("y", &samples::of("MICROSOFT_TEAMS").spec)).await;
@@ -112,7 +106,7 @@ async fn changes_meanwhile_are_taken_up() {
 /// SIGTERM in the middle of a write: the write and its status end, then the process does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_graceful_stop_ends_what_it_began() {
-    let world = world_with_key("graceful").await;
+    let world = World::with_datadog_key("graceful").await;
     let operator = world.operator(&[]).await;
     let slow = Effect::Slow { delay: Duration::from_secs(1) };
     world.project.fault(Fault::new(slow).at(Operation::Create));
@@ -129,7 +123,7 @@ async fn a_graceful_stop_ends_what_it_began() {
 /// its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_is_taken_up() {
-    let world = world_with_key("lost").await;
+    let world = World::with_datadog_key("lost").await;
     let _operator = world.operator(&[]).await;
     world.project.fault(Fault::new(Effect::AppliedThenCut).at(Operation::Create));
     world.create(&world.integration("x", &samples::of("DATADOG").spec)).await;
@@ -148,7 +142,7 @@ async fn a_lost_answer_is_taken_up() {
 /// Somebody else is faster between our LIST and our POST: what is there is not ours.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_409_in_the_pass_that_claimed_is_never_ours() {
-    let world = world_with_key("faster").await;
+    let world = World::with_datadog_key("faster").await;
     let _operator = world.operator(&[]).await;
     world.project.replace_by_other(
         json!({"type": "DATADOG", "apiKey": "00000000000000000000000000009999", "region": "EU"}),
@@ -181,7 +175,7 @@ async fn a_blocked_deletion_says_what_to_do(
     #[case] effect: Effect,
     #[case] reason: &str,
 ) {
-    let world = world_with_key(&format!("blocked-{name}")).await;
+    let world = World::with_datadog_key(&format!("blocked-{name}")).await;
     let _operator = world.operator(&[]).await;
     world.create(&world.integration("x", &samples::of("DATADOG").spec)).await;
     world.until_ready("x", "True", "Synced").await;
@@ -207,7 +201,7 @@ async fn a_blocked_deletion_says_what_to_do(
 /// The credentials Secret goes first, as it does when a namespace is deleted: the last good key serves the deletion.
 #[tokio::test(flavor = "multi_thread")]
 async fn deletion_without_the_credentials_secret() {
-    let world = world_with_key("no-credentials").await;
+    let world = World::with_datadog_key("no-credentials").await;
     let _operator = world.operator(&[]).await;
     world.create(&world.integration("x", &samples::of("DATADOG").spec)).await;
     world.until_ready("x", "True", "Synced").await;

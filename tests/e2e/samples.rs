@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::world::{World, merge};
+
 /// A sample.
 pub struct Sample {
     /// Atlas's spelling.
@@ -147,6 +149,25 @@ pub fn all() -> Vec<Sample> {
             rotation: ("password", "canary-prometheus-password-0002", "password"),
         },
     ]
+}
+
+impl Sample {
+    /// A name for an object of this sample.
+    pub fn name(&self) -> String {
+        self.kind.to_lowercase().replace('_', "-")
+    }
+
+    /// Creates the object and its Secret, under names of their own, so that samples can stand side by side in one
+    /// namespace. `extra` is merged into the spec. Answers the object's name.
+    pub async fn create(&self, world: &World, extra: &Value) -> String {
+        let name = self.name();
+        let spec = self.spec.to_string().replace("\"keys\"", &format!("\"keys-{name}\""));
+        let mut spec = serde_json::from_str(&spec).unwrap();
+        merge(&mut spec, extra);
+        world.secret(&format!("keys-{name}"), &self.secrets).await;
+        world.create(&world.integration(&name, &spec)).await;
+        name
+    }
 }
 
 /// The sample of a type.

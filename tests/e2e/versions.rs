@@ -12,16 +12,12 @@ fn writes(world: &World, api: Api) -> usize {
 }
 
 async fn create(world: &World, kinds: &[&str]) {
+    let mut names = Vec::new();
     for kind in kinds {
-        let sample = samples::of(kind);
-        let name = kind.to_lowercase().replace('_', "-");
-        // All samples call their Secret `keys`; side by side each needs its own.
-        let spec = sample.spec.to_string().replace("\"keys\"", &format!("\"keys-{name}\""));
-        world.secret(&format!("keys-{name}"), &sample.secrets).await;
-        world.create(&world.integration(&name, &serde_json::from_str(&spec).unwrap())).await;
+        names.push(samples::of(kind).create(world, &json!({})).await);
     }
-    for kind in kinds {
-        world.until_ready(&kind.to_lowercase().replace('_', "-"), "True", "Synced").await;
+    for name in names {
+        world.until_ready(&name, "True", "Synced").await;
     }
 }
 

@@ -13,6 +13,7 @@ use kube::{Client, Config};
 use serde_json::{Value, json};
 
 use crate::operator::Operator;
+use crate::samples;
 
 /// How long anything is waited for. Generous: nothing is asserted about time.
 pub const LIMIT: Duration = Duration::from_secs(120);
@@ -97,6 +98,13 @@ impl World {
                 "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": world.namespace}]}))
             .await;
         world.secret("atlas", &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", PRIVATE_KEY)]).await;
+        world
+    }
+
+    /// The same with the Secret `keys` that the DATADOG sample refers to.
+    pub async fn with_datadog_key(name: &str) -> World {
+        let world = World::new(name).await;
+        world.secret("keys", &samples::of("DATADOG").secrets).await;
         world
     }
 
