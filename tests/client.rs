@@ -47,7 +47,11 @@ fn account(client_secret: &str) -> Credential {
 fn client(url: &str) -> Client {
     // Set once for the process; the second time is the same provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let options = Options { url: Url::parse(url).unwrap(), version: VersionChoice::Fixed(ApiVersion::V2) };
+    let options = Options {
+        url: Url::parse(url).unwrap(),
+        version: VersionChoice::Fixed(ApiVersion::V2),
+        time_limit: Duration::from_secs(15),
+    };
     Client::new(options, Arc::new(|_, _| {})).unwrap()
 }
 

@@ -17,11 +17,6 @@ use crate::domain::{
     Failure, FailureKind, Fingerprint, Integration, IntegrationType, ProjectId, Redacted, SecretValue,
 };
 
-/// How long a call may take, its digest challenge included. What has no answer by then may still take effect.
-const TIME_LIMIT: Duration = Duration::from_secs(15);
-/// How long after its fence a write may still take effect: the call, and as long again on Atlas's side. Nothing is
-/// planned for the place before that.
-pub const LANDING_LIMIT: Duration = Duration::from_secs(2 * TIME_LIMIT.as_secs());
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Ten integrations with both templates fit well; a larger body is not one of ours.
 const MAX_BODY: usize = 1 << 20;
@@ -34,6 +29,8 @@ pub struct Options {
     pub url: Url,
     /// Which version to speak.
     pub version: VersionChoice,
+    /// How long a call may take, its digest challenge included. What has no answer by then may still take effect.
+    pub time_limit: Duration,
 }
 
 /// Why a client could not be made.
@@ -49,6 +46,7 @@ pub struct Client {
     http: reqwest::Client,
     base: Url,
     choice: VersionChoice,
+    time_limit: Duration,
     settled: OnceLock<ApiVersion>,
     sessions: Mutex<HashMap<Fingerprint, Arc<Session>>>,
     requests: Arc<dyn Fn(&'static str, u16) + Send + Sync>,
@@ -72,17 +70,29 @@ impl Client {
             ))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_LIMIT)
-            .timeout(TIME_LIMIT)
+            .connect_timeout(CONNECT_LIMIT.min(options.time_limit))
+            .timeout(options.time_limit)
             .build()?;
         Ok(Client {
             http,
             base: options.url,
             choice: options.version,
+            time_limit: options.time_limit,
             settled: OnceLock::new(),
             sessions: Mutex::default(),
             requests,
         })
+    }
+
+    /// How long a call may take.
+    pub fn time_limit(&self) -> Duration {
+        self.time_limit
+    }
+
+    /// How long after its fence a write may still take effect: the call, and as long again on Atlas's side. Nothing
+    /// is planned for the place before that.
+    pub fn landing_limit(&self) -> Duration {
+        self.time_limit.saturating_mul(2)
     }
 
     /// The session of a credential.
@@ -301,7 +311,7 @@ impl Client {
             let retry_after = retry_after(&response);
             Ok::<_, SendError>((status, retry_after, read(response, MAX_BODY).await))
         };
-        let Ok(outcome) = tokio::time::timeout(TIME_LIMIT, exchange).await else {
+        let Ok(outcome) = tokio::time::timeout(self.time_limit, exchange).await else {
             (self.requests)(call.method_name(), 0);
             return Err(Failure {
                 outcome_unknown: true,
@@ -309,7 +319,7 @@ impl Client {
                     FailureKind::Unavailable,
                     format!(
                         "Atlas did not answer {name} within {} seconds; the operator tries again by itself",
-                        TIME_LIMIT.as_secs()
+                        self.time_limit.as_secs()
                     ),
                 )
             });

@@ -12,7 +12,7 @@ mod session;
 mod version;
 mod wire;
 
-pub use client::{Client, ClientError, LANDING_LIMIT, Listing, Options};
+pub use client::{Client, ClientError, Listing, Options};
 pub use session::{Credential, Key, Session};
 pub use version::{ApiVersion, VersionChoice};
 pub use wire::PageOptions;

@@ -72,6 +72,10 @@ pub(super) struct Run {
     #[arg(long, env = "ATLAS_INTEGRATION_ATLAS_API", default_value = "auto")]
     pub atlas_api: AtlasApi,
 
+    /// How long a call to Atlas may take, 1s to 2m. After a write without an answer its place rests for twice as long.
+    #[arg(long, value_name = "DUR", env = "ATLAS_INTEGRATION_ATLAS_TIMEOUT", default_value = "15s", value_parser = parse_timeout)]
+    pub atlas_timeout: Duration,
+
     /// Watch this namespace only; may be given several times (variable: separated by commas). Unset: all.
     #[arg(long, value_name = "NS", env = "ATLAS_INTEGRATION_WATCH_NAMESPACE", value_delimiter = ',', value_parser = parse_namespace)]
     pub watch_namespace: Vec<String>,
@@ -174,6 +178,15 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// A time that a person may still wait for.
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    let duration = parse_duration(text)?;
+    if duration > Duration::from_secs(120) {
+        return Err("the most is 2m".to_owned());
+    }
+    Ok(duration)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,6 +221,12 @@ mod tests {
     #[case("9999h", None)]
     fn durations(#[case] text: &str, #[case] seconds: Option<u64>) {
         assert_eq!(parse_duration(text).ok().map(|duration| duration.as_secs()), seconds);
+    }
+
+    #[test]
+    fn timeouts_are_bounded() {
+        assert_eq!(parse_timeout("2m"), Ok(Duration::from_secs(120)));
+        assert!(parse_timeout("3m").is_err() && parse_timeout("0s").is_err());
     }
 
     #[rstest]

@@ -26,7 +26,11 @@ async fn serve(args: Run) -> Result<(), String> {
     let metrics = Arc::new(Metrics::new());
     let settings = settings(&args);
     let key = MemoryKey::generate().ok_or("the system has no randomness to give")?;
-    let options = atlas::Options { url: args.atlas_url.clone(), version: version(args.atlas_api) };
+    let options = atlas::Options {
+        url: args.atlas_url.clone(),
+        version: version(args.atlas_api),
+        time_limit: args.atlas_timeout,
+    };
     let counter = Arc::clone(&metrics);
     let requests = Arc::new(move |operation, status| counter.atlas_request(operation, status));
     let atlas = atlas::Client::new(options, requests).map_err(|error| error.to_string())?;

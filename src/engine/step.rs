@@ -11,7 +11,7 @@ use super::memory::Memory;
 use super::pass::{self, Blocked, View};
 use super::run::Shared;
 use super::{say, write};
-use crate::atlas::{self, Session};
+use crate::atlas::Session;
 use crate::cluster::{EventKind, Stored, WriteError};
 use crate::core::conditions::{InSync, Verdict};
 use crate::core::pacing;
@@ -198,7 +198,7 @@ async fn seen(
             secrets_changed,
             owner,
             outcome_known,
-            landing_limit: atlas::LANDING_LIMIT,
+            landing_limit: shared.atlas.landing_limit(),
             crd_terminating,
             now: Timestamp::now(),
         };
@@ -299,7 +299,7 @@ async fn delete(
     let attempt = Attempt { id: write::attempt_id(object), time: Timestamp::now(), sent };
     let fenced = shared.writer.fence(stored, &attempt).await?;
     lock(&shared.index).wrote(&fenced.object);
-    if write::too_late(&attempt) {
+    if write::too_late(shared, &attempt) {
         shared.memory(&object.uid, |memory| memory.outcome_known = Some(attempt.time));
         return Ok(Some(Instant::now()));
     }

@@ -11,7 +11,7 @@ use super::memory::{Memory, Refused, Signature};
 use super::pass;
 use super::run::Shared;
 use super::{say, step};
-use crate::atlas::{self, ApiVersion, Session};
+use crate::atlas::{ApiVersion, Session};
 use crate::cluster::{EventKind, SecretIdentity, Stored, WriteError};
 use crate::core::conditions::{InSync, Verdict};
 use crate::core::pacing;
@@ -23,8 +23,9 @@ use crate::domain::{
 
 /// After this long without a repair, repairs are free again.
 const REPAIRS_FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
-/// A fence that took longer does not leave the call it guards enough of [`atlas::LANDING_LIMIT`].
-const SLOW_FENCE: Duration = Duration::from_secs(5);
+/// A fence that took longer than this part of a call's time limit does not leave the call that it guards enough of
+/// [`crate::atlas::Client::landing_limit`].
+const SLOW_FENCE: u32 = 3;
 /// How often a status is tried again that lost a race, before the next pass takes it up.
 const STATUS_TRIES: usize = 3;
 
@@ -148,9 +149,9 @@ async fn record_secrets(
 }
 
 /// Whether a fence took so long that the write it was for must not be sent any more.
-pub(super) fn too_late(attempt: &Attempt) -> bool {
+pub(super) fn too_late(shared: &Shared, attempt: &Attempt) -> bool {
     let passed = Timestamp::now().duration_since(attempt.time);
-    Duration::try_from(passed).is_ok_and(|passed| passed > SLOW_FENCE)
+    Duration::try_from(passed).is_ok_and(|passed| passed > shared.atlas.time_limit() / SLOW_FENCE)
 }
 
 /// What a write depends on; a DELETE (`None`) on no settings.
@@ -274,7 +275,7 @@ async fn begin(
         None => shared.writer.fence(stored, &attempt).await?,
     };
     lock(&shared.index).wrote(&fenced.object);
-    if too_late(&attempt) {
+    if too_late(shared, &attempt) {
         // Nothing was sent after this fence.
         shared.memory(&object.uid, |memory| memory.outcome_known = Some(attempt.time));
         return Ok(None);
@@ -433,7 +434,7 @@ pub(super) fn remember_failure(
         let mut wait =
             pacing::backoff(memory.failures, pass::random()).max(failure.retry_after.unwrap_or_default());
         if failure.outcome_unknown {
-            wait = wait.max(atlas::LANDING_LIMIT);
+            wait = wait.max(shared.atlas.landing_limit());
         }
         let retry_at = (!for_good).then_some(now + wait);
         memory.refused = Some(Refused { signature, retry_at, verdict: verdict.clone() });

@@ -46,7 +46,14 @@ impl Operator {
             "--bind",
             "127.0.0.1:0",
         ]);
-        for (flag, value) in [("--atlas-url", atlas), ("--resync-interval", "1s"), ("--log-level", "trace")] {
+        let defaults = [
+            ("--atlas-url", atlas),
+            ("--resync-interval", "1s"),
+            ("--log-level", "trace"),
+            // What is in doubt after a lost answer stays so for twice as long.
+            ("--atlas-timeout", "6s"),
+        ];
+        for (flag, value) in defaults {
             if !flags.contains(&flag) {
                 command.args([flag, value]);
             }
