@@ -21,15 +21,15 @@ fn form(fields: &[(&str, &str)]) -> Redacted {
     Redacted(fields.iter().map(|(k, v)| ((*k).to_owned(), RedactedValue::Text((*v).to_owned()))).collect())
 }
 
-fn entry(key: &str, id: &str) -> Redacted {
+pub(super) fn entry(key: &str, id: &str) -> Redacted {
     form(&[("apiKey", key), ("id", id), ("region", "US"), ("type", "DATADOG")])
 }
 
-fn sent(key: &str) -> Redacted {
+pub(super) fn sent(key: &str) -> Redacted {
     form(&[("apiKey", key), ("type", "DATADOG")])
 }
 
-fn spec() -> Spec {
+pub(super) fn spec() -> Spec {
     Spec {
         project: ProjectId::parse("5d791c84ff7a2522cc4f9aa1").expect("24 digits"),
         credentials: "atlas".into(),
@@ -49,7 +49,7 @@ fn spec() -> Spec {
 }
 
 /// A new object.
-fn fresh() -> Object {
+pub(super) fn fresh() -> Object {
     Object {
         key: ObjectKey { namespace: "ns".into(), name: "x".into() },
         uid: "x".into(),
@@ -68,13 +68,13 @@ fn fresh() -> Object {
 }
 
 /// Claimed at second 0, nothing confirmed.
-fn claimed(key: &str) -> Object {
+pub(super) fn claimed(key: &str) -> Object {
     let claim = Claim { uid: "x".into(), time: at(0), sent: sent(key), adopted: false };
     Object { finalizer: true, claim: Some(claim), ..fresh() }
 }
 
 /// In sync with `entry("****aaaa", "1")`.
-fn synced() -> Object {
+pub(super) fn synced() -> Object {
     let mut object = claimed("****aaaa");
     object.status.applied = Some(Applied {
         uid: "x".into(),
@@ -92,7 +92,7 @@ fn synced() -> Object {
     object
 }
 
-fn input<'a>(object: &'a Object, entry: Option<&'a Redacted>) -> Input<'a> {
+pub(super) fn input<'a>(object: &'a Object, entry: Option<&'a Redacted>) -> Input<'a> {
     Input {
         object,
         spec: object.spec.as_ref().expect("valid"),
