@@ -115,7 +115,11 @@ fn may_be_equal(a: &RedactedValue, b: &RedactedValue) -> bool {
         (RedactedValue::Text(a), RedactedValue::Text(b)) => {
             match (a.rsplit_once(MASK), b.rsplit_once(MASK)) {
                 (None, None) => a == b,
-                (Some((_, a)), Some((_, b))) => a.ends_with(b) || b.ends_with(a),
+                (Some((a_before, a)), Some((b_before, b))) => {
+                    // A URL's scheme and host; where one side is masked whole, it says nothing of them.
+                    let before = a_before == b_before || a_before.is_empty() || b_before.is_empty();
+                    before && (a.ends_with(b) || b.ends_with(a))
+                }
                 // One side masked, the other not: only possible for a template, about which a mask says nothing.
                 _ => true,
             }
@@ -191,6 +195,16 @@ mod tests {
         assert!(!agrees(&sent, &form(&[("password", "****")])), "a key is always shown");
         let flag = |flag| Redacted([("sendDatabaseMetrics".to_owned(), RedactedValue::Bool(flag))].into());
         assert!(agrees(&flag(false), &form(&[])) && !agrees(&flag(true), &form(&[])));
+    }
+
+    #[test]
+    fn masks_are_compared_in_what_both_show() {
+        let differs = |a: &str, b: &str| !differing_fields(&form(&[("x", a)]), &form(&[("x", b)])).is_empty();
+        assert!(differs("https://a.example.com/****", "https://b.example.com/****"));
+        assert!(!differs("https://a.example.com/****", "****"), "masked whole");
+        assert!(
+            differs("****cdef", "****0000") && !differs("****cdef", "****") && !differs("****cdef", "****ef")
+        );
     }
 
     #[test]

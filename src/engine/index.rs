@@ -115,8 +115,9 @@ fn quiet(object: &Object) -> Option<Quiet> {
         && ready.observed_generation == Some(object.generation)
         && object.status.observed_generation == Some(object.generation)
         && object.status.condition(ConditionType::Suspended).is_none()
-        && !object.rewrite_due()
-        && !object.reconcile_due();
+        && !object.reconcile_due()
+        // An observer can't do what is asked for; it is done once the object manages.
+        && (spec.management == ManagementPolicy::Observe || !object.rewrite_due());
     let echo = object.status.integration.as_ref()?.digest();
     let secrets = match spec.management {
         ManagementPolicy::Observe => {

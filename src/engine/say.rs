@@ -10,7 +10,9 @@ use super::index::Record;
 use super::run::Shared;
 use crate::cluster::{EventKind, Stored, WriteError};
 use crate::core::conditions::{self, Verdict};
-use crate::domain::{Condition, ConditionType, IntegrationType, Object, Prospect, Reason, Redacted, Status};
+use crate::domain::{
+    Condition, ConditionStatus, ConditionType, IntegrationType, Object, Prospect, Reason, Redacted, Status,
+};
 
 /// A look for stalling comes a little late rather than a little early.
 pub(super) const STALL_SLACK: Duration = Duration::from_millis(50);
@@ -103,7 +105,30 @@ pub(super) async fn store(shared: &Shared, stored: &Stored, status: &Status) -> 
     if let Some(ready) = transition(&stored.object.status, status) {
         tell(shared, &after.object, ready);
     }
+    if let Some(in_sync) = lost_sync(&stored.object.status, status) {
+        tell_drift(shared, &after.object, in_sync);
+    }
     Ok(after)
+}
+
+/// The new InSync condition, if it says of a difference that was not said before.
+fn lost_sync<'a>(before: &Status, after: &'a Status) -> Option<&'a Condition> {
+    let in_sync = after.condition(ConditionType::InSync)?;
+    let said = before
+        .condition(ConditionType::InSync)
+        .is_some_and(|old| old.status == in_sync.status && old.message == in_sync.message);
+    (in_sync.status == ConditionStatus::False && !said).then_some(in_sync)
+}
+
+fn tell_drift(shared: &Shared, object: &Object, in_sync: &Condition) {
+    shared.events.publish(object, EventKind::Warning, &in_sync.reason, "Reconcile", &in_sync.message);
+    tracing::warn!(object = %object.key, reason = %in_sync.reason, "{}", in_sync.message);
+    // What is repaired was counted when its repair began.
+    if in_sync.reason == "Drifted"
+        && let Ok(spec) = &object.spec
+    {
+        shared.telemetry.drift(spec.integration.integration_type());
+    }
 }
 
 /// The new Ready condition, if it says something else than before.

@@ -52,7 +52,11 @@ impl Metrics {
         let passes = Histogram::new(buckets);
         registry.register_with_unit("pass_duration", "Passes over a project", Unit::Seconds, passes.clone());
         let drift = Family::default();
-        registry.register("drift", "Drift that was found and written over, by type", drift.clone());
+        registry.register(
+            "drift",
+            "Drift that was found, to be written over or only observed, by type",
+            drift.clone(),
+        );
         let transitions = Family::default();
         registry.register("transitions", "Changes of Ready by the reason they led to", transitions.clone());
         let objects = Gauge::default();

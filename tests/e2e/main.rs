@@ -9,6 +9,7 @@ mod admission;
 mod canary;
 mod costs;
 mod create_page;
+mod drift;
 mod lifecycle;
 mod operator;
 mod ownership;

@@ -103,35 +103,6 @@ async fn two_objects_for_one_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn drift_is_repaired_and_told() {
-    let world = World::with_datadog_key("drift").await;
-    let _operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "True", "Synced").await;
-    world.project.edit("DATADOG", |stored| stored["region"] = "EU".into());
-    until("the region put back", || world.project.stored_type("DATADOG").filter(|s| s["region"] == "US5"))
-        .await;
-    world.project.remove_by_other("DATADOG");
-    until("the integration created again", || world.project.stored_type("DATADOG")).await;
-    // A key that nobody can see, by another owner: Atlas's new id gives it away.
-    let mut other = foreign();
-    other["apiKey"] = "00000000000000000000000000000001".into();
-    other["region"] = "US5".into();
-    world.project.replace_by_other(other);
-    until("the key put back", || {
-        world.project.stored_type("DATADOG").filter(|s| s["apiKey"] == "fedcba9876543210fedcba9876540001")
-    })
-    .await;
-    let events = world.list("Event").await;
-    let drifted: Vec<&Value> = events.iter().filter(|event| event["reason"] == "Drifted").collect();
-    assert!(
-        drifted.iter().any(|event| event["note"].as_str().is_some_and(|note| note.contains("region"))),
-        "{drifted:#?}"
-    );
-    world.until("x", "in sync again", |object| condition(object, "InSync")["status"] == "True").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn observing_reads_and_never_writes() {
     let world = World::with_datadog_key("observe").await;
     let _operator = world.operator(&[]).await;
@@ -231,6 +202,45 @@ async fn requests() {
     world.until_ready("x", "True", "Synced").await;
 }
 
+/// Requests under policies that write nothing: a look is a look for an observer too, a rewrite waits until the object
+/// manages again; a suspended object does neither before it goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_under_policies_that_write_nothing() {
+    let world = World::with_datadog_key("requests-policies").await;
+    world.project.replace_by_other(samples::of("DATADOG").stored);
+    let _operator = world.operator(&["--resync-interval", "1h"]).await;
+    let request = |name: &str, value: &str| json!({"metadata": {"annotations": {format!("atlas-integrations.dev/{name}"): value}}});
+    let spec = datadog(json!({"managementPolicy": "Observe", "adoptionPolicy": "Adopt"}));
+    world.create(&world.integration("x", &spec)).await;
+    world.until_ready("x", "True", "Observed").await;
+    world.project.edit("DATADOG", |stored| stored["region"] = "EU".into());
+    world.patch("AtlasIntegration", "x", &request("rewrite-requested-at", "1")).await;
+    world.patch("AtlasIntegration", "x", &request("reconcile-requested-at", "1")).await;
+    let object = world
+        .until("x", "said to be looked at", |object| object["status"]["lastHandledReconcileAt"] == "1")
+        .await;
+    assert_eq!(condition(&object, "InSync")["status"], "False", "the look found the edit");
+    assert!(object["status"]["lastHandledRewriteAt"].is_null(), "an observer can't do it");
+
+    world.patch("AtlasIntegration", "x", &json!({"spec": {"suspend": true}})).await;
+    world.until("x", "suspended", |object| condition(object, "Suspended")["status"] == "True").await;
+    let calls = world.project.exchanges().len();
+    world.patch("AtlasIntegration", "x", &request("reconcile-requested-at", "2")).await;
+    world.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": "US3"}}})).await;
+    let object = world.until_ready("x", "False", "Suspended").await;
+    assert_eq!(object["status"]["lastHandledReconcileAt"], "1");
+    assert_eq!(world.project.exchanges().len(), calls, "no call while suspended");
+    assert_eq!(world.project.count(Exchange::is_write), 0);
+
+    let manage = json!({"spec": {"suspend": false, "managementPolicy": "Manage"}});
+    world.patch("AtlasIntegration", "x", &manage).await;
+    world.until_ready("x", "True", "Synced").await;
+    let object = world.get("AtlasIntegration", "x").await.unwrap();
+    assert_eq!(object["status"]["lastHandledReconcileAt"], "2");
+    assert_eq!(object["status"]["lastHandledRewriteAt"], "1");
+    assert_eq!(world.project.count(Exchange::is_write), 1, "one write answers for all of it");
+}
+
 /// What is edited while a pass is under way is neither lost nor written with the old words.
 #[tokio::test(flavor = "multi_thread")]
 async fn edits_while_a_pass_is_under_way() {
@@ -273,8 +283,15 @@ async fn a_refusal_outlives_an_outage() {
     world.until_ready("x", "False", "Rejected").await;
     let fault = Fault::new(Effect::ServerError).at(Operation::List).always();
     world.project.fault(fault);
-    world.until_ready("x", "False", "AtlasUnavailable").await;
+    let lists = || world.project.count(|e| e.operation == Some(Operation::List) && e.status == 500);
+    until("three looks that fail", || (lists() >= 3).then_some(())).await;
+    let object = world.until_ready("x", "False", "Rejected").await;
+    let again = world.get("AtlasIntegration", "x").await.unwrap();
+    assert_eq!(again["metadata"]["resourceVersion"], object["metadata"]["resourceVersion"], "nothing flaps");
     world.project.clear_faults();
+    let good = || world.project.count(|e| e.operation == Some(Operation::List) && e.status == 200);
+    let before = good();
+    until("a look", || (good() >= before + 2).then_some(())).await;
     let object = world.until_ready("x", "False", "Rejected").await;
     assert_eq!(condition(&object, "Stalled")["status"], "True");
     assert_eq!(world.project.count(Exchange::is_write), 1, "not sent again as it is");

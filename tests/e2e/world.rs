@@ -250,6 +250,18 @@ pub async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     panic!("not within {LIMIT:?}: {what}");
 }
 
+/// The same for what has to be asked for.
+pub async fn until_found<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let begun = Instant::now();
+    while begun.elapsed() < LIMIT {
+        if let Some(found) = look().await {
+            return found;
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    panic!("not within {LIMIT:?}: {what}");
+}
+
 /// A condition of an object; null when there is none.
 pub fn condition(object: &Value, kind: &str) -> Value {
     let conditions = object["status"]["conditions"].as_array();
