@@ -1,6 +1,6 @@
 //! The calls: list, create, update, delete, over whichever API version Atlas serves.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Method, Response};
 use url::Url;
 
+use super::budget::{Budget, Budgets};
 use super::errors;
 use super::redaction::{redact_entry, scrub};
 use super::session::{Credential, SendError, Session};
@@ -49,6 +50,7 @@ pub struct Client {
     time_limit: Duration,
     settled: OnceLock<ApiVersion>,
     sessions: Mutex<HashMap<Fingerprint, Arc<Session>>>,
+    budgets: Budgets,
     requests: Arc<dyn Fn(&'static str, u16) + Send + Sync>,
 }
 
@@ -80,6 +82,7 @@ impl Client {
             time_limit: options.time_limit,
             settled: OnceLock::new(),
             sessions: Mutex::default(),
+            budgets: Budgets::default(),
             requests,
         })
     }
@@ -103,9 +106,19 @@ impl Client {
     }
 
     /// Forgets the sessions of all credentials but these.
-    pub fn retain_sessions(&self, in_use: &std::collections::HashSet<Fingerprint>) {
+    pub fn retain_sessions(&self, in_use: &HashSet<Fingerprint>) {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|fingerprint, _| in_use.contains(fingerprint));
+    }
+
+    /// What a project's rate limit had left when Atlas last said so. `None`: its last answer did not say.
+    pub fn budget(&self, project: &ProjectId) -> Option<Budget> {
+        self.budgets.get(project)
+    }
+
+    /// Forgets the budgets of all projects but these.
+    pub fn retain_projects(&self, in_use: &HashSet<ProjectId>) {
+        self.budgets.retain(in_use);
     }
 
     /// The version that a type is spoken to in; `None` until it is settled.
@@ -309,6 +322,7 @@ impl Client {
             let response = session.send(request).await?;
             let status = response.status().as_u16();
             let retry_after = retry_after(&response);
+            self.budgets.note(call.project, status, response.headers());
             Ok::<_, SendError>((status, retry_after, read(response, MAX_BODY).await))
         };
         let Ok(outcome) = tokio::time::timeout(self.time_limit, exchange).await else {

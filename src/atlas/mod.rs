@@ -3,6 +3,7 @@
 //! [`Client`] is the only thing here that does I/O. What it sends is built from [`crate::domain`] types, what it
 //! answers is redacted before it leaves this module, and every fault becomes one [`crate::domain::Failure`].
 
+mod budget;
 mod client;
 mod digest;
 mod errors;
@@ -12,6 +13,7 @@ mod session;
 mod version;
 mod wire;
 
+pub use budget::Budget;
 pub use client::{Client, ClientError, Listing, Options};
 pub use session::{Credential, Key, Session};
 pub use version::{ApiVersion, VersionChoice};
