@@ -272,31 +272,27 @@ async fn no_token(#[case] client_secret: &str, #[case] effect: Option<Effect>, #
     assert_eq!(world.project.count(atlas_sim::Exchange::is_write), 0);
 }
 
-/// What Atlas says of a project's rate limit is kept by project, until an answer says nothing of it.
+/// What Atlas says of a project's rate limit is kept by project, until it is taken or an answer says nothing of it.
 #[tokio::test]
 async fn budgets_are_those_of_the_latest_answer() {
     let world = world().await;
     world.project.settings(|settings| settings.rate_capacity = 90);
-    assert_eq!(world.client.budget(&world.id), None, "nothing was asked yet");
+    assert_eq!(world.client.take_budget(&world.id), None, "nothing was asked yet");
     world.list().await.unwrap();
     world.create().await.unwrap();
     let after_two = Some(Budget { limit: 90, remaining: 88 });
-    assert_eq!(world.client.budget(&world.id), after_two);
 
     let stranger = world.client.session(&credential("canary-private-key-0002"));
     world.client.list(&stranger, &world.id, false).await.unwrap_err();
-    assert_eq!(world.client.budget(&world.id), after_two, "who is refused does not change it");
+    assert_eq!(world.client.take_budget(&world.id), after_two, "who is refused does not change it");
+    assert_eq!(world.client.take_budget(&world.id), None, "taken");
 
     world.project.fault(Fault::new(Effect::RateLimitedTokenBucket { retry_after: Some(7) }));
     world.list().await.unwrap_err();
-    assert_eq!(world.client.budget(&world.id), Some(Budget { limit: 90, remaining: 0 }));
-
-    let other = ProjectId::parse("111111111111111111111111").unwrap();
-    world.client.retain_projects(&[other].into());
-    assert_eq!(world.client.budget(&world.id), None, "forgotten with its project");
+    assert_eq!(world.client.take_budget(&world.id), Some(Budget { limit: 90, remaining: 0 }));
 
     world.list().await.unwrap();
     world.project.settings(|settings| settings.rate_headers = false);
     world.list().await.unwrap();
-    assert_eq!(world.client.budget(&world.id), None, "the latest answer says nothing");
+    assert_eq!(world.client.take_budget(&world.id), None, "the latest answer says nothing");
 }

@@ -1,7 +1,7 @@
 //! What Atlas says of a project's rate limit (`RateLimit-Limit`, `RateLimit-Remaining`), so that the operator can
 //! leave a part of it to people.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use reqwest::header::HeaderMap;
@@ -17,17 +17,13 @@ pub struct Budget {
     pub remaining: u32,
 }
 
-/// The budgets of all projects.
+/// The budgets that nobody took yet.
 #[derive(Default)]
 pub(super) struct Budgets(Mutex<HashMap<ProjectId, Budget>>);
 
 impl Budgets {
-    pub(super) fn get(&self, project: &ProjectId) -> Option<Budget> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(project).copied()
-    }
-
-    pub(super) fn retain(&self, in_use: &HashSet<ProjectId>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|project, _| in_use.contains(project));
+    pub(super) fn take(&self, project: &ProjectId) -> Option<Budget> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(project)
     }
 
     /// Takes an answer's headers. A 401 says nothing: whoever has no access to a project does not change what is

@@ -111,14 +111,10 @@ impl Client {
         sessions.retain(|fingerprint, _| in_use.contains(fingerprint));
     }
 
-    /// What a project's rate limit had left when Atlas last said so. `None`: its last answer did not say.
-    pub fn budget(&self, project: &ProjectId) -> Option<Budget> {
-        self.budgets.get(project)
-    }
-
-    /// Forgets the budgets of all projects but these.
-    pub fn retain_projects(&self, in_use: &HashSet<ProjectId>) {
-        self.budgets.retain(in_use);
+    /// What the latest answer says that a project's rate limit has left, once. `None`: it did not say, or this was
+    /// asked since.
+    pub fn take_budget(&self, project: &ProjectId) -> Option<Budget> {
+        self.budgets.take(project)
     }
 
     /// The version that a type is spoken to in; `None` until it is settled.

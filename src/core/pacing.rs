@@ -30,6 +30,13 @@ pub fn repair_wait(repairs: u32) -> Duration {
     }
 }
 
+/// How long a project is left alone when an answer says that at most a fifth of its token bucket is left: that much
+/// is people's. Atlas refills 500 tokens a minute (documentation: API rate limits), so a quarter of that comes back
+/// meanwhile. Of a bucket too small to share, all is used.
+pub fn reserve_wait(limit: u32, remaining: u32) -> Option<Duration> {
+    (limit >= 10 && remaining <= limit / 5).then_some(Duration::from_secs(15))
+}
+
 /// Where in the resync interval a project's turn is: a hash of its id spreads projects evenly.
 pub fn resync_offset(project: &str, interval: Duration) -> Duration {
     // FNV-1a: stable over restarts and releases, which the standard library's hasher does not promise.
@@ -61,6 +68,13 @@ mod tests {
         assert_eq!(repair_wait(3), Duration::from_secs(60));
         assert_eq!(repair_wait(5), Duration::from_secs(240));
         assert_eq!(repair_wait(4_000), DAY);
+    }
+
+    #[test]
+    fn a_fifth_of_the_bucket_is_peoples() {
+        assert_eq!(reserve_wait(1_200, 241), None);
+        assert_eq!(reserve_wait(1_200, 240), Some(Duration::from_secs(15)));
+        assert_eq!(reserve_wait(9, 0), None);
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub(super) struct Memory {
     /// Repairs of drift in the last day, and the last of them.
     pub repairs: u32,
     pub last_repair: Option<Instant>,
+    /// Since when it waits for its turn in a project that was paused before it came.
+    pub waiting_since: Option<Instant>,
     /// Since when Atlas could not be read.
     pub unread_since: Option<Instant>,
 }

@@ -23,8 +23,18 @@ use crate::domain::{
 pub(super) struct ProjectMemory {
     /// LISTs that failed in a row.
     failures: u32,
-    /// No call before this: Atlas said so.
-    paused_until: Option<Instant>,
+    /// Passes in a row in which Atlas limited a call.
+    limited: u32,
+    /// No call before this.
+    pause: Option<Pause>,
+}
+
+/// A time without calls to a project.
+#[derive(Clone)]
+struct Pause {
+    until: Instant,
+    /// What an object says that waits for its end.
+    failure: Failure,
 }
 
 /// What an object sees of Atlas: a session and a complete LIST, or what keeps it from that.
@@ -45,7 +55,7 @@ pub(super) enum Blocked {
 
 /// Runs a pass; answers when the next one is due without any other cause.
 pub(super) async fn pass(shared: &Shared, place: &Place) -> Option<Instant> {
-    let records = lock(&shared.index).place(place);
+    let mut records = lock(&shared.index).place(place);
     if records.is_empty() {
         return None;
     }
@@ -56,15 +66,13 @@ pub(super) async fn pass(shared: &Shared, place: &Place) -> Option<Instant> {
         }
         return Some(next);
     };
-    let now = Instant::now();
-    let paused = lock(&shared.projects).get(project).and_then(|memory| memory.paused_until);
-    if let Some(until) = paused.filter(|until| *until > now) {
-        return Some(until);
-    }
+    in_waiting_order(shared, &mut records);
+    let begun = Instant::now();
     let (views, retry) = look(shared, project, &records).await;
     let owners = owners(&records, &views);
     let mut next = shared.next_resync(project, Instant::now());
     next = retry.map_or(next, |retry| next.min(retry));
+    let mut busy = Vec::new();
     for record in &records {
         let view = views.get(&record.key);
         let owner = record
@@ -80,31 +88,83 @@ pub(super) async fn pass(shared: &Shared, place: &Place) -> Option<Instant> {
             shared.memory(&record.uid, |memory| {
                 memory.unread_since = None;
                 memory.failures = 0;
+                memory.waiting_since = None;
             });
+            continue;
+        }
+        busy.push(record);
+        if matches!(view, Some(View::Seen { .. })) && paused(shared, project).is_some() {
             continue;
         }
         let again = step::step(shared, record, view, owner.as_deref()).await;
         next = again.map_or(next, |again| next.min(again));
-        let paused = lock(&shared.projects).get(project).and_then(|memory| memory.paused_until);
-        if let Some(until) = paused.filter(|until| *until > Instant::now()) {
-            // Atlas limited a write: the rest of the project waits as well.
-            return Some(until);
+    }
+    let seen = |record: &&Record| matches!(views.get(&record.key), Some(View::Seen { .. }));
+    match paused(shared, project) {
+        Some(pause) => {
+            // Whoever waits keeps its turn.
+            for record in &busy {
+                shared.memory(&record.uid, |memory| *memory.waiting_since.get_or_insert(begun));
+            }
+            if busy.iter().any(seen) {
+                // The next pass is due at once: it says that they wait, without a call.
+                shared.queue.add(place.clone(), Instant::now());
+                next = pause.until;
+            }
+        }
+        None => {
+            for record in busy {
+                shared.memory(&record.uid, |memory| memory.waiting_since = None);
+            }
+            if let Some(memory) = lock(&shared.projects).get_mut(project) {
+                memory.limited = 0;
+            }
         }
     }
     Some(next)
 }
 
-/// Notes Atlas's wish to be left alone, for the whole project.
-pub(super) fn pause(shared: &Shared, project: &ProjectId, failure: &Failure) {
-    if failure.kind == FailureKind::RateLimited {
-        let mut projects = lock(&shared.projects);
-        let memory = projects.entry(project.clone()).or_default();
-        // Without a word of Atlas on how long: some seconds at first, more when it goes on.
-        let wait = failure
-            .retry_after
-            .unwrap_or_else(|| pacing::backoff(memory.failures.saturating_add(4), random()));
-        memory.paused_until = Some(Instant::now() + wait);
+/// Those first whom an earlier pass left waiting, the longest first; then the older objects.
+fn in_waiting_order(shared: &Shared, records: &mut [Record]) {
+    let now = Instant::now();
+    records.sort_by_cached_key(|record| {
+        let since = shared.memory(&record.uid, |memory| memory.waiting_since.unwrap_or(now));
+        (since, record.created, record.key.clone())
+    });
+}
+
+/// The pause of a project, if it has one now; it begins one when the last answer left little of the project's rate.
+fn paused(shared: &Shared, project: &ProjectId) -> Option<Pause> {
+    let now = Instant::now();
+    let mut projects = lock(&shared.projects);
+    let memory = projects.entry(project.clone()).or_default();
+    memory.pause = memory.pause.take().filter(|pause| pause.until > now);
+    let budget = shared.atlas.take_budget(project);
+    if memory.pause.is_none()
+        && let Some(wait) = budget.and_then(|budget| pacing::reserve_wait(budget.limit, budget.remaining))
+    {
+        let message = "the project's rate of requests is nearly used up, and the rest is left to people; the \
+                       operator goes on by itself";
+        tracing::info!(%project, seconds = wait.as_secs(), "{message}");
+        let failure = Failure::known(FailureKind::RateLimited, message);
+        memory.pause = Some(Pause { until: now + wait, failure });
     }
+    memory.pause.clone()
+}
+
+/// Notes Atlas's wish to be left alone, for the whole project: a 429, or whatever else says `Retry-After`.
+pub(super) fn pause(shared: &Shared, project: &ProjectId, failure: &Failure) {
+    let mut projects = lock(&shared.projects);
+    let memory = projects.entry(project.clone()).or_default();
+    let wait = match (failure.retry_after, failure.kind) {
+        (Some(wait), _) => wait,
+        // Without a word of Atlas on how long: some seconds at first, more when it goes on.
+        (None, FailureKind::RateLimited) => pacing::backoff(memory.limited.saturating_add(4), random()),
+        (None, _) => return,
+    };
+    memory.limited = memory.limited.saturating_add(1);
+    memory.pause = Some(Pause { until: Instant::now() + wait, failure: failure.clone() });
+    tracing::info!(%project, seconds = wait.as_secs(), "no call to the project for a while: {}", failure.message);
 }
 
 /// Uniform; for jitter only.
@@ -124,6 +184,7 @@ async fn look(
 ) -> (HashMap<ObjectKey, View>, Option<Instant>) {
     let mut listings: HashMap<(Fingerprint, bool), Result<Arc<Listing>, Failure>> = HashMap::new();
     let mut views = HashMap::new();
+    let mut outage: Option<Failure> = None;
     for record in records {
         let Some(spec) = &record.spec else { continue };
         if record.leaves_alone || (spec.suspend && !record.deleting) {
@@ -141,7 +202,18 @@ async fn look(
         let flowdock = spec.kind == IntegrationType::Flowdock && !shared.atlas.same_listing(spec.kind);
         let key = (credential.fingerprint, flowdock);
         if let std::collections::hash_map::Entry::Vacant(place) = listings.entry(key) {
-            place.insert(shared.atlas.list(&session, project, flowdock).await.map(Arc::new));
+            let listing = match paused(shared, project) {
+                Some(pause) => Err(pause.failure),
+                None => {
+                    let listing = shared.atlas.list(&session, project, flowdock).await;
+                    if let Err(failure) = &listing {
+                        pause(shared, project, failure);
+                        outage.get_or_insert_with(|| failure.clone());
+                    }
+                    listing.map(Arc::new)
+                }
+            };
+            place.insert(listing);
         }
         let view = match listings.get(&key) {
             Some(Ok(listing)) => View::Seen { session, listing: Arc::clone(listing) },
@@ -150,28 +222,28 @@ async fn look(
         };
         views.insert(record.key.clone(), view);
     }
-    let failures: Vec<&Failure> = listings.values().filter_map(|listing| listing.as_ref().err()).collect();
-    let before = lock(&shared.projects).get(project).map_or(0, |memory| memory.failures);
-    for failure in &failures {
-        pause(shared, project, failure);
-    }
-    // An outage of objects in sync shows in no status at first, so it is said here: once when it begins, once
-    // when it ends.
-    match (failures.first(), before) {
-        (Some(failure), 0) => tracing::warn!(%project, "{}", failure.message),
-        (None, 1..) => tracing::info!(%project, "Atlas can be read again"),
-        _ => {}
-    }
+    let pause = paused(shared, project);
     let mut projects = lock(&shared.projects);
     let memory = projects.entry(project.clone()).or_default();
-    if failures.is_empty() {
-        *memory = ProjectMemory::default();
-        return (views, None);
+    let read = listings.values().any(Result::is_ok);
+    // An outage of objects in sync shows in no status at first, so it is said here: once when it begins, once
+    // when it ends.
+    match (&outage, memory.failures) {
+        (Some(failure), 0) => tracing::warn!(%project, "{}", failure.message),
+        (None, 1..) if read => tracing::info!(%project, "Atlas can be read again"),
+        _ => {}
     }
-    memory.failures = memory.failures.saturating_add(1);
-    let backoff = Instant::now() + pacing::backoff(memory.failures, random());
-    let retry = memory.paused_until.map_or(backoff, |until| until.max(backoff));
-    (views, Some(retry))
+    if outage.is_some() {
+        memory.failures = memory.failures.saturating_add(1);
+    } else if read {
+        memory.failures = 0;
+    }
+    let retry = match (pause, outage) {
+        (Some(pause), _) => Some(pause.until),
+        (None, Some(_)) => Some(Instant::now() + pacing::backoff(memory.failures, random())),
+        (None, None) => None,
+    };
+    (views, retry)
 }
 
 /// Who keeps each type's place.

@@ -151,12 +151,30 @@ async fn blocked(shared: &Shared, record: &Record, blocked: &Blocked) -> Result<
         let verdict = Verdict::new(kept, ready.message.clone()).with_sync(InSync::Unknown(message));
         return say::say(shared, &stored, verdict, None).await.map(|(_, again)| again);
     }
+    if reason.prospect() == Prospect::Passing && refusal_stands(shared, record) {
+        return Ok(None);
+    }
     let verdict = Verdict::new(reason, message);
     if let Some(again) = say::already_said(shared, record, &verdict) {
         return Ok(again);
     }
     let stored = read(shared, record).await?;
     say::say(shared, &stored, verdict, None).await.map(|(_, again)| again)
+}
+
+/// Whether the last word was a refusal that an outage does not change: neither the object nor the Secrets that were
+/// refused are others since.
+fn refusal_stands(shared: &Shared, record: &Record) -> bool {
+    let refused = shared.memory(&record.uid, |memory| {
+        let (version, said) = memory.said.as_ref()?;
+        let stands = said.reason.prospect() == Prospect::Final && *version == record.resource_version;
+        stands.then(|| memory.refused.as_ref().map(|refused| refused.signature.secrets.clone()))
+    });
+    refused.is_some_and(|secrets| {
+        secrets.is_none_or(|secrets| {
+            !lock(&shared.index).secrets_changed(&record.key.namespace, &record.secrets, &secrets)
+        })
+    })
 }
 
 /// What a deletion that can't go on tells a person.

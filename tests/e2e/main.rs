@@ -11,6 +11,7 @@ mod costs;
 mod create_page;
 mod drift;
 mod lifecycle;
+mod limits;
 mod operator;
 mod ownership;
 mod restart;
