@@ -30,8 +30,8 @@ pub struct Input<'a> {
     pub landing_limit: Duration,
     /// Whether our CRD is being deleted: that releases, and deletes nothing.
     pub crd_terminating: bool,
-    /// Now.
-    pub now: Timestamp,
+    /// When the LIST was begun: what landed later it does not show.
+    pub listed_at: Timestamp,
 }
 
 /// The two writes.
@@ -167,7 +167,8 @@ pub fn plan(input: &Input<'_>) -> Plan {
     }
 }
 
-/// A write whose outcome nobody knows may land until the time limit of a call has passed; a restart keeps to it.
+/// A write whose outcome nobody knows may land until the time limit of a call has passed, and only a LIST from after
+/// that shows whether it did; a restart keeps to it.
 fn in_doubt_until(input: &Input<'_>) -> Option<Timestamp> {
     if input.outcome_known {
         return None;
@@ -180,7 +181,7 @@ fn in_doubt_until(input: &Input<'_>) -> Option<Timestamp> {
         None => return None,
     };
     let until = begun.checked_add(input.landing_limit).ok()?;
-    (input.now < until).then_some(until)
+    (input.listed_at < until).then_some(until)
 }
 
 /// Claimed, nothing confirmed, and yet something is there: ours only if it agrees with what we were about to
@@ -294,6 +295,10 @@ fn why(input: &Input<'_>, entry: Option<&Redacted>) -> Why {
         rewrite: object.rewrite_due(),
     }
 }
+
+/// What an object says while nobody knows whether its last write took effect.
+pub const IN_DOUBT: &str = "a write to Atlas was begun and its outcome is not known; the operator looks again, and \
+                            goes on by itself, once nothing can land any more";
 
 /// What a refused adoption tells a person.
 pub fn already_exists_message(spec: &Spec) -> String {

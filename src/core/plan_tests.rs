@@ -102,7 +102,7 @@ pub(super) fn input<'a>(object: &'a Object, entry: Option<&'a Redacted>) -> Inpu
         outcome_known: false,
         landing_limit: LIMIT,
         crd_terminating: false,
-        now: at(1_000),
+        listed_at: at(1_000),
     }
 }
 
@@ -180,6 +180,10 @@ fn nothing_is_planned_while_an_outcome_is_in_doubt() {
     object.deleting = true;
     assert_eq!(plan(&input(&object, None)), Plan::Wait { until: at(1_010) });
     assert_eq!(plan(&Input { outcome_known: true, ..input(&object, None) }), Plan::Delete);
+    // Trace 6: it is the LIST's time that counts. One from before then does not show what landed since.
+    let old_list = Input { listed_at: at(1_009), ..input(&object, None) };
+    assert_eq!(plan(&old_list), Plan::Wait { until: at(1_010) });
+    assert_eq!(plan(&Input { listed_at: at(1_010), ..old_list }), Plan::Delete);
     let first =
         Object { claim: claimed("****aaaa").claim.map(|c| Claim { time: at(990), ..c }), ..claimed("") };
     assert_eq!(plan(&input(&first, None)), Plan::Wait { until: at(1_010) });

@@ -77,8 +77,11 @@ fn states() -> Vec<State> {
     let foreign = || Some(entry("****bbbb", "9"));
     let consent = Claim { adopted: true, ..claimed("****aaaa").claim.unwrap_or_else(|| unreachable!()) };
     let mut doubtful = synced();
-    doubtful.status.attempt =
-        Some(Attempt { id: "x.2".into(), time: input(&synced(), None).now, sent: Some(sent("****aaaa")) });
+    doubtful.status.attempt = Some(Attempt {
+        id: "x.2".into(),
+        time: input(&synced(), None).listed_at,
+        sent: Some(sent("****aaaa")),
+    });
     vec![
         state("new, nothing there", fresh(), None),
         state("new, something there", fresh(), foreign()),

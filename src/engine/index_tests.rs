@@ -140,3 +140,26 @@ fn without_a_watch_nothing_is_known_of_secrets() {
     index.secret_list_complete(0, |_| true);
     assert_eq!(index.secret(&secret("teams")), Some(None));
 }
+
+/// Trace 12: y claims and posts, an outsider deletes that, and x would claim the place from a view in which y has
+/// nothing yet: both would own it. What an own write returns is in the index at once, and an older view does not
+/// take it back. Which view a pass meets is luck, so the steps are fed one by one.
+#[test]
+fn trace_12_an_own_write_is_seen_before_the_watch_brings_it() {
+    let mut index = Index::default();
+    index.observe(&object("x", 1, 1));
+    let y = object("y", 2, 1);
+    index.observe(&y);
+    let claim = crate::domain::Claim {
+        uid: y.uid.clone(),
+        time: Timestamp::default(),
+        sent: crate::domain::Redacted::default(),
+        adopted: false,
+    };
+    index.wrote(&Object { finalizer: true, claim: Some(claim), resource_version: "3".into(), ..y.clone() });
+    index.observe(&y);
+    let place = y.spec.as_ref().ok().map(|spec| spec.project.clone());
+    let claimed: Vec<String> =
+        index.place(&place).into_iter().filter(|r| r.claimed).map(|r| r.key.name).collect();
+    assert_eq!(claimed, ["y"], "and so y keeps the place, though x is older");
+}

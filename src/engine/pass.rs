@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::credentials::{Unreadable, lock};
@@ -40,7 +41,7 @@ struct Pause {
 /// What an object sees of Atlas: a session and a complete LIST, or what keeps it from that.
 #[derive(Clone)]
 pub(super) enum View {
-    Seen { session: Arc<Session>, listing: Arc<Listing> },
+    Seen { session: Arc<Session>, listing: Arc<Listing>, listed_at: Timestamp },
     Blocked(Blocked),
 }
 
@@ -185,6 +186,7 @@ async fn look(
     let mut listings: HashMap<(Fingerprint, bool), Result<Arc<Listing>, Failure>> = HashMap::new();
     let mut views = HashMap::new();
     let mut outage: Option<Failure> = None;
+    let listed_at = Timestamp::now();
     for record in records {
         let Some(spec) = &record.spec else { continue };
         if record.leaves_alone || (spec.suspend && !record.deleting) {
@@ -216,7 +218,7 @@ async fn look(
             place.insert(listing);
         }
         let view = match listings.get(&key) {
-            Some(Ok(listing)) => View::Seen { session, listing: Arc::clone(listing) },
+            Some(Ok(listing)) => View::Seen { session, listing: Arc::clone(listing), listed_at },
             Some(Err(failure)) => View::Blocked(Blocked::Failure(failure.clone())),
             None => continue,
         };

@@ -14,9 +14,10 @@ use super::{say, write};
 use crate::atlas::Session;
 use crate::cluster::{EventKind, Stored, WriteError};
 use crate::core::conditions::{InSync, Verdict};
+use crate::core::deletion::deletion_waits;
 use crate::core::pacing;
-use crate::core::plan::{Input, Plan, deletion_without_atlas, plan};
-use crate::domain::{Attempt, ConditionType, FailureKind, Prospect, Reason, Redacted, Spec};
+use crate::core::plan::{IN_DOUBT, Input, Plan, deletion_without_atlas, plan};
+use crate::domain::{Attempt, ConditionStatus, ConditionType, FailureKind, Prospect, Reason, Redacted, Spec};
 
 /// Steps of one object in one pass: claim put back, release, write. More would be a loop.
 const MAX_STEPS: usize = 4;
@@ -36,9 +37,9 @@ pub(super) async fn step(
 ) -> Option<Instant> {
     let result = match view {
         Some(View::Blocked(blocked)) => self::blocked(shared, record, blocked).await,
-        Some(View::Seen { session, listing }) => {
+        Some(View::Seen { session, listing, listed_at }) => {
             let entry = record.spec.as_ref().and_then(|spec| listing.get(&spec.kind));
-            seen(shared, record, session, entry, owner).await
+            seen(shared, record, session, (entry, *listed_at), owner).await
         }
         None => without_atlas(shared, record).await,
     };
@@ -135,7 +136,7 @@ async fn blocked(shared: &Shared, record: &Record, blocked: &Blocked) -> Result<
             release(shared, &stored, "the Atlas project is gone, and the integration with it").await?;
             return Ok(None);
         }
-        let verdict = Verdict::new(reason, deletion_waits(&message));
+        let verdict = Verdict::new(reason, deletion_waits(&stored.object.key, reason, &message));
         return say::say(shared, &stored, verdict, None).await.map(|(_, again)| again);
     }
     if reason.prospect() == Prospect::Passing && pass::owes_nothing(shared, record) {
@@ -177,20 +178,12 @@ fn refusal_stands(shared: &Shared, record: &Record) -> bool {
     })
 }
 
-/// What a deletion that can't go on tells a person.
-pub(super) fn deletion_waits(why: &str) -> String {
-    format!(
-        "deletion waits: {why}. To let the object go and leave the integration in Atlas, set spec.deletionPolicy to \
-         Retain"
-    )
-}
-
 /// Atlas was read: plan and carry out, until nothing more is to be done in this pass.
 async fn seen(
     shared: &Shared,
     record: &Record,
     session: &Session,
-    entry: Option<&Redacted>,
+    (entry, listed_at): (Option<&Redacted>, Timestamp),
     owner: Option<&str>,
 ) -> Result<Option<Instant>, WriteError> {
     let mut stored = read(shared, record).await?;
@@ -218,7 +211,7 @@ async fn seen(
             outcome_known,
             landing_limit: shared.atlas.landing_limit(),
             crd_terminating,
-            now: Timestamp::now(),
+            listed_at,
         };
         let planned = plan(&input);
         tracing::debug!(object = %record.key, plan = ?planned, "planned");
@@ -233,6 +226,7 @@ async fn seen(
             Plan::Wait { until } => {
                 let left = until.duration_until(Timestamp::now()).abs();
                 let left = Duration::try_from(left).unwrap_or_default();
+                say_in_doubt(shared, &stored).await?;
                 return Ok(Some(Instant::now() + left + say::STALL_SLACK));
             }
             Plan::RestoreClaim => {
@@ -256,6 +250,22 @@ async fn seen(
         }
     }
     Ok(Some(Instant::now() + MOVED))
+}
+
+/// After a lost answer an object says so already. After a crash in a write, or another process's, it still says how
+/// it stood before, which may be over.
+async fn say_in_doubt(shared: &Shared, stored: &Stored) -> Result<(), WriteError> {
+    let object = &stored.object;
+    let said = object.status.condition(ConditionType::Ready).is_some_and(|ready| {
+        ready.status == ConditionStatus::False && ready.observed_generation == Some(object.generation)
+    });
+    if said {
+        return Ok(());
+    }
+    let reason = Reason::AtlasUnavailable;
+    let message =
+        if object.deleting { deletion_waits(&object.key, reason, IN_DOUBT) } else { IN_DOUBT.to_owned() };
+    say::say(shared, stored, Verdict::new(reason, message), None).await.map(|_| ())
 }
 
 /// How a settled object stands: equal, or differing for good in what Atlas would not take.
@@ -331,7 +341,8 @@ async fn delete(
             if !failure.outcome_unknown {
                 shared.memory(&object.uid, |memory| memory.outcome_known = Some(attempt.time));
             }
-            let verdict = Verdict::new(failure.reason(), deletion_waits(&failure.message));
+            let reason = failure.reason();
+            let verdict = Verdict::new(reason, deletion_waits(&object.key, reason, &failure.message));
             let retry = write::remember_failure(shared, &fenced, signature, &failure, &verdict, false);
             let (_, again) = say::say(shared, &fenced, verdict, None).await?;
             return Ok([retry, again].into_iter().flatten().min());

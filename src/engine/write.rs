@@ -15,7 +15,7 @@ use crate::atlas::{ApiVersion, Session};
 use crate::cluster::{EventKind, SecretIdentity, Stored, WriteError};
 use crate::core::conditions::{InSync, Verdict};
 use crate::core::pacing;
-use crate::core::plan::{Why, Write, already_exists_message, synced_message};
+use crate::core::plan::{IN_DOUBT, Why, Write, already_exists_message, synced_message};
 use crate::domain::{
     Applied, Attempt, Claim, Failure, FailureKind, Object, ObjectKey, Prospect, Reason, Redacted, Spec,
     Status, differing_fields,
@@ -341,9 +341,10 @@ async fn confirm(
             return Err(WriteError::Gone);
         }
         step::refresh(shared, &now);
-        if !still_ours(&now.object, job, attempt) {
+        if !still_ours(&now.object, &stored.object, job, attempt) {
             // Another process began a write since: which of the two landed last, nobody knows. Ours proves that
             // the place is ours and no more, and a write is owed.
+            let doubt = Verdict::new(Reason::AtlasUnavailable, IN_DOUBT);
             let status = Status {
                 applied: Some(Applied {
                     config: None,
@@ -357,7 +358,7 @@ async fn confirm(
                     time: Timestamp::now(),
                     sent: attempt.sent.clone(),
                 }),
-                ..now.object.status.clone()
+                ..say::status(shared, &now.object, &doubt, None)
             };
             say::store(shared, &now, &status).await?;
             return Ok(Some(Instant::now()));
@@ -367,15 +368,12 @@ async fn confirm(
     Err(WriteError::Moved)
 }
 
-/// Whether the fence that we wrote is still the last one.
-fn still_ours(object: &Object, job: &Job<'_>, attempt: &Attempt) -> bool {
-    match job.claim {
-        Some(_) => {
-            object.own_claim().is_some_and(|claim| claim.time == attempt.time)
-                && object.unconfirmed().is_none()
-        }
-        None => object.attempt().is_some_and(|begun| begun.id == attempt.id),
-    }
+/// Whether the fence that we wrote is still the last one: our claim stands, where that was it, and nobody began
+/// another attempt since, be it confirmed by now or not.
+fn still_ours(object: &Object, fenced: &Object, job: &Job<'_>, attempt: &Attempt) -> bool {
+    let claimed = object.own_claim().is_some_and(|claim| claim.time == attempt.time);
+    let last = |object: &Object| object.attempt().map(|begun| begun.id.clone());
+    (claimed || job.claim.is_none()) && last(object) == last(fenced)
 }
 
 /// Atlas refused, or did not answer.

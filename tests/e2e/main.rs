@@ -18,5 +18,6 @@ mod restart;
 mod samples;
 mod secrets;
 mod start;
+mod traces;
 mod versions;
 mod world;

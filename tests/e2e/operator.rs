@@ -34,15 +34,23 @@ impl Operator {
 
     /// Starts one on any control plane, as the ServiceAccount `operator` of the namespace that it watches.
     pub async fn start_on(plane: &ControlPlane, namespace: &str, atlas: &str, flags: &[&str]) -> Operator {
+        let watch = [&["--watch-namespace", namespace], flags].concat();
+        Operator::start_as(plane, (namespace, "operator"), atlas, &watch).await
+    }
+
+    /// Starts one as any ServiceAccount (namespace and name), with the scope that `flags` give it.
+    pub async fn start_as(
+        plane: &ControlPlane,
+        (namespace, name): (&str, &str),
+        atlas: &str,
+        flags: &[&str],
+    ) -> Operator {
         let kubeconfig =
-            tokio::task::block_in_place(|| plane.kubeconfig_for_service_account(namespace, "operator"))
-                .unwrap();
+            tokio::task::block_in_place(|| plane.kubeconfig_for_service_account(namespace, name)).unwrap();
         let log = plane.dir().join(format!("{namespace}-{}.log", uid()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_atlas-integration-operator"));
         command.env_clear().env("KUBECONFIG", kubeconfig).env("RUST_BACKTRACE", "full").arg("run").args([
             "--insecure-atlas-url",
-            "--watch-namespace",
-            namespace,
             "--bind",
             "127.0.0.1:0",
         ]);
@@ -101,6 +109,20 @@ impl Operator {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// SIGSTOP: it keeps its connections and its views, and does nothing, as a process that the system forgot.
+    pub fn pause(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// SIGCONT: it goes on with what it knew.
+    pub fn resume(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+    }
+
     /// SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
@@ -109,8 +131,7 @@ impl Operator {
 
     /// SIGTERM; waits for the end and answers the exit code and the logs.
     pub async fn stop(mut self) -> (Option<i32>, String) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.signal(rustix::process::Signal::TERM);
         let status = until("the operator's end", || self.child.try_wait().unwrap()).await;
         (status.code(), self.logs())
     }

@@ -139,27 +139,6 @@ async fn a_lost_answer_is_taken_up() {
     assert_eq!(writes, ["POST", "PUT"], "the entry agrees with what was sent, so it is ours");
 }
 
-/// Somebody else is faster between our LIST and our POST: what is there is not ours.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_409_in_the_pass_that_claimed_is_never_ours() {
-    let world = World::with_datadog_key("faster").await;
-    let _operator = world.operator(&[]).await;
-    world.project.replace_by_other(
-        json!({"type": "DATADOG", "apiKey": "00000000000000000000000000009999", "region": "EU"}),
-    );
-    let before = world.project.stored_type("DATADOG");
-    // LIST does not show it, so that the operator claims and posts.
-    let hidden = json!({"results": [], "links": [], "totalCount": 0});
-    world.project.fault(Fault::new(Effect::ReplaceAnswer { value: hidden }).at(Operation::List).times(1));
-    world.create(&world.integration("x", &samples::of("DATADOG").spec)).await;
-    let object = world.until_ready("x", "False", "AlreadyExists").await;
-    assert!(object["metadata"]["finalizers"].is_null(), "released");
-    assert_eq!(world.project.stored_type("DATADOG"), before);
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
-    assert_eq!(world.project.stored_type("DATADOG"), before);
-}
-
 /// Deletions that can't go on say why and what to run; then they go on.
 #[rstest]
 #[case::down("down", Effect::ServerError, "AtlasUnavailable")]
@@ -183,10 +162,7 @@ async fn a_blocked_deletion_says_what_to_do(
     world.delete("AtlasIntegration", "x").await;
     let blocked = world.until("x", "blocked", |object| condition(object, "Ready")["reason"] == reason).await;
     let message = condition(&blocked, "Ready")["message"].as_str().unwrap().to_owned();
-    assert!(
-        message.starts_with("deletion waits") && message.contains("spec.deletionPolicy to Retain"),
-        "{message}"
-    );
+    assert!(message.starts_with("deletion waits") && message.contains("deletionPolicy"), "{message}");
     if name == "down" {
         world.patch("AtlasIntegration", "x", &json!({"spec": {"deletionPolicy": "Retain"}})).await;
         world.until_gone("x").await;

@@ -30,13 +30,16 @@ pub struct Shared {
     _runtime: tokio::runtime::Runtime,
 }
 
-static SHARED: LazyLock<Shared> = LazyLock::new(|| {
+static SHARED: LazyLock<Shared> = LazyLock::new(|| start(Options::default()));
+
+/// Starts the parts, with the kind and the operator's rules installed.
+pub fn start(options: Options) -> Shared {
     // A thread of its own, since a runtime can't be entered from within a test's.
     std::thread::spawn(|| {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let sim = runtime.block_on(AtlasSim::start()).unwrap();
-        let plane = ControlPlane::start(Options::default()).unwrap();
+        let plane = ControlPlane::start(options).unwrap();
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         for file in ["crds/atlasintegrations.yaml", "deploy/namespace.yaml", "deploy/rbac.yaml"] {
             plane.kubectl(&["apply", "-f", root.join(file).to_str().unwrap()]).unwrap();
@@ -46,7 +49,7 @@ static SHARED: LazyLock<Shared> = LazyLock::new(|| {
     })
     .join()
     .unwrap()
-});
+}
 
 /// The shared parts, started by whichever test comes first.
 pub async fn shared() -> &'static Shared {
@@ -76,7 +79,11 @@ impl World {
 
     /// The same for a project of this id.
     pub async fn with_project(name: &str, project: &str) -> World {
-        let shared = shared().await;
+        World::on(shared().await, name, project).await
+    }
+
+    /// The same on a control plane of the test's own, for what would disturb others.
+    pub async fn on(shared: &'static Shared, name: &str, project: &str) -> World {
         let project = shared.sim.project(project);
         project.allow_key(PUBLIC_KEY, PRIVATE_KEY);
         let suffix = &project.id()[20..];
@@ -191,6 +198,13 @@ impl World {
         let api = self.api(kind, Some(&self.namespace));
         let patched = api.patch(name, &PatchParams::default(), &Patch::Merge(change)).await;
         serde_json::to_value(patched.unwrap_or_else(|error| panic!("{change}: {error}"))).unwrap()
+    }
+
+    /// Gives an `AtlasIntegration` a status, as a backup tool does.
+    pub async fn status(&self, name: &str, status: &Value) {
+        let api = self.api("AtlasIntegration", Some(&self.namespace));
+        let change = json!({"status": status});
+        api.patch_status(name, &PatchParams::default(), &Patch::Merge(&change)).await.unwrap();
     }
 
     /// An object, if it is there.

@@ -1,0 +1,72 @@
+//! What a deletion that can't go on tells a person: what to put right, or how to let the object go without.
+
+use crate::domain::{ObjectKey, Reason};
+
+/// The message of a deletion that waits. The details, which have Atlas's words, come last: a message that is too
+/// long is cut at its end, and what to do must not be lost.
+pub fn deletion_waits(key: &ObjectKey, reason: Reason, details: &str) -> String {
+    format!(
+        "deletion waits: {}. To let the object go and leave the integration in Atlas, run: {}; details: {details}",
+        remedy(reason),
+        let_go(key)
+    )
+}
+
+/// The command that gives the integration up. Names of Kubernetes have nothing in them that a shell would read.
+fn let_go(key: &ObjectKey) -> String {
+    format!(
+        "kubectl patch atlasintegration {} -n {} --type=merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'",
+        key.name, key.namespace
+    )
+}
+
+/// The cause in short, and what ends it.
+fn remedy(reason: Reason) -> &'static str {
+    match reason {
+        Reason::SecretNotFound | Reason::SecretKeyMissing | Reason::SecretKeyInvalid => {
+            "there is no key to delete with; put the credentials Secret right, and the operator goes on by itself"
+        }
+        Reason::Unauthorized => {
+            "Atlas refuses the key; put one with the role Project Owner on the project into the credentials Secret, \
+             and the operator goes on by itself"
+        }
+        Reason::Forbidden => {
+            "Atlas does not let the operator in; put right what Atlas names, most often the key's access list, and \
+             the operator goes on by itself"
+        }
+        Reason::RateLimited => "Atlas limits the project's rate of requests; the operator goes on by itself",
+        Reason::AtlasUnavailable | Reason::NotVisibleYet => {
+            "Atlas can't be reached or gave no answer; the operator goes on by itself"
+        }
+        Reason::Rejected | Reason::NotSupportedByAtlas => {
+            "Atlas refuses to delete the integration; remove in Atlas what still uses it, such as alert \
+             configurations, and the operator goes on by itself"
+        }
+        _ => "something has to be put right first; the operator then goes on by itself",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names as long as Kubernetes allows, and more of Atlas's words than fit.
+    #[test]
+    fn what_to_do_is_never_cut_off() {
+        let key = ObjectKey { namespace: "n".repeat(63), name: "o".repeat(253) };
+        for reason in Reason::ALL {
+            let message: String =
+                deletion_waits(&key, reason, &"Atlas ".repeat(1_000)).chars().take(1_024).collect();
+            assert!(message.starts_with("deletion waits: "), "{message}");
+            assert!(message.contains("goes on by itself"), "{message}");
+            assert!(message.contains(&let_go(&key)), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_command_is_one_that_a_shell_takes() {
+        let key = ObjectKey { namespace: "payments".into(), name: "datadog".into() };
+        let expected = "kubectl patch atlasintegration datadog -n payments --type=merge -p '{\"spec\":{\"deletionPolicy\":\"Retain\"}}'";
+        assert_eq!(let_go(&key), expected);
+    }
+}
