@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use atlas_sim::{Effect, Exchange, Fault, Operation, Project};
 use futures::stream::{self, StreamExt};
-use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::samples;
@@ -28,40 +27,21 @@ fn another_project(world: &World) -> Project {
     project
 }
 
-/// The exchange that was limited, and the next one of the same project after it.
-fn limited_and_next(project: &Project) -> Option<(Exchange, Exchange)> {
-    let exchanges = project.exchanges();
-    let at = exchanges.iter().position(|e| matches!(e.status, 429 | 503))?;
-    Some((exchanges[at].clone(), exchanges.get(at + 1)?.clone()))
-}
-
-/// A 429 in either form, or a 503 that says when to come back: no call of the project before that time, not even one
-/// that an edit asks for, and all goes on by itself after it.
-#[rstest]
-#[case::bucket_list("bucket-list", Effect::RateLimitedTokenBucket { retry_after: Some(3) }, Operation::List)]
-#[case::bucket_create("bucket-create", Effect::RateLimitedTokenBucket { retry_after: Some(3) }, Operation::Create)]
-#[case::legacy_list("legacy-list", Effect::RateLimited { retry_after: Some(3) }, Operation::List)]
-#[case::unavailable_list("unavailable-list", Effect::Unavailable { retry_after: Some(3) }, Operation::List)]
+/// A 503 that says when to come back is kept to like a 429, also by what an edit asks for.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_sent_before_its_time(
-    #[case] name: &str,
-    #[case] effect: Effect,
-    #[case] operation: Operation,
-) {
-    let world = world(&format!("limit-{name}")).await;
+async fn an_outage_that_says_its_end() {
+    let world = world("limit-unavailable").await;
     let _operator = world.operator(&[]).await;
-    world.project.fault(Fault::new(effect.clone()).at(operation));
+    world.project.fault(Fault::new(Effect::Unavailable { retry_after: Some(3) }).at(Operation::List));
     world.create(&world.integration("x", &pager_duty())).await;
-    let unavailable = matches!(effect, Effect::Unavailable { .. });
-    let reason = if unavailable { "AtlasUnavailable" } else { "RateLimited" };
-    let object = world.until_ready("x", "False", reason).await;
+    let object = world.until_ready("x", "False", "AtlasUnavailable").await;
     assert_eq!(condition(&object, "Reconciling")["status"], "True", "it goes on by itself");
-    // Edited while it waits.
     world.patch("AtlasIntegration", "x", &json!({"spec": {"pagerDuty": {"region": "US"}}})).await;
     world.until_ready("x", "True", "Synced").await;
     assert_eq!(world.project.stored_type("PAGER_DUTY").unwrap()["region"], "US");
-    let (first, next) = limited_and_next(&world.project).unwrap();
-    let waited = next.at - first.at;
+    let exchanges = world.project.exchanges();
+    let at = exchanges.iter().position(|exchange| exchange.status == 503).unwrap();
+    let waited = exchanges[at + 1].at - exchanges[at].at;
     assert!(waited >= Duration::from_secs(3), "after {waited:?}");
 }
 

@@ -19,35 +19,6 @@ fn foreign() -> Value {
     json!({"type": "DATADOG", "apiKey": "00000000000000000000000000009999", "region": "EU"})
 }
 
-fn message(object: &Value) -> String {
-    condition(object, "Ready")["message"].as_str().unwrap_or_default().to_owned()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn refused_until_adoption_is_allowed() {
-    let world = World::with_datadog_key("adopt").await;
-    world.project.replace_by_other(foreign());
-    let before = world.project.stored_type("DATADOG");
-    let _operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    let object = world.until_ready("x", "False", "AlreadyExists").await;
-    assert!(message(&object).contains("spec.adoptionPolicy to Adopt"), "{}", message(&object));
-    assert!(object["metadata"]["finalizers"].is_null(), "not claimed");
-    assert_eq!(world.project.count(Exchange::is_write), 0);
-    assert_eq!(world.project.stored_type("DATADOG"), before);
-
-    world.patch("AtlasIntegration", "x", &json!({"spec": {"adoptionPolicy": "Adopt"}})).await;
-    world.until_ready("x", "True", "Synced").await;
-    let stored = world.project.stored_type("DATADOG").unwrap();
-    assert_eq!(
-        (stored["apiKey"].as_str(), stored["region"].as_str()),
-        (Some("fedcba9876543210fedcba9876540001"), Some("US5"))
-    );
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
-    assert_eq!(world.project.stored_type("DATADOG"), None, "adopted means ours");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_refused_is_not_deleted() {
     let world = World::with_datadog_key("refused").await;
@@ -76,30 +47,6 @@ async fn the_operators_default_policies_hold_where_an_object_has_none() {
     world.delete("AtlasIntegration", "x").await;
     world.until_gone("x").await;
     assert!(world.project.stored_type("DATADOG").is_some());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn two_objects_for_one_place() {
-    let world = World::with_datadog_key("conflict").await;
-    let _operator = world.operator(&["--resync-interval", "1h"]).await;
-    world.create(&world.integration("first", &datadog(json!({})))).await;
-    world.until_ready("first", "True", "Synced").await;
-    let id = world.project.stored_type("DATADOG").unwrap()["id"].clone();
-    world.create(&world.integration("second", &datadog(json!({"datadog": {"region": "EU"}})))).await;
-    let object = world.until_ready("second", "False", "Conflict").await;
-    assert!(message(&object).contains("AtlasIntegration first"), "{}", message(&object));
-    assert_eq!(world.project.stored_type("DATADOG").unwrap()["id"], id, "nothing was written");
-    // Deleting the loser touches nothing.
-    world.delete("AtlasIntegration", "second").await;
-    world.until_gone("second").await;
-    assert_eq!(world.project.stored_type("DATADOG").unwrap()["id"], id);
-    // When the winner goes, the loser takes over.
-    world.create(&world.integration("third", &datadog(json!({"datadog": {"region": "EU"}})))).await;
-    world.until_ready("third", "False", "Conflict").await;
-    world.delete("AtlasIntegration", "first").await;
-    world.until_gone("first").await;
-    world.until_ready("third", "True", "Synced").await;
-    assert_eq!(world.project.stored_type("DATADOG").unwrap()["region"], "EU");
 }
 
 #[tokio::test(flavor = "multi_thread")]

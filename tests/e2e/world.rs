@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use atlas_sim::{AtlasSim, Project};
-use control_plane::{AuditEvent, ControlPlane, Options};
+use control_plane::{AuditEvent, AuditPosition, ControlPlane, Options};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -62,6 +62,7 @@ pub struct World {
     pub namespace: String,
     pub project: Project,
     pub client: Client,
+    begun: AuditPosition,
 }
 
 /// A project id that no other test has.
@@ -90,7 +91,9 @@ impl World {
         let namespace = format!("{name}-{suffix}");
         let kubeconfig = Kubeconfig::read_from(shared.plane.kubeconfig()).unwrap();
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-        let world = World { shared, namespace, project, client: Client::try_from(config).unwrap() };
+        let client = Client::try_from(config).unwrap();
+        let begun = shared.plane.audit_position().unwrap();
+        let world = World { shared, namespace, project, client, begun };
         world
             .create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": world.namespace}}))
             .await;
@@ -125,14 +128,21 @@ impl World {
         format!("system:serviceaccount:{}:operator", self.namespace)
     }
 
-    /// What the operator wrote to the API server, Events apart, as the server's audit log has it.
-    pub fn writes(&self) -> Vec<AuditEvent> {
+    /// What the operator asked of the API server, answered or refused, as the server's audit log has it.
+    pub fn requests(&self) -> Vec<AuditEvent> {
         let user = self.operator_user();
-        let ours = |event: &AuditEvent| event.user == user && event.is_write() && event.resource != "events";
-        self.shared.plane.audit().unwrap().into_iter().filter(ours).collect()
+        let (events, _) = self.shared.plane.audit_since(self.begun).unwrap();
+        events.into_iter().filter(|event| event.user == user).collect()
     }
 
-    fn api(&self, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
+    /// What the operator wrote to the API server, Events apart.
+    pub fn writes(&self) -> Vec<AuditEvent> {
+        let written = |event: &AuditEvent| event.is_write() && event.resource != "events";
+        self.requests().into_iter().filter(written).collect()
+    }
+
+    /// The API of a kind.
+    pub fn api(&self, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
         let (group, version, plural) = match kind {
             "AtlasIntegration" => ("atlas-integrations.dev", "v1", "atlasintegrations"),
             "Secret" => ("", "v1", "secrets"),
@@ -249,6 +259,18 @@ impl World {
     /// Waits until an object is gone.
     pub async fn until_gone(&self, name: &str) {
         self.until(name, "gone", Value::is_null).await;
+    }
+}
+
+/// What holds in every test, whatever it is about.
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let to_secrets: Vec<AuditEvent> =
+            self.writes().into_iter().filter(|write| write.resource == "secrets").collect();
+        assert!(to_secrets.is_empty(), "a Secret of a user was written: {to_secrets:#?}");
     }
 }
 
