@@ -4,6 +4,7 @@
 // A failed expectation is how a test fails.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use atlas_integration_operator::atlas::{
 use atlas_integration_operator::domain::{
     Failure, FailureKind, Integration, IntegrationType, MemoryKey, ProjectId, SecretValue,
 };
+use atlas_sim::contract::problems_of_request;
 use atlas_sim::{Algorithm, AtlasSim, Challenges, Effect, Fault, NonceCounts, Operation, Project};
 use rstest::rstest;
 use url::Url;
@@ -21,8 +23,30 @@ const PROJECT: &str = "5d791c84ff7a2522cc4f9aa1";
 const PRIVATE: &str = "canary-private-key-0001";
 const KEY: &str = "canary-opsgenie-key-0001";
 
+/// A simulator that looks back at its end: whatever a test provokes, no request may leave Atlas's contract.
+struct Checked(AtlasSim);
+
+impl Deref for Checked {
+    type Target = AtlasSim;
+
+    fn deref(&self) -> &AtlasSim {
+        &self.0
+    }
+}
+
+impl Drop for Checked {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let exchanges = [self.project(PROJECT).exchanges(), self.stray_exchanges()].concat();
+        let problems: Vec<String> = exchanges.iter().flat_map(problems_of_request).collect();
+        assert!(problems.is_empty(), "requests that Atlas's contract does not know: {problems:#?}");
+    }
+}
+
 struct World {
-    sim: AtlasSim,
+    sim: Checked,
     project: Project,
     client: Client,
     session: Arc<Session>,
@@ -56,7 +80,7 @@ fn client(url: &str) -> Client {
 }
 
 async fn world() -> World {
-    let sim = AtlasSim::start().await.unwrap();
+    let sim = Checked(AtlasSim::start().await.unwrap());
     let project = sim.project(PROJECT);
     project.allow_key("public", PRIVATE);
     let client = client(&sim.url());
@@ -188,6 +212,16 @@ async fn requests_for_forty_calls(#[case] behaviour: fn(&mut atlas_sim::Settings
     }
     assert_eq!(world.project.exchanges().len(), expected);
     drop(world.sim);
+}
+
+/// First contact by a write: it takes a request more, and that one has no body.
+#[tokio::test]
+async fn no_body_goes_out_without_credentials() {
+    let world = world().await;
+    world.create().await.unwrap();
+    let exchanges = world.project.exchanges();
+    let sent: Vec<(u16, bool)> = exchanges.iter().map(|e| (e.status, e.body.is_some())).collect();
+    assert_eq!(sent, [(401, false), (200, true)]);
 }
 
 /// T23: the same public key with another private key neither sees nor spends the other's session.

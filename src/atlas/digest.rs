@@ -11,7 +11,7 @@ use digest_auth::{AuthContext, HttpMethod, WwwAuthenticateHeader};
 use diqwest::WithDigestAuth;
 use diqwest::session::{CachedContextGuard, DigestAuthCredentials};
 use reqwest::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
-use reqwest::{RequestBuilder, Response, StatusCode};
+use reqwest::{Request, RequestBuilder, Response, StatusCode};
 use url::Position;
 
 use super::session::SendError;
@@ -37,14 +37,19 @@ impl Digest {
 
     /// Sends one call, in one request or two.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, SendError> {
-        let Some(header) = self.answer(&request)? else {
-            return request.send_digest_auth(self).await.map_err(|error| match error {
-                diqwest::error::Error::Reqwest(error) => SendError::Http(error),
-                _ => SendError::Challenge,
-            });
-        };
         let again = request.try_clone().ok_or(SendError::Challenge)?;
-        let response = request.header(AUTHORIZATION, header).send().await.map_err(SendError::Http)?;
+        let first = match self.answer(&request)? {
+            Some(header) => request.header(AUTHORIZATION, header),
+            // Without credentials no body is sent: it holds keys, and nobody has asked yet who we are.
+            None if has_body(&request)? => request.body(""),
+            None => {
+                return request.send_digest_auth(self).await.map_err(|error| match error {
+                    diqwest::error::Error::Reqwest(error) => SendError::Http(error),
+                    _ => SendError::Challenge,
+                });
+            }
+        };
+        let response = first.send().await.map_err(SendError::Http)?;
         if response.status() != StatusCode::UNAUTHORIZED || !self.learn(&response) {
             return Ok(response);
         }
@@ -58,7 +63,7 @@ impl Digest {
     fn answer(&self, request: &RequestBuilder) -> Result<Option<HeaderValue>, SendError> {
         let mut challenge = self.challenge.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(challenge) = challenge.as_mut() else { return Ok(None) };
-        let request = request.try_clone().ok_or(SendError::Challenge)?.build().map_err(SendError::Http)?;
+        let request = built(request)?;
         let context = AuthContext::new_with_method(
             self.public_key.as_str(),
             self.private_key.expose(),
@@ -78,6 +83,15 @@ impl Digest {
         *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = parsed;
         known
     }
+}
+
+/// A copy of the request as it would be sent.
+fn built(request: &RequestBuilder) -> Result<Request, SendError> {
+    request.try_clone().ok_or(SendError::Challenge)?.build().map_err(SendError::Http)
+}
+
+fn has_body(request: &RequestBuilder) -> Result<bool, SendError> {
+    Ok(built(request)?.body().is_some())
 }
 
 impl DigestAuthCredentials for &Digest {

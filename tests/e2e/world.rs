@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use atlas_sim::contract::problems_of_request;
 use atlas_sim::{AtlasSim, Project};
 use control_plane::{AuditEvent, AuditPosition, ControlPlane, Options};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
@@ -271,6 +272,10 @@ impl Drop for World {
         let to_secrets: Vec<AuditEvent> =
             self.writes().into_iter().filter(|write| write.resource == "secrets").collect();
         assert!(to_secrets.is_empty(), "a Secret of a user was written: {to_secrets:#?}");
+        // Strays name no project, so they are everybody's.
+        let to_atlas = [self.project.exchanges(), self.shared.sim.stray_exchanges()].concat();
+        let problems: Vec<String> = to_atlas.iter().flat_map(problems_of_request).collect();
+        assert!(problems.is_empty(), "requests that Atlas's contract does not know: {problems:#?}");
     }
 }
 

@@ -102,6 +102,8 @@ pub struct Exchange {
     pub headers: Vec<(String, String)>,
     /// Request body, if it is JSON.
     pub body: Option<Value>,
+    /// Request body, if it is a form.
+    pub form: Option<String>,
     /// Whether a scripted fault was used on this request.
     pub faulted: bool,
 }

@@ -171,8 +171,14 @@ fn exchange(
         nonce_count: claim.nonce_count,
         headers: request.headers.clone(),
         body: serde_json::from_slice(&request.body).ok(),
+        form: form(request),
         faulted: false,
     }
+}
+
+fn form(request: &Request) -> Option<String> {
+    let is_form = request.header("content-type")?.starts_with("application/x-www-form-urlencoded");
+    is_form.then(|| String::from_utf8_lossy(&request.body).into_owned())
 }
 
 /// The projects whose switches and faults are for this request: the one in the path, or, for a token request, those

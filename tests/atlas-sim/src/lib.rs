@@ -12,6 +12,7 @@ mod admin;
 mod auth;
 mod body;
 mod catalog;
+pub mod contract;
 mod effects;
 mod error;
 mod exchange;

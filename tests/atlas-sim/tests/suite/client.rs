@@ -3,13 +3,12 @@
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use atlas_sim::contract::{Given, problems_of_answer};
 use atlas_sim::{Api, AtlasSim, Project};
 use diqwest::WithDigestAuth;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use serde_json::{Value, json};
-
-use crate::schema;
 
 pub const PUBLIC: &str = "abcdefgh";
 pub const PRIVATE: &str = "0f0f0f0f-1111-2222-3333-444444444444";
@@ -140,9 +139,18 @@ impl Client {
         let response = request.send_digest_auth(credentials).await.map_err(|error| error.to_string())?;
         let answer = Answer::of(response).await.map_err(|error| error.to_string())?;
         if self.checked {
-            schema::check(self.api, &method, !rest.split('?').next().unwrap().is_empty(), &answer);
+            self.check(&method, !rest.split('?').next().unwrap().is_empty(), &answer);
         }
         Ok(answer)
+    }
+
+    /// Panics if an answer is not what the contract says.
+    fn check(&self, method: &Method, one: bool, answer: &Answer) {
+        let (status, content_type) = (answer.status, answer.header("content-type"));
+        let given =
+            Given { api: self.api, method: method.as_str(), one, status, content_type, text: &answer.text };
+        let problems = problems_of_answer(&given);
+        assert!(problems.is_empty(), "{method}: {problems:#?}\nin {}", answer.text);
     }
 
     pub async fn send(&self, method: Method, rest: &str, body: Option<&Value>) -> Answer {

@@ -1,4 +1,4 @@
-//! The suite of the simulator: real HTTP clients against a real port, every answer held against the OpenAPI document.
+//! The suite of the simulator: real HTTP clients against a real port, every answer held against the contract.
 
 #![allow(
     clippy::panic,
@@ -18,5 +18,4 @@ mod oauth;
 mod others;
 mod program;
 mod resource;
-mod schema;
 mod versions;
