@@ -90,7 +90,7 @@ pub fn watch_objects(
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
             None => Api::all_with(client.clone(), &resource),
         };
-        let events = watcher::watcher(api, config.clone()).default_backoff();
+        let events = watch(api, config.clone()).default_backoff();
         let item = move |wire: DynamicObject| decode(wire, defaults);
         events.filter_map(move |event| std::future::ready(translate(list, event, item))).boxed()
     });
@@ -105,10 +105,28 @@ pub fn watch_secrets(client: &Client, scope: &Scope) -> Stream<(ObjectKey, Secre
             Some(namespace) => Api::namespaced(client.clone(), namespace),
             None => Api::all(client.clone()),
         };
-        let events = watcher::watcher(api, config.clone()).default_backoff();
+        let events = watch(api, config.clone()).default_backoff();
         events.filter_map(move |event| std::future::ready(translate(list, event, secret_item))).boxed()
     });
     select_all(watches).boxed()
+}
+
+/// A watch that begins anew, with a list, whenever it failed. An API server whose etcd was restored answers a watch
+/// from a version of its lost future with silence; a list tells. It can't be restored without failing first.
+fn watch<K>(
+    api: Api<K>,
+    config: watcher::Config,
+) -> impl futures::Stream<Item = watcher::Result<Event<K>>> + Send
+where
+    K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
+{
+    let begin = move || watcher::watcher(api.clone(), config.clone()).boxed();
+    futures::stream::unfold((begin(), begin), |(mut events, begin)| async {
+        let event = events.next().await?;
+        let events = if event.is_err() { begin() } else { events };
+        Some((event, (events, begin)))
+    })
+    .boxed()
 }
 
 fn secret_item(wire: PartialObjectMeta<Secret>) -> Option<(ObjectKey, SecretIdentity)> {

@@ -69,7 +69,7 @@ impl Record {
         Record {
             key: object.key.clone(),
             uid: object.uid.clone(),
-            resource_version: object.resource_version.parse().unwrap_or_default(),
+            resource_version: version(&object.resource_version),
             generation: object.generation,
             created: object.created,
             deleting: object.deleting,
@@ -154,12 +154,29 @@ pub(super) struct Index {
     /// Keys seen by each list that is under way.
     listing: HashMap<usize, HashSet<ObjectKey>>,
     listing_secrets: HashMap<usize, HashSet<ObjectKey>>,
+    /// The newest version that was known of any object, or any Secret, when each such list began.
+    known_before: HashMap<usize, u64>,
+    known_before_secrets: HashMap<usize, u64>,
     /// Set while Secrets may not be watched: then nothing is known of any, and each is read when it matters.
     unwatched: bool,
 }
 
 impl Index {
-    /// Takes an object from a watch; answers the places that a pass is due for.
+    /// Takes an object from watch number `list`. A list shows what is: where it is older than what was known before
+    /// it began, the API server went back in time (etcd was restored), and what was known is void.
+    pub fn observe_from(&mut self, list: usize, object: &Object) -> Vec<Place> {
+        let went_back = self.known_before.get(&list).is_some_and(|newest| {
+            self.objects.get(&object.key).is_some_and(|old| {
+                old.resource_version <= *newest && version(&object.resource_version) < old.resource_version
+            })
+        });
+        if went_back {
+            self.unlink(&object.key);
+        }
+        self.observe(object)
+    }
+
+    /// Takes an object; answers the places that a pass is due for.
     pub fn observe(&mut self, object: &Object) -> Vec<Place> {
         let new = Record::new(object);
         for seen in self.listing.values_mut() {
@@ -246,15 +263,37 @@ impl Index {
     /// A list of objects begins.
     pub fn list_begins(&mut self, list: usize) {
         self.listing.insert(list, HashSet::new());
+        let newest = self.objects.values().map(|record| record.resource_version).max();
+        self.known_before.insert(list, newest.unwrap_or_default());
     }
 
     /// A list of objects is complete: what belongs to its scope and was not in it is gone. Answers the places that
     /// lost an object.
     pub fn list_complete(&mut self, list: usize, in_scope: impl Fn(&ObjectKey) -> bool) -> Vec<Place> {
+        self.known_before.remove(&list);
         let Some(seen) = self.listing.remove(&list) else { return Vec::new() };
         let gone: Vec<ObjectKey> =
             self.objects.keys().filter(|key| in_scope(key) && !seen.contains(key)).cloned().collect();
         gone.iter().filter_map(|key| self.remove(key)).collect()
+    }
+
+    /// Takes a Secret's identity from watch number `list`, which may have gone back in time as objects may.
+    pub fn observe_secret_from(
+        &mut self,
+        list: usize,
+        key: &ObjectKey,
+        identity: SecretIdentity,
+    ) -> Vec<Place> {
+        let newest = self.known_before_secrets.get(&list).copied().unwrap_or_default();
+        let mut due = Vec::new();
+        if let Some(Some(Some(known))) = self.secrets.get(key).map(|secret| &secret.identity)
+            && version(&known.resource_version) <= newest
+            && version(&identity.resource_version) < version(&known.resource_version)
+        {
+            due = self.observe_secret(key, None);
+        }
+        due.extend(self.observe_secret(key, Some(identity)));
+        due
     }
 
     /// Takes a Secret's identity from the watch; answers the places whose objects a change of it concerns.
@@ -307,10 +346,14 @@ impl Index {
     /// A list of Secrets begins.
     pub fn secret_list_begins(&mut self, list: usize) {
         self.listing_secrets.insert(list, HashSet::new());
+        let known = self.secrets.values().filter_map(|secret| secret.identity.as_ref()?.as_ref());
+        let newest = known.map(|identity| version(&identity.resource_version)).max();
+        self.known_before_secrets.insert(list, newest.unwrap_or_default());
     }
 
     /// A list of Secrets is complete: those of its scope that it did not show are absent.
     pub fn secret_list_complete(&mut self, list: usize, in_scope: impl Fn(&ObjectKey) -> bool) -> Vec<Place> {
+        self.known_before_secrets.remove(&list);
         let Some(seen) = self.listing_secrets.remove(&list) else { return Vec::new() };
         self.unwatched = false;
         let gone: Vec<ObjectKey> =
@@ -355,11 +398,17 @@ impl Index {
 
 /// A read and the watch race; the newer resourceVersion of one Secret wins.
 fn is_older(new: &Option<Option<SecretIdentity>>, known: &Option<Option<SecretIdentity>>) -> bool {
-    let version = |identity: &SecretIdentity| identity.resource_version.parse::<u64>().unwrap_or_default();
     match (new, known) {
-        (Some(Some(new)), Some(Some(known))) => new.uid == known.uid && version(new) < version(known),
+        (Some(Some(new)), Some(Some(known))) => {
+            new.uid == known.uid && version(&new.resource_version) < version(&known.resource_version)
+        }
         _ => false,
     }
+}
+
+/// A resourceVersion as the number that it is.
+fn version(resource_version: &str) -> u64 {
+    resource_version.parse().unwrap_or_default()
 }
 
 /// The Secrets that a record refers to, credentials included.

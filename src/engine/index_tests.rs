@@ -163,3 +163,27 @@ fn trace_12_an_own_write_is_seen_before_the_watch_brings_it() {
         index.place(&place).into_iter().filter(|r| r.claimed).map(|r| r.key.name).collect();
     assert_eq!(claimed, ["y"], "and so y keeps the place, though x is older");
 }
+
+/// etcd was restored: what a list then shows is older than what is known, and right. What this process wrote while the
+/// list was under way is newer than the list, and right as well.
+#[test]
+fn a_list_may_go_back_in_time() {
+    let mut index = Index::default();
+    index.observe(&object("a", 9, 3));
+    index.observe_secret(&secret("teams"), identity("8"));
+    index.list_begins(0);
+    assert_eq!(index.observe_from(0, &object("a", 4, 1)).len(), 1);
+    index.list_complete(0, |_| true);
+    assert!(index.records().all(|record| record.resource_version == 4));
+    index.secret_list_begins(0);
+    let old = SecretIdentity { uid: "s".into(), resource_version: "5".into() };
+    assert!(!index.observe_secret_from(0, &secret("teams"), old.clone()).is_empty());
+    assert_eq!(index.secret(&secret("teams")), Some(Some(&old)));
+
+    index.list_begins(0);
+    index.wrote(&object("a", 6, 1));
+    index.observe_from(0, &object("a", 4, 1));
+    index.list_complete(0, |_| true);
+    assert!(index.observe_from(0, &object("a", 5, 1)).is_empty(), "a watch only lags");
+    assert!(index.records().all(|record| record.resource_version == 6));
+}

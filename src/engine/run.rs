@@ -225,7 +225,7 @@ fn on_object(shared: &Shared, event: WatchEvent<crate::cluster::Stored>) {
             lock(&shared.index).list_begins(list);
             Vec::new()
         }
-        WatchEvent::Present { item, .. } => lock(&shared.index).observe(&item.object),
+        WatchEvent::Present { list, item } => lock(&shared.index).observe_from(list, &item.object),
         WatchEvent::Deleted { key } => lock(&shared.index).remove(&key).into_iter().collect(),
         WatchEvent::ListComplete { list } => lock(&shared.index).list_complete(list, in_list(shared, list)),
         WatchEvent::Failed { message, .. } => {
@@ -242,7 +242,7 @@ fn on_secret(shared: &Shared, event: WatchEvent<(ObjectKey, crate::cluster::Secr
             lock(&shared.index).secret_list_begins(list);
             Vec::new()
         }
-        WatchEvent::Present { item, .. } => lock(&shared.index).observe_secret(&item.0, Some(item.1)),
+        WatchEvent::Present { list, item } => lock(&shared.index).observe_secret_from(list, &item.0, item.1),
         WatchEvent::Deleted { key } => lock(&shared.index).observe_secret(&key, None),
         WatchEvent::ListComplete { list } => {
             lock(&shared.index).secret_list_complete(list, in_list(shared, list))

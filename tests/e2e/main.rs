@@ -11,6 +11,7 @@ mod costs;
 mod create_page;
 mod drift;
 mod history;
+mod identity;
 mod lifecycle;
 mod limits;
 mod operator;
