@@ -9,6 +9,7 @@ mod admission;
 mod canary;
 mod costs;
 mod create_page;
+mod deletion;
 mod drift;
 mod history;
 mod identity;

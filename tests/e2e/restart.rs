@@ -41,22 +41,6 @@ async fn killed_in_a_write(#[case] name: &str, #[case] operation: Operation, #[c
     assert_eq!(world.project.stored_type("DATADOG").unwrap()["region"], "EU");
 }
 
-/// Killed between DELETE and the finalizer: the next life finds it gone and lets the object go.
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_in_a_deletion() {
-    let world = World::with_datadog_key("kill-delete").await;
-    let operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &samples::of("DATADOG").spec)).await;
-    world.until_ready("x", "True", "Synced").await;
-    world.project.fault(Fault::new(Effect::AppliedThenHeld).at(Operation::Delete));
-    world.delete("AtlasIntegration", "x").await;
-    until("the DELETE at Atlas", || (world.project.count(|e| e.faulted) == 1).then_some(())).await;
-    operator.kill();
-    let _operator = world.operator(&[]).await;
-    world.until_gone("x").await;
-    assert!(world.project.stored().is_empty());
-}
-
 /// A restart with nothing to do reads, and writes nothing anywhere.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_is_quiet() {
@@ -137,53 +121,4 @@ async fn a_lost_answer_is_taken_up() {
         .map(|e| e.method.clone())
         .collect();
     assert_eq!(writes, ["POST", "PUT"], "the entry agrees with what was sent, so it is ours");
-}
-
-/// Deletions that can't go on say why and what to run; then they go on.
-#[rstest]
-#[case::down("down", Effect::ServerError, "AtlasUnavailable")]
-#[case::forbidden(
-    "forbidden",
-    Effect::error(403, "IP_ADDRESS_NOT_ON_ACCESS_LIST", "IP address 10.0.0.1 is not allowed"),
-    "Forbidden"
-)]
-#[case::in_use("in-use", Effect::error(400, "WEBHOOK_NOTIFICATIONS_PRESENT", "in use"), "Rejected")]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_blocked_deletion_says_what_to_do(
-    #[case] name: &str,
-    #[case] effect: Effect,
-    #[case] reason: &str,
-) {
-    let world = World::with_datadog_key(&format!("blocked-{name}")).await;
-    let _operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &samples::of("DATADOG").spec)).await;
-    world.until_ready("x", "True", "Synced").await;
-    world.project.fault(Fault::new(effect).at(Operation::Delete).always());
-    world.delete("AtlasIntegration", "x").await;
-    let blocked = world.until("x", "blocked", |object| condition(object, "Ready")["reason"] == reason).await;
-    let message = condition(&blocked, "Ready")["message"].as_str().unwrap().to_owned();
-    assert!(message.starts_with("deletion waits") && message.contains("deletionPolicy"), "{message}");
-    if name == "down" {
-        world.patch("AtlasIntegration", "x", &json!({"spec": {"deletionPolicy": "Retain"}})).await;
-        world.until_gone("x").await;
-        assert!(world.project.stored_type("DATADOG").is_some(), "released as asked");
-    } else {
-        world.project.clear_faults();
-        world.until_gone("x").await;
-        assert!(world.project.stored().is_empty());
-    }
-}
-
-/// The credentials Secret goes first, as it does when a namespace is deleted: the last good key serves the deletion.
-#[tokio::test(flavor = "multi_thread")]
-async fn deletion_without_the_credentials_secret() {
-    let world = World::with_datadog_key("no-credentials").await;
-    let _operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &samples::of("DATADOG").spec)).await;
-    world.until_ready("x", "True", "Synced").await;
-    world.delete("Secret", "atlas").await;
-    world.until_ready("x", "False", "SecretNotFound").await;
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
-    assert!(world.project.stored().is_empty(), "no orphan");
 }

@@ -1,0 +1,462 @@
+//! Deletion in every circumstance: the integration goes with its object, or the object says what it waits for and what
+//! to run; and nothing is deleted in Atlas that should stay.
+
+use std::sync::LazyLock;
+
+use atlas_sim::{Effect, Fault, Operation};
+use control_plane::Options;
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::operator::Operator;
+use crate::samples;
+use crate::world::{PRIVATE_KEY, PUBLIC_KEY, Shared, World, condition, new_project_id, start, until};
+
+const LET_GO: &str = "kubectl patch atlasintegration ";
+
+/// What a deletion that waits says; checked for what every such message has.
+fn message(object: &Value) -> String {
+    let message = condition(object, "Ready")["message"].as_str().unwrap_or_default().to_owned();
+    assert!(message.starts_with("deletion waits: ") && message.contains(LET_GO), "{message}");
+    message
+}
+
+/// DELETEs that Atlas carried out.
+fn deleted(world: &World) -> usize {
+    world.project.count(|e| e.is_write() && e.method == "DELETE" && e.status == 204)
+}
+
+impl World {
+    /// Creates the DATADOG sample as `x` and waits for it to be in sync.
+    async fn synced(&self) {
+        self.create(&self.integration("x", &samples::of("DATADOG").spec)).await;
+        self.until_ready("x", "True", "Synced").await;
+    }
+
+    /// Waits until a deletion waits for this reason; answers its message.
+    async fn until_waiting(&self, name: &str, reason: &str) -> String {
+        let waiting = |object: &Value| {
+            let ready = condition(object, "Ready");
+            ready["reason"] == reason
+                && ready["message"].as_str().is_some_and(|text| text.starts_with("deletion waits"))
+        };
+        message(&self.until(name, &format!("waiting for {reason}"), waiting).await)
+    }
+
+    fn kubectl(&self, args: &[&str]) -> Result<String, control_plane::Error> {
+        tokio::task::block_in_place(|| self.shared.plane.kubectl(args))
+    }
+
+    /// Runs the command that a message gives, as a shell would.
+    fn run_what_it_says(&self, message: &str) {
+        let begin = message.find(LET_GO).unwrap() + "kubectl ".len();
+        let end = begin + message[begin..].find("}}'").unwrap() + "}}'".len();
+        let args: Vec<&str> =
+            message[begin..end].split_whitespace().map(|word| word.trim_matches('\'')).collect();
+        self.kubectl(&args).unwrap();
+    }
+}
+
+/// Deletions that can't go on say what to put right. Of two, one is let go by the command in its message; the other
+/// goes on once the cause has gone.
+#[rstest]
+#[case::list_fails(
+    "list-fails",
+    Operation::List,
+    Effect::ServerError,
+    "AtlasUnavailable",
+    "the operator goes on by itself"
+)]
+#[case::delete_fails("fails", Operation::Delete, Effect::Unavailable { retry_after: None }, "AtlasUnavailable", "the operator goes on by itself")]
+#[case::unauthorized(
+    "401",
+    Operation::List,
+    Effect::Unauthorized,
+    "Unauthorized",
+    "into the credentials Secret"
+)]
+#[case::read_only(
+    "role",
+    Operation::Delete,
+    Effect::error(401, "USER_UNAUTHORIZED", "no"),
+    "Unauthorized",
+    "the role Project Owner"
+)]
+#[case::forbidden(
+    "403",
+    Operation::List,
+    Effect::error(403, "IP_ADDRESS_NOT_ON_ACCESS_LIST", "IP address 10.0.0.1 is not allowed"),
+    "Forbidden",
+    "access list"
+)]
+#[case::list_limited("list-429", Operation::List, Effect::RateLimitedTokenBucket { retry_after: Some(1) }, "RateLimited", "limits the project's rate")]
+#[case::delete_limited("429", Operation::Delete, Effect::RateLimited { retry_after: Some(1) }, "RateLimited", "limits the project's rate")]
+#[case::not_atlas(
+    "proxy",
+    Operation::Delete,
+    Effect::foreign_not_found(),
+    "AtlasUnavailable",
+    "proxies in between"
+)]
+#[case::long_words(
+    "words",
+    Operation::Delete,
+    Effect::error(400, "UNEXPECTED_ERROR", LONG),
+    "Rejected",
+    "remove in Atlas what still uses it"
+)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blocked_deletion_says_what_to_do(
+    #[case] name: &str,
+    #[case] at: Operation,
+    #[case] effect: Effect,
+    #[case] reason: &str,
+    #[case] remedy: &str,
+) {
+    let world = World::with_datadog_key(&format!("blocked-{name}")).await;
+    let _operator = world.operator(&[]).await;
+    world.synced().await;
+    let let_go = samples::of("MICROSOFT_TEAMS").create(&world, &json!({})).await;
+    world.until_ready(&let_go, "True", "Synced").await;
+    world.project.fault(Fault::new(effect).at(at).always());
+    for name in ["x", &let_go] {
+        world.delete("AtlasIntegration", name).await;
+    }
+    let message = world.until_waiting(&let_go, reason).await;
+    assert!(message.contains(remedy) && message.chars().count() <= 1_024, "{message}");
+    world.run_what_it_says(&message);
+    world.until_gone(&let_go).await;
+    world.until_waiting("x", reason).await;
+    assert_eq!((world.project.stored().len(), deleted(&world)), (2, 0), "nothing is deleted meanwhile");
+    world.project.clear_faults();
+    world.until_gone("x").await;
+    assert_eq!(world.project.stored_type("DATADOG"), None);
+    assert!(world.project.stored_type("MICROSOFT_TEAMS").is_some(), "left in Atlas, as asked");
+}
+
+/// More of Atlas's words than a message takes.
+const LONG: &str = {
+    const BYTES: [u8; 3_000] = [b'a'; 3_000];
+    match std::str::from_utf8(&BYTES) {
+        Ok(text) => text,
+        Err(_) => "",
+    }
+};
+
+/// Alert configurations use the webhook: Atlas refuses until they do no longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_in_use() {
+    let world = World::new("in-use").await;
+    let _operator = world.operator(&[]).await;
+    let name = samples::of("WEBHOOK").create(&world, &json!({})).await;
+    world.until_ready(&name, "True", "Synced").await;
+    world.project.settings(|settings| settings.webhook_notifications_present = true);
+    world.delete("AtlasIntegration", &name).await;
+    let message = world.until_waiting(&name, "Rejected").await;
+    assert!(message.contains("alert configurations"), "{message}");
+    world.project.settings(|settings| settings.webhook_notifications_present = false);
+    world.until_gone(&name).await;
+    assert!(world.project.stored().is_empty());
+}
+
+/// The policy changes while a deletion waits: the object goes at once and the integration stays. A pause that Atlas
+/// asked for, here of an hour, does not hold it up.
+#[rstest]
+#[case::retain("retain", json!({"deletionPolicy": "Retain"}))]
+#[case::observe("observe", json!({"managementPolicy": "Observe"}))]
+#[case::suspended("suspend", json!({"suspend": true}))]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_policy_changes_while_it_waits(#[case] name: &str, #[case] change: Value) {
+    let world = World::with_datadog_key(&format!("waits-{name}")).await;
+    let _operator = world.operator(&[]).await;
+    world.synced().await;
+    let limit = Effect::RateLimitedTokenBucket { retry_after: Some(3_600) };
+    world.project.fault(Fault::new(limit).at(Operation::Delete));
+    world.delete("AtlasIntegration", "x").await;
+    world.until_waiting("x", "RateLimited").await;
+    world.patch("AtlasIntegration", "x", &json!({"spec": change})).await;
+    world.until_gone("x").await;
+    assert!(world.project.stored_type("DATADOG").is_some());
+    assert_eq!(
+        world.project.count(|e| e.method == "DELETE" && e.authenticated),
+        1,
+        "the one that was limited"
+    );
+}
+
+/// The project is gone, and the integration with it.
+#[rstest]
+#[case::seen_by_list("list", true)]
+#[case::seen_by_delete("delete", false)]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_project_is_gone(#[case] name: &str, #[case] by_list: bool) {
+    let world = World::with_datadog_key(&format!("project-gone-{name}")).await;
+    let _operator = world.operator(&["--resync-interval", "1h"]).await;
+    world.synced().await;
+    if by_list {
+        assert!(world.shared.sim.remove_project(world.project.id()));
+    } else {
+        let gone = Effect::error(404, "GROUP_NOT_FOUND", "No group with this ID exists");
+        world.project.fault(Fault::new(gone).at(Operation::Delete));
+    }
+    world.delete("AtlasIntegration", "x").await;
+    world.until_gone("x").await;
+}
+
+/// Somebody deleted the integration in Atlas before.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_integration_is_gone() {
+    let world = World::with_datadog_key("gone").await;
+    let _operator = world.operator(&["--resync-interval", "1h"]).await;
+    world.synced().await;
+    world.project.remove_by_other("DATADOG");
+    world.delete("AtlasIntegration", "x").await;
+    world.until_gone("x").await;
+    assert!(world.project.stored().is_empty());
+}
+
+/// The credentials Secret goes first, as it does when a namespace is deleted: the last good key serves the deletion.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_credentials_secret() {
+    let world = World::with_datadog_key("no-credentials").await;
+    let _operator = world.operator(&[]).await;
+    world.synced().await;
+    world.delete("Secret", "atlas").await;
+    world.until_ready("x", "False", "SecretNotFound").await;
+    world.delete("AtlasIntegration", "x").await;
+    world.until_gone("x").await;
+    assert!(world.project.stored().is_empty(), "no orphan");
+}
+
+/// After a restart nobody remembers a key: the deletion waits for the Secret, or for Retain.
+#[rstest]
+#[case::restored("restored", true)]
+#[case::let_go("let-go", false)]
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_credentials_secret_after_a_restart(#[case] name: &str, #[case] restored: bool) {
+    let world = World::with_datadog_key(&format!("secret-{name}")).await;
+    let operator = world.operator(&[]).await;
+    world.synced().await;
+    operator.stop().await;
+    world.delete("Secret", "atlas").await;
+    world.delete("AtlasIntegration", "x").await;
+    let _operator = world.operator(&[]).await;
+    let message = world.until_waiting("x", "SecretNotFound").await;
+    assert!(message.contains("Secret atlas does not exist"), "{message}");
+    if restored {
+        world.secret("atlas", &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", PRIVATE_KEY)]).await;
+    } else {
+        world.run_what_it_says(&message);
+    }
+    world.until_gone("x").await;
+    assert_eq!(world.project.stored().is_empty(), restored);
+}
+
+/// Deleted while the operator is down: the finalizer waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_operator_is_down() {
+    let world = World::with_datadog_key("down").await;
+    let operator = world.operator(&[]).await;
+    world.synced().await;
+    operator.kill();
+    world.delete("AtlasIntegration", "x").await;
+    assert!(world.get("AtlasIntegration", "x").await.is_some());
+    let _operator = world.operator(&[]).await;
+    world.until_gone("x").await;
+    assert!(world.project.stored().is_empty());
+}
+
+/// Killed between DELETE and the finalizer: the next life finds it gone and lets the object go.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_in_a_deletion() {
+    let world = World::with_datadog_key("kill-delete").await;
+    let operator = world.operator(&[]).await;
+    world.create(&world.integration("x", &samples::of("DATADOG").spec)).await;
+    world.until_ready("x", "True", "Synced").await;
+    world.project.fault(Fault::new(Effect::AppliedThenHeld).at(Operation::Delete));
+    world.delete("AtlasIntegration", "x").await;
+    until("the DELETE at Atlas", || (world.project.count(|e| e.faulted) == 1).then_some(())).await;
+    operator.kill();
+    let _operator = world.operator(&[]).await;
+    world.until_gone("x").await;
+    assert!(world.project.stored().is_empty());
+}
+
+/// What never wrote holds nothing: it goes at once, whatever is broken, and no DELETE is sent.
+#[rstest]
+#[case::no_key("no-key", json!({"credentialsSecretRef": {"name": "typo"}}), None, "SecretNotFound")]
+#[case::atlas_down("list", json!({}), Some((Operation::List, Effect::ServerError)), "AtlasUnavailable")]
+#[case::refused("post", json!({}), Some((Operation::Create, Effect::error(400, "INVALID_INTEGRATION_SETTINGS", "no"))), "Rejected")]
+#[tokio::test(flavor = "multi_thread")]
+async fn before_it_ever_wrote(
+    #[case] name: &str,
+    #[case] extra: Value,
+    #[case] fault: Option<(Operation, Effect)>,
+    #[case] reason: &str,
+) {
+    let world = World::with_datadog_key(&format!("never-{name}")).await;
+    if let Some((at, effect)) = fault {
+        world.project.fault(Fault::new(effect).at(at).always());
+    }
+    let _operator = world.operator(&[]).await;
+    let mut spec = samples::of("DATADOG").spec;
+    crate::world::merge(&mut spec, &extra);
+    world.create(&world.integration("x", &spec)).await;
+    world.until_ready("x", "False", reason).await;
+    world.delete("AtlasIntegration", "x").await;
+    assert!(world.get("AtlasIntegration", "x").await.is_none(), "it held no finalizer");
+    assert_eq!(world.project.count(|e| e.is_write() && e.method == "DELETE"), 0);
+}
+
+/// The loser of a conflict goes at once, even while Atlas is down, and touches nothing of the winner's.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_loser_of_a_conflict() {
+    let world = World::with_datadog_key("loser").await;
+    let _operator = world.operator(&[]).await;
+    world.synced().await;
+    world.create(&world.integration("loser", &samples::of("DATADOG").spec)).await;
+    world.until_ready("loser", "False", "Conflict").await;
+    world.project.fault(Fault::new(Effect::ServerError).always());
+    world.delete("AtlasIntegration", "loser").await;
+    world.until_gone("loser").await;
+    world.project.clear_faults();
+    assert_eq!(deleted(&world), 0);
+    assert!(world.project.stored_type("DATADOG").is_some());
+}
+
+/// The kind itself is removed with objects in it, which deletes them all: they are released, and nothing is deleted
+/// in Atlas.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kind_is_removed() {
+    static OWN: LazyLock<Shared> = LazyLock::new(|| start(Options::default()));
+    let shared = tokio::task::spawn_blocking(|| &*OWN).await.unwrap();
+    let world = World::on(shared, "crd", &new_project_id()).await;
+    let mut operator = Operator::start_on(&shared.plane, &world.namespace, &shared.sim.url(), &[]).await;
+    operator.until_ready().await;
+    let samples = samples::all();
+    for sample in &samples {
+        sample.create(&world, &json!({})).await;
+    }
+    for sample in &samples {
+        world.until_ready(&sample.name(), "True", "Synced").await;
+    }
+    let before = world.project.stored();
+    world
+        .kubectl(&["delete", "crd", "atlasintegrations.atlas-integrations.dev", "--timeout", "90s"])
+        .unwrap();
+    assert_eq!(world.project.stored(), before);
+    assert_eq!(world.project.count(|e| e.method == "DELETE"), 0);
+}
+
+/// A control plane with the real controllers, which delete namespaces.
+static NAMESPACES: LazyLock<Shared> =
+    LazyLock::new(|| start(Options { controller_manager: true, ..Options::default() }));
+
+impl World {
+    /// Deletes the whole namespace while Atlas is in maintenance, so that the operator comes to its part only after
+    /// the controller has taken `last` away.
+    async fn delete_namespace_until_gone(&self, last: &[&str]) {
+        self.project.settings(|settings| settings.maintenance = true);
+        self.kubectl(&["delete", "namespace", &self.namespace, "--wait=false"]).unwrap();
+        for what in last {
+            self.kubectl(&["wait", "--for=delete", what, "-n", &self.namespace, "--timeout", "90s"]).unwrap();
+        }
+        self.project.settings(|settings| settings.maintenance = false);
+    }
+
+    fn until_namespace_gone(&self) {
+        let namespace = format!("namespace/{}", self.namespace);
+        self.kubectl(&["wait", "--for=delete", &namespace, "--timeout", "120s"]).unwrap();
+    }
+}
+
+/// A namespace is deleted as a whole, with its Secrets: the operator deletes the integration with the last good key,
+/// and the namespace goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_under_a_cluster_wide_operator() {
+    let shared = tokio::task::spawn_blocking(|| &*NAMESPACES).await.unwrap();
+    let world = World::on(shared, "namespace", &new_project_id()).await;
+    world.secret("keys", &samples::of("DATADOG").secrets).await;
+    let account = ("atlas-integration-operator", "atlas-integration-operator");
+    // Other tests' objects on this control plane are left alone.
+    let flags = ["--selector", "operator=cluster-wide"];
+    let mut operator = Operator::start_as(&shared.plane, account, &shared.sim.url(), &flags).await;
+    operator.until_ready().await;
+    let mut object = world.integration("x", &samples::of("DATADOG").spec);
+    object["metadata"]["labels"] = json!({"operator": "cluster-wide"});
+    world.create(&object).await;
+    world.until_ready("x", "True", "Synced").await;
+    world.delete_namespace_until_gone(&["secret/atlas"]).await;
+    world.until_namespace_gone();
+    assert_eq!((world.project.stored().len(), deleted(&world)), (0, 1));
+}
+
+/// The same under an operator that has a Role in the namespace: the controller takes its RoleBinding away before its
+/// finalizer is off. With `deploy/cluster-finalizers.yaml` the namespace goes all the same; without, it hangs until
+/// that is applied.
+#[rstest]
+#[case::with_the_cluster_role("with", true)]
+#[case::without_it("without", false)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_under_an_operator_with_a_role(#[case] name: &str, #[case] granted: bool) {
+    let shared = tokio::task::spawn_blocking(|| &*NAMESPACES).await.unwrap();
+    let world = World::on(shared, &format!("role-{name}"), &new_project_id()).await;
+    world.secret("keys", &samples::of("DATADOG").secrets).await;
+    // The rules of deploy/rbac.yaml that a Role can hold.
+    let role = world.kubectl(&["get", "clusterrole", "atlas-integration-operator", "-o", "json"]).unwrap();
+    let mut rules = serde_json::from_str::<Value>(&role).unwrap()["rules"].clone();
+    rules.as_array_mut().unwrap().retain(|rule| rule["resources"][0] != "customresourcedefinitions");
+    let home = format!("{}-operator", world.namespace);
+    let parts = json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": home}},
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "operator", "namespace": home}},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+            "metadata": {"name": "operator", "namespace": world.namespace}, "rules": rules},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": "operator", "namespace": world.namespace},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"},
+            "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": home}]}]});
+    let apply = |text: &str| {
+        tokio::task::block_in_place(|| shared.plane.kubectl_stdin(&["apply", "-f", "-"], text)).unwrap();
+    };
+    apply(&parts.to_string());
+    // The file as it is, for this test's operator.
+    let file =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/cluster-finalizers.yaml"));
+    let (rules, binding) = file.as_ref().unwrap().split_once("---\n").unwrap();
+    let binding = binding
+        .replace(
+            "  name: atlas-integration-operator-finalizers\nroleRef",
+            &format!("  name: {home}\nroleRef"),
+        )
+        .replace("name: atlas-integration-operator\n", "name: operator\n")
+        .replace("namespace: atlas-integration-operator\n", &format!("namespace: {home}\n"));
+    let grant = || apply(&format!("{rules}---\n{binding}"));
+    if granted {
+        grant();
+    }
+    let flags = ["--watch-namespace", &world.namespace];
+    let mut operator =
+        Operator::start_as(&shared.plane, (&home, "operator"), &shared.sim.url(), &flags).await;
+    operator.until_ready().await;
+    world.synced().await;
+    world.delete_namespace_until_gone(&["rolebinding/operator", "secret/atlas"]).await;
+    if !granted {
+        let user = format!("system:serviceaccount:{home}:operator");
+        until("the operator refused", || {
+            let refused = shared.plane.audit().unwrap().into_iter().any(|event| {
+                event.user == user && event.resource == "atlasintegrations" && event.code == 403
+            });
+            refused.then_some(())
+        })
+        .await;
+        let remains = "--for=condition=NamespaceFinalizersRemaining";
+        let namespace = format!("namespace/{}", world.namespace);
+        world.kubectl(&["wait", remains, &namespace, "--timeout", "90s"]).unwrap();
+        assert!(world.get("AtlasIntegration", "x").await.is_some(), "it hangs");
+        assert_eq!((world.project.stored().len(), deleted(&world)), (1, 0));
+        grant();
+    }
+    world.until_namespace_gone();
+    assert_eq!((world.project.stored().len(), deleted(&world)), (0, 1));
+}
