@@ -39,6 +39,8 @@ pub(super) struct Memory {
     pub confirmed: Option<(String, Fingerprint)>,
     /// The fence (its time) after which the outcome is known.
     pub outcome_known: Option<Timestamp>,
+    /// The attempt whose DELETE Atlas confirmed: what is there now is somebody else's.
+    pub deleted: Option<String>,
     /// The last write that failed.
     pub refused: Option<Refused>,
     /// Failures in a row.

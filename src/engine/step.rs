@@ -317,6 +317,12 @@ async fn delete(
 ) -> Result<Option<Instant>, WriteError> {
     let object = &stored.object;
     let kind = spec.integration.integration_type();
+    let note = format!("the {kind} integration of project {} is deleted in Atlas", spec.project);
+    let last = object.attempt().map(|begun| begun.id.clone());
+    if last.is_some() && last == shared.memory(&object.uid, |memory| memory.deleted.clone()) {
+        // Only the finalizer was left over: the API server failed.
+        return release(shared, stored, &note).await.map(|_| None);
+    }
     let signature = write::signature(shared, object, spec, None, true);
     if let Some((wait, verdict)) = write::refused(shared, object, &signature) {
         let (_, again) = say::say(shared, stored, verdict, None).await?;
@@ -348,7 +354,10 @@ async fn delete(
             return Ok([retry, again].into_iter().flatten().min());
         }
     }
-    let note = format!("the {kind} integration of project {} is deleted in Atlas", spec.project);
+    shared.memory(&object.uid, |memory| {
+        memory.deleted = Some(attempt.id.clone());
+        memory.outcome_known = Some(attempt.time);
+    });
     // A second DELETE might hit what somebody creates meanwhile, so a lost race is not left to the next pass.
     let mut stored = fenced;
     for _ in 0..RELEASE_TRIES {

@@ -323,8 +323,35 @@ async fn a_write_lands_late(
     assert!(world.project.stored().len() <= 1);
 }
 
-/// A control plane of its own, whose past is put back.
-static WOUND_BACK: LazyLock<Shared> = LazyLock::new(|| start(Options::default()));
+/// A control plane for tests that stop its servers, one test at a time.
+async fn stoppable() -> (&'static Shared, tokio::sync::MutexGuard<'static, ()>) {
+    static OWN: LazyLock<Shared> = LazyLock::new(|| start(Options::default()));
+    static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    (tokio::task::spawn_blocking(|| &*OWN).await.unwrap(), ONE.lock().await)
+}
+
+/// The API server is away when Atlas confirms a DELETE, and others create the integration before it is back: that is
+/// not deleted along with the finalizer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confirmed_deletion_is_not_repeated() {
+    let (shared, _one) = stoppable().await;
+    let world = World::on(shared, "confirmed", &new_project_id()).await;
+    world.secret("keys", &samples::of("DATADOG").secrets).await;
+    let mut operator = Operator::start_on(&shared.plane, &world.namespace, &shared.sim.url(), &[]).await;
+    operator.until_ready().await;
+    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.until_ready("x", "True", "Synced").await;
+    let slow = Effect::Slow { delay: Duration::from_secs(4) };
+    world.project.fault(Fault::new(slow).at(Operation::Delete));
+    world.delete("AtlasIntegration", "x").await;
+    until("the DELETE", || (world.project.count(|e| e.faulted) == 1).then_some(())).await;
+    tokio::task::block_in_place(|| shared.plane.kill_apiserver()).unwrap();
+    until("its effect", || world.project.stored().is_empty().then_some(())).await;
+    world.project.replace_by_other(samples::of("DATADOG").stored);
+    tokio::task::block_in_place(|| shared.plane.start_apiserver()).unwrap();
+    world.until_gone("x").await;
+    assert!(world.project.stored_type("DATADOG").is_some(), "somebody else's");
+}
 
 /// etcd is restored to an older state: an edit, a rotation and a deletion are undone, a creation is forgotten. All
 /// that the operator knew is of a future that never was, and it may live on through it.
@@ -333,10 +360,7 @@ static WOUND_BACK: LazyLock<Shared> = LazyLock::new(|| start(Options::default())
 #[case::operator_is_restarted("restarted", true)]
 #[tokio::test(flavor = "multi_thread")]
 async fn etcd_is_restored_to_an_older_state(#[case] name: &str, #[case] restarted: bool) {
-    // One after the other: both stop the servers.
-    static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-    let _one = ONE.lock().await;
-    let shared = tokio::task::spawn_blocking(|| &*WOUND_BACK).await.unwrap();
+    let (shared, _one) = stoppable().await;
     let plane = &shared.plane;
     let world = World::on(shared, &format!("etcd-{name}"), &new_project_id()).await;
     for sample in samples::all() {
