@@ -1,19 +1,23 @@
-//! HTTP digest authentication (RFC 7616) for one API key.
+//! HTTP digest authentication (RFC 7616) for one API key, in diqwest's terms.
 //!
-//! diqwest makes first contact: it asks, and answers the challenge. Its stock session forgets the challenge's
-//! algorithm and throws a fresh challenge away with the stale one, which would cost three requests a call; so
-//! this handle keeps the parsed challenge itself and answers it again. A steady call is one request, a call
-//! that meets a stale nonce two, none more than two.
+//! The exchange itself is not diqwest's: that looks at one challenge only, its session forgets the challenge's
+//! algorithm, and it throws a fresh challenge away with the stale one, which would cost three requests a call. So
+//! this handle chooses among all challenges of an answer, keeps the chosen one, and answers it again. A steady call
+//! is one request, a call that meets no good challenge two, none more than two.
+//!
+//! Whoever is given a challenge answers it alone, with the first count, and shares it only after the server took that
+//! answer: else a parallel call could be faster with the second count, which a strict server refuses, or use up a
+//! nonce that is good for one request.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use digest_auth::{AuthContext, HttpMethod, WwwAuthenticateHeader};
-use diqwest::WithDigestAuth;
-use diqwest::session::{CachedContextGuard, DigestAuthCredentials};
-use reqwest::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use digest_auth::{AuthContext, AuthorizationHeader, HttpMethod, WwwAuthenticateHeader};
+use diqwest::error::{Error, Result};
+use reqwest::header::AUTHORIZATION;
 use reqwest::{Request, RequestBuilder, Response, StatusCode};
 use url::Position;
 
+use super::challenges::answerable;
 use super::session::SendError;
 use crate::domain::SecretValue;
 
@@ -36,33 +40,46 @@ impl Digest {
     }
 
     /// Sends one call, in one request or two.
-    pub async fn send(&self, request: RequestBuilder) -> Result<Response, SendError> {
-        let again = request.try_clone().ok_or(SendError::Challenge)?;
-        let first = match self.answer(&request)? {
-            Some(header) => request.header(AUTHORIZATION, header),
-            // Without credentials no body is sent: it holds keys, and nobody has asked yet who we are.
-            None if has_body(&request)? => request.body(""),
-            None => {
-                return request.send_digest_auth(self).await.map_err(|error| match error {
-                    diqwest::error::Error::Reqwest(error) => SendError::Http(error),
-                    _ => SendError::Challenge,
-                });
-            }
-        };
-        let response = first.send().await.map_err(SendError::Http)?;
-        if response.status() != StatusCode::UNAUTHORIZED || !self.learn(&response) {
-            return Ok(response);
-        }
-        match self.answer(&again)? {
-            Some(header) => again.header(AUTHORIZATION, header).send().await.map_err(SendError::Http),
-            None => Ok(response),
-        }
+    pub async fn send(&self, request: RequestBuilder) -> std::result::Result<Response, SendError> {
+        self.exchange(request).await.map_err(|error| match error {
+            Error::Reqwest(error) => SendError::Http(error),
+            _ => SendError::Challenge,
+        })
     }
 
-    /// The answer to the known challenge for this request, if there is one.
-    fn answer(&self, request: &RequestBuilder) -> Result<Option<HeaderValue>, SendError> {
-        let mut challenge = self.challenge.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(challenge) = challenge.as_mut() else { return Ok(None) };
+    async fn exchange(&self, request: RequestBuilder) -> Result<Response> {
+        let again = request.try_clone().ok_or(Error::RequestBuilderNotCloneable)?;
+        let shared =
+            self.challenge().as_mut().map(|challenge| self.answer(&request, challenge)).transpose()?;
+        let request = match shared {
+            Some(answer) => request.header(AUTHORIZATION, answer.to_header_string()),
+            // Without credentials no body is sent: it holds keys, and nobody has asked yet who we are.
+            None if built(&request)?.body().is_some() => request.body(""),
+            None => request,
+        };
+        let response = request.send().await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        let Some(mut own) = answerable(response.headers()) else { return Ok(response) };
+        let answer = self.answer(&again, &mut own)?;
+        let response = again.header(AUTHORIZATION, answer.to_header_string()).send().await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            *self.challenge() = Some(own);
+        }
+        Ok(response)
+    }
+
+    fn challenge(&self) -> MutexGuard<'_, Option<WwwAuthenticateHeader>> {
+        self.challenge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers a challenge, with its next count, for this request.
+    fn answer(
+        &self,
+        request: &RequestBuilder,
+        challenge: &mut WwwAuthenticateHeader,
+    ) -> Result<AuthorizationHeader> {
         let request = built(request)?;
         let context = AuthContext::new_with_method(
             self.public_key.as_str(),
@@ -71,56 +88,11 @@ impl Digest {
             request.body().and_then(|body| body.as_bytes()),
             HttpMethod::from(request.method().as_str()),
         );
-        let header = challenge.respond(&context).map_err(|_| SendError::Challenge)?;
-        HeaderValue::from_str(&header.to_header_string()).map(Some).map_err(|_| SendError::Challenge)
-    }
-
-    /// Keeps the challenge of a 401; `false` when it has none that can be answered.
-    fn learn(&self, response: &Response) -> bool {
-        let header = response.headers().get(WWW_AUTHENTICATE).and_then(|header| header.to_str().ok());
-        let parsed = header.and_then(|header| digest_auth::parse(header).ok());
-        let known = parsed.is_some();
-        *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = parsed;
-        known
+        Ok(challenge.respond(&context)?)
     }
 }
 
 /// A copy of the request as it would be sent.
-fn built(request: &RequestBuilder) -> Result<Request, SendError> {
-    request.try_clone().ok_or(SendError::Challenge)?.build().map_err(SendError::Http)
-}
-
-fn has_body(request: &RequestBuilder) -> Result<bool, SendError> {
-    Ok(built(request)?.body().is_some())
-}
-
-impl DigestAuthCredentials for &Digest {
-    fn username(&self) -> &str {
-        &self.public_key
-    }
-
-    fn password(&self) -> &str {
-        self.private_key.expose()
-    }
-
-    /// Never: a known challenge is answered by [`Digest::send`] itself.
-    fn cached_context<'h>(
-        &self,
-        _host: &'h str,
-    ) -> diqwest::error::Result<Option<CachedContextGuard<'_, 'h>>> {
-        Ok(None)
-    }
-
-    fn store_context(&self, _host: &str, www_authenticate: &str) -> diqwest::error::Result<()> {
-        if let Ok(mut challenge) = digest_auth::parse(www_authenticate) {
-            // diqwest answers this challenge itself, with the first count.
-            challenge.nc = 1;
-            *self.challenge.lock().unwrap_or_else(PoisonError::into_inner) = Some(challenge);
-        }
-        Ok(())
-    }
-
-    fn clear_context(&self, _host: &str) -> diqwest::error::Result<()> {
-        Ok(())
-    }
+fn built(request: &RequestBuilder) -> Result<Request> {
+    Ok(request.try_clone().ok_or(Error::RequestBuilderNotCloneable)?.build()?)
 }

@@ -4,6 +4,7 @@
 //! answers is redacted before it leaves this module, and every fault becomes one [`crate::domain::Failure`].
 
 mod budget;
+mod challenges;
 mod client;
 mod digest;
 mod errors;

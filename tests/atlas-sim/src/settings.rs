@@ -23,6 +23,8 @@ pub struct Settings {
     pub algorithms: Vec<Algorithm>,
     /// How several challenges are put into one answer.
     pub challenges: Challenges,
+    /// Challenges of other schemes, or of algorithms that nobody knows, which come before these.
+    pub other_challenges: Vec<String>,
 
     /// Whether `/api/atlas/v1.0` is served, and how it is refused.
     pub serve_v1: Serve,
@@ -105,6 +107,7 @@ impl Default for Settings {
             nonce_counts: NonceCounts::NoReuse,
             algorithms: vec![Algorithm::Md5],
             challenges: Challenges::SeparateHeaders,
+            other_challenges: Vec::new(),
             serve_v1: Serve::Yes,
             serve_v2: Serve::Yes,
             missing_accept_status: 406,

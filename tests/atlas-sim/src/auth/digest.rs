@@ -68,17 +68,14 @@ impl Nonces {
 
 /// The values of `WWW-Authenticate` for a 401.
 pub fn challenges(nonces: &mut Nonces, settings: &Settings, stale: bool, now: Instant) -> Vec<String> {
-    let each: Vec<String> = settings
-        .algorithms
-        .iter()
-        .map(|algorithm| {
-            let nonce = nonces.issue(*algorithm, now);
-            let name = algorithm_name(*algorithm);
-            format!(
-                "Digest realm=\"{REALM}\", domain=\"\", nonce=\"{nonce}\", algorithm={name}, qop=\"auth\", stale={stale}"
-            )
-        })
-        .collect();
+    let own = settings.algorithms.iter().map(|algorithm| {
+        let nonce = nonces.issue(*algorithm, now);
+        let name = algorithm_name(*algorithm);
+        format!(
+            "Digest realm=\"{REALM}\", domain=\"\", nonce=\"{nonce}\", algorithm={name}, qop=\"auth\", stale={stale}"
+        )
+    });
+    let each: Vec<String> = settings.other_challenges.iter().cloned().chain(own).collect();
     match settings.challenges {
         Challenges::SeparateHeaders => each,
         Challenges::OneHeader => vec![each.join(", ")],
