@@ -101,7 +101,7 @@ impl Client {
     /// The session of a credential.
     pub fn session(&self, credential: &Credential) -> Arc<Session> {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let make = || Arc::new(Session::new(&self.http, &self.base, &credential.key));
+        let make = || Arc::new(Session::new(&self.http, &self.base, self.time_limit, &credential.key));
         Arc::clone(sessions.entry(credential.fingerprint).or_insert_with(make))
     }
 

@@ -1,24 +1,40 @@
 //! Service accounts: OAuth2 client credentials (documentation: "Generate a service account token").
 //!
-//! A token lives an hour, an account may hold a hundred, and the token endpoint has a tight limit of its own: so
-//! one token is shared by all calls of one account, renewed at four fifths of its life, fetched by one caller
-//! while the others wait, and dropped once when Atlas refuses it.
+//! A token lives an hour, an account may hold a hundred, and the token endpoint has a tight limit of its own, by
+//! account: so one token is shared by all calls of one account, renewed at four fifths of its life, fetched by one
+//! caller while the others wait for what comes of it, and dropped once when Atlas refuses it. Where the endpoint says
+//! "too many", nobody asks again before the time is over.
 
 use std::time::Duration;
 
-use reqwest::header::ACCEPT;
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
 use super::errors;
+use super::redaction::scrub;
 use super::session::SendError;
-use crate::domain::{Failure, FailureKind, SecretValue, plain};
+use super::wire::ApiError;
+use crate::domain::{Failure, FailureKind, SecretValue};
 
 /// A token answer is well below this.
 const MAX_BODY: usize = 64 << 10;
+/// The documented life of a token, for an answer that says none.
+const LIFE: Duration = Duration::from_secs(3_600);
+/// A longer life than this is not believed.
+const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3_600);
+/// How long nobody asks after a limit without `Retry-After`: the limit counts requests of a minute.
+const LIMITED: Duration = Duration::from_secs(60);
+/// How long nobody asks after a renewal failed, while the old token still serves.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
+/// How long tokens are not replaced after a fresh one was refused like the one before: it is not the token then, and
+/// each replacement would be one more of the hundred that an account may hold.
+const IN_VAIN: Duration = Duration::from_secs(60);
+const WHAT: &str = "the request for a service account's token";
 
 /// One service account and the token that it holds.
 pub(super) struct OAuth {
@@ -26,7 +42,18 @@ pub(super) struct OAuth {
     client_secret: SecretValue,
     endpoint: Url,
     http: reqwest::Client,
-    token: Mutex<Option<Token>>,
+    /// How long the endpoint may take: half of a call's time, so that a call does not run out of time unsent.
+    time_limit: Duration,
+    state: Mutex<State>,
+}
+
+/// What all calls of an account share.
+#[derive(Default)]
+struct State {
+    token: Option<Token>,
+    refusal: Option<Refused>,
+    /// Until when a refused token is not replaced.
+    in_vain: Option<Instant>,
 }
 
 #[derive(Clone)]
@@ -34,12 +61,40 @@ struct Token {
     value: SecretValue,
     /// Renewed from here on.
     stale: Instant,
+    /// Of no use from here on.
+    end: Instant,
 }
 
+/// The last request for a token, if it failed.
+struct Refused {
+    failure: Failure,
+    at: Instant,
+    /// Nobody asks again before this.
+    until: Instant,
+}
+
+impl Refused {
+    /// The same failure for a later call, with the time that is left.
+    fn again(&self, now: Instant) -> Failure {
+        let left = self.until.saturating_duration_since(now);
+        let retry_after = if left.is_zero() { self.failure.retry_after } else { Some(left) };
+        Failure { retry_after, ..self.failure.clone() }
+    }
+}
+
+/// A success of the token endpoint. `expires_in` is a number; whatever else has been sent there is taken for none.
 #[derive(Deserialize)]
 struct Grant {
     access_token: String,
-    expires_in: u64,
+    #[serde(default)]
+    expires_in: Value,
+}
+
+impl Grant {
+    fn life(&self) -> Duration {
+        let seconds = self.expires_in.as_u64().filter(|seconds| *seconds > 0);
+        seconds.map_or(LIFE, Duration::from_secs).min(LONGEST_LIFE)
+    }
 }
 
 /// OAuth's own shape of errors (RFC 6749, 5.2).
@@ -52,12 +107,19 @@ struct Refusal {
 
 impl OAuth {
     /// An account that holds no token yet; its tokens come from `{base}/api/oauth/token`.
-    pub fn new(http: reqwest::Client, base: &Url, client_id: String, client_secret: SecretValue) -> OAuth {
+    pub fn new(
+        http: reqwest::Client,
+        base: &Url,
+        call_limit: Duration,
+        client_id: String,
+        client_secret: SecretValue,
+    ) -> OAuth {
         let mut endpoint = base.clone();
         if let Ok(mut segments) = endpoint.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "oauth", "token"]);
         }
-        OAuth { client_id, client_secret, endpoint, http, token: Mutex::new(None) }
+        let state = Mutex::default();
+        OAuth { client_id, client_secret, endpoint, http, time_limit: call_limit / 2, state }
     }
 
     /// What is to be scrubbed from texts.
@@ -70,92 +132,126 @@ impl OAuth {
         let again = request.try_clone().ok_or(SendError::Challenge)?;
         let token = self.token(None).await?;
         let response = request.bearer_auth(token.expose()).send().await.map_err(SendError::Http)?;
-        if response.status() != StatusCode::UNAUTHORIZED {
+        if !refuses_token(&response) || self.replaced_in_vain().await {
             return Ok(response);
         }
         let fresh = self.token(Some(&token)).await?;
-        again.bearer_auth(fresh.expose()).send().await.map_err(SendError::Http)
+        let response = again.bearer_auth(fresh.expose()).send().await.map_err(SendError::Http)?;
+        if refuses_token(&response) {
+            self.state.lock().await.in_vain = Some(Instant::now() + IN_VAIN);
+        }
+        Ok(response)
+    }
+
+    async fn replaced_in_vain(&self) -> bool {
+        self.state.lock().await.in_vain.is_some_and(|until| Instant::now() < until)
     }
 
     /// The token, fetched if there is none, it is stale, or it is the one that was `refused`. Callers wait for each
-    /// other here: whoever comes second finds what the first one fetched.
+    /// other here: whoever comes second shares what came of the first one's request, a failure too. A token that is
+    /// only stale serves on while no other is to be had.
     async fn token(&self, refused: Option<&SecretValue>) -> Result<SecretValue, SendError> {
-        let mut held = self.token.lock().await;
-        let good = held.as_ref().filter(|token| {
-            Instant::now() < token.stale
-                && refused.is_none_or(|refused| refused.expose() != token.value.expose())
-        });
-        if let Some(token) = good {
+        let begun = Instant::now();
+        let mut state = self.state.lock().await;
+        let now = Instant::now();
+        let is_refused =
+            |token: &mut Token| refused.is_some_and(|refused| refused.expose() == token.value.expose());
+        state.token.take_if(|token| is_refused(token) || now >= token.end);
+        if let Some(token) = state.token.as_ref().filter(|token| now < token.stale) {
             return Ok(token.value.clone());
         }
-        *held = None;
-        let token = self.fetch().await?;
-        let value = token.value.clone();
-        *held = Some(token);
-        Ok(value)
+        let shared = state.refusal.as_ref().filter(|refusal| now < refusal.until || refusal.at >= begun);
+        let failure = match shared {
+            Some(refusal) => refusal.again(now),
+            None => match self.fetch().await {
+                Ok(token) => {
+                    state.refusal = None;
+                    return Ok(state.token.insert(token).value.clone());
+                }
+                Err(failure) => {
+                    let at = Instant::now();
+                    let pause = match (failure.kind, &state.token) {
+                        (FailureKind::RateLimited, _) => failure.retry_after.unwrap_or(LIMITED),
+                        (_, Some(_)) => RENEWAL_PAUSE,
+                        (_, None) => Duration::ZERO,
+                    };
+                    let refusal = Refused { failure, at, until: at + pause };
+                    state.refusal.insert(refusal).again(at)
+                }
+            },
+        };
+        let serves_on = state.token.as_ref().map(|token| token.value.clone());
+        serves_on.ok_or(SendError::Token(failure))
     }
 
-    async fn fetch(&self) -> Result<Token, SendError> {
-        const WHAT: &str = "the request for a service account's token";
+    async fn fetch(&self) -> Result<Token, Failure> {
         let begun = Instant::now();
         let response = self
             .http
             .post(self.endpoint.clone())
+            .timeout(self.time_limit)
             .basic_auth(&self.client_id, Some(self.client_secret.expose()))
             .header(ACCEPT, "application/json")
-            .header(reqwest::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body("grant_type=client_credentials")
             .send()
             .await
-            .map_err(|error| SendError::Token(unsent(errors::no_answer(WHAT, &error))))?;
+            .map_err(|error| unsent(errors::no_answer(WHAT, &error)))?;
         let status = response.status().as_u16();
         let retry_after = super::client::retry_after(&response);
         let body = super::client::read(response, MAX_BODY).await;
-        let body =
-            body.map_err(|_| SendError::Token(unsent(errors::not_understood(WHAT, status, "it broke off"))))?;
+        let body = body.map_err(|_| unsent(errors::not_understood(WHAT, status, "it broke off")))?;
         if status != 200 {
-            return Err(SendError::Token(self.refused(WHAT, status, &body, retry_after)));
+            return Err(self.refused(status, &body, retry_after));
         }
         let grant: Option<Grant> = serde_json::from_slice(&body).ok();
         let token = grant.and_then(|grant| {
             let value = SecretValue::from_bytes(grant.access_token.as_bytes()).ok()?;
-            let life = Duration::from_secs(grant.expires_in.min(24 * 3_600));
-            Some(Token { value, stale: begun + life * 4 / 5 })
+            let life = grant.life();
+            Some(Token { value, stale: begun + life * 4 / 5, end: begun + life })
         });
-        token.ok_or_else(|| {
-            SendError::Token(unsent(errors::not_understood(WHAT, status, "it holds no token")))
-        })
+        token.ok_or_else(|| unsent(errors::not_understood(WHAT, status, "it holds no token")))
     }
 
     /// The failure for a refusal, in OAuth's own shape or in Atlas's.
-    fn refused(&self, what: &str, status: u16, body: &[u8], retry_after: Option<Duration>) -> Failure {
-        let failure = match serde_json::from_slice::<Refusal>(body) {
-            Ok(refusal) => {
-                let detail =
-                    super::redaction::scrub(&refusal.error_description.unwrap_or_default(), self.secrets());
-                let mut failure =
-                    errors::answered(what, status, &plain(&refusal.error, 60), &detail, retry_after);
-                // `invalid_client` comes as 400 or 401; too many live tokens as 403.
-                match refusal.error.as_str() {
-                    "invalid_client" | "invalid_grant" => failure.kind = FailureKind::Unauthorized,
-                    "access_denied" | "rate_limited" => failure.kind = FailureKind::RateLimited,
-                    _ => {}
-                }
-                failure
+    fn refused(&self, status: u16, body: &[u8], retry_after: Option<Duration>) -> Failure {
+        let (code, detail) = match (serde_json::from_slice::<Refusal>(body), ApiError::parse(body)) {
+            (Ok(refusal), _) => (refusal.error, refusal.error_description.unwrap_or_default()),
+            (_, Some(error)) => (error.error_code, error.detail.or(error.reason).unwrap_or_default()),
+            _ => {
+                let failure = errors::not_understood(WHAT, status, "it is no OAuth error");
+                return unsent(Failure { retry_after, ..failure });
             }
-            Err(_) => match super::wire::ApiError::parse(body) {
-                Some(error) => {
-                    let detail = error.detail.or(error.reason).unwrap_or_default();
-                    let detail = super::redaction::scrub(&detail, self.secrets());
-                    errors::answered(what, status, &plain(&error.error_code, 60), &detail, retry_after)
-                }
-                None => {
-                    Failure { retry_after, ..errors::not_understood(what, status, "it is no OAuth error") }
-                }
-            },
         };
+        let (code, detail) = (scrub(&code, self.secrets()), scrub(&detail, self.secrets()));
+        let mut failure = errors::answered(WHAT, status, &code, &detail, retry_after);
+        match code.as_str() {
+            // It comes as 400 or as 401.
+            "invalid_client" | "invalid_grant" => failure.kind = FailureKind::Unauthorized,
+            "access_denied" => {
+                failure.kind = FailureKind::RateLimited;
+                failure.message = format!(
+                    "Atlas gives this service account no further token ({detail}); the operator asks again by itself; \
+                     if it lasts, find out who else asks for tokens under this account"
+                );
+            }
+            "rate_limited" => failure.kind = FailureKind::RateLimited,
+            _ => {}
+        }
+        if failure.kind == FailureKind::RateLimited && code != "access_denied" {
+            failure.message = format!(
+                "Atlas limits how often this service account may ask for a token ({code}); the operator waits as long \
+                 as it says"
+            );
+        }
         unsent(failure)
     }
+}
+
+/// Whether the token is to blame for a 401: errors of Atlas behind the authentication, such as a role that does not
+/// suffice, are 401 as well, and name themselves in a header (recorded answers).
+fn refuses_token(response: &Response) -> bool {
+    response.status() == StatusCode::UNAUTHORIZED && !response.headers().contains_key("x-error-code")
 }
 
 /// Without a token the call itself was never sent.

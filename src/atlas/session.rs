@@ -1,5 +1,7 @@
 //! How calls under one credential authenticate. Shared by all calls under that very credential, and by no other.
 
+use std::time::Duration;
+
 use reqwest::{RequestBuilder, Response};
 use url::Url;
 
@@ -54,12 +56,12 @@ pub(super) enum SendError {
 }
 
 impl Session {
-    /// A session that has not met the server yet.
-    pub(super) fn new(http: &reqwest::Client, base: &Url, key: &Key) -> Session {
+    /// A session that has not met the server yet, for calls that may take `time_limit`.
+    pub(super) fn new(http: &reqwest::Client, base: &Url, time_limit: Duration, key: &Key) -> Session {
         Session(match key.clone() {
             Key::ApiKey { public_key, private_key } => Kind::Digest(Digest::new(public_key, private_key)),
             Key::ServiceAccount { client_id, client_secret } => {
-                Kind::OAuth(OAuth::new(http.clone(), base, client_id, client_secret))
+                Kind::OAuth(OAuth::new(http.clone(), base, time_limit, client_id, client_secret))
             }
         })
     }

@@ -72,13 +72,14 @@ fn account(client_secret: &str) -> Credential {
 }
 
 fn client(url: &str) -> Client {
+    client_within(url, Duration::from_secs(15))
+}
+
+fn client_within(url: &str, time_limit: Duration) -> Client {
     // Set once for the process; the second time is the same provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let options = Options {
-        url: Url::parse(url).unwrap(),
-        version: VersionChoice::Fixed(ApiVersion::V2),
-        time_limit: Duration::from_secs(15),
-    };
+    let options =
+        Options { url: Url::parse(url).unwrap(), version: VersionChoice::Fixed(ApiVersion::V2), time_limit };
     Client::new(options, Arc::new(|_, _| {})).unwrap()
 }
 

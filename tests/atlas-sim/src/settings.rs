@@ -93,6 +93,8 @@ pub struct Settings {
     /// Lifetime of an OAuth token.
     #[serde(with = "millis")]
     pub token_lifetime: Duration,
+    /// What token answers say of the lifetime, in place of the truth; null: nothing.
+    pub token_expires_in: Option<Value>,
     /// Token requests per minute and service account.
     pub token_limit_per_minute: Option<u32>,
     /// Live tokens per service account.
@@ -138,6 +140,7 @@ impl Default for Settings {
             rate_retry_after: true,
             legacy_limit: None,
             token_lifetime: Duration::from_secs(3600),
+            token_expires_in: None,
             token_limit_per_minute: Some(50),
             live_tokens: 100,
         }

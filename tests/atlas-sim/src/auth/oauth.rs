@@ -9,7 +9,7 @@ use std::time::Instant;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Accounts, Principal, Verdict};
 use crate::error::{ApiError, oauth_body};
@@ -161,9 +161,12 @@ fn token(state: &mut State, request: &Request, settings: &Settings, now: Instant
     let expires = now + settings.token_lifetime;
     state.tokens.issued.insert(token.clone(), Issued { client_id, orgs, expires });
     state.counters.tokens_issued += 1;
-    let body = json!({
-        "access_token": token, "expires_in": settings.token_lifetime.as_secs(), "token_type": "Bearer",
-    });
+    let mut body = json!({"access_token": token, "token_type": "Bearer"});
+    let expires_in = settings.token_expires_in.clone();
+    match expires_in.unwrap_or_else(|| settings.token_lifetime.as_secs().into()) {
+        Value::Null => {}
+        said => body["expires_in"] = said,
+    }
     let mut reply = Reply::json(200, "application/json", &body, false);
     reply.headers.push(("Cache-Control", "no-store".to_owned()));
     Ok(reply.application())
