@@ -8,6 +8,7 @@
 mod admission;
 mod canary;
 mod costs;
+mod costs_table;
 mod create_page;
 mod deletion;
 mod drift;
@@ -15,6 +16,7 @@ mod history;
 mod identity;
 mod lifecycle;
 mod limits;
+mod meter;
 mod operator;
 mod ownership;
 mod promises;

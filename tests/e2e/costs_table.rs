@@ -1,0 +1,347 @@
+//! The table of `docs/costs.md`, each row of it counted. `UPDATE=1` writes the table anew.
+
+use std::path::Path;
+
+use atlas_sim::{Effect, Fault, Operation};
+use serde_json::{Value, json};
+
+use crate::meter::{Cost, Meter};
+use crate::samples;
+use crate::world::{PRIVATE_KEY, World, condition, until};
+
+/// Long enough that an event has been counted before the next resync.
+const RESYNC: &[&str] = &["--resync-interval", "6s"];
+const LONG_RESYNC: &[&str] = &["--resync-interval", "1h"];
+const FOREIGN_KEY: &str = "00000000000000000000000000009999";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_is_what_is_counted() {
+    let (account, life, deletions, resyncs, drift, adoption, observing, troubles) = tokio::join!(
+        service_account(),
+        a_life(),
+        deletions(),
+        resyncs(),
+        drift(),
+        adoption(),
+        observing(),
+        troubles()
+    );
+    let costs =
+        [account, life, deletions, resyncs, drift, adoption, observing, troubles].into_iter().flatten();
+    let mut fresh =
+        "| Event | Atlas | API server, writes | API server, reads |\n|---|---|---|---|\n".to_owned();
+    for Cost { event, atlas, writes, reads } in costs {
+        fresh.push_str(&format!("| {event} | {atlas} | {writes} | {reads} |\n"));
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/costs.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let begin = page.find("| Event |").unwrap();
+    let end = begin + page[begin..].find("\n\n").unwrap() + 1;
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, format!("{}{fresh}{}", &page[..begin], &page[end..])).unwrap();
+        return;
+    }
+    assert!(
+        page[begin..end] == fresh,
+        "docs/costs.md has other numbers than were counted; if they are meant, write them anew with UPDATE=1. \
+         Counted:\n{fresh}"
+    );
+}
+
+fn spec(change: Value) -> Value {
+    json!({"spec": change})
+}
+
+fn request(name: &str) -> Value {
+    json!({"metadata": {"annotations": {format!("atlas-integrations.dev/{name}"): "now"}}})
+}
+
+async fn create(world: &World, kind: &str, extra: Value) -> String {
+    let name = samples::of(kind).create(world, &extra).await;
+    world.until_ready(&name, "True", "Synced").await;
+    name
+}
+
+async fn edit(world: &World, name: &str, change: Value) {
+    world.patch("AtlasIntegration", name, &spec(change)).await;
+    world.until_ready(name, "True", "Synced").await;
+}
+
+/// Waits for the next LIST, so that what is counted from here has a whole interval before the one after.
+async fn resync(world: &World) {
+    let lists = || world.project.count(|e| e.operation == Some(Operation::List) && e.status == 200);
+    let before = lists();
+    until("a LIST", || (lists() > before).then_some(())).await;
+}
+
+async fn a_life() -> Vec<Cost> {
+    let world = World::new("table-life").await;
+    let operator = world.operator(LONG_RESYNC).await;
+    let mut meter = Meter::new(&world).await;
+    meter
+        .count("The first object of an API key", async { drop(create(&world, "DATADOG", json!({})).await) })
+        .await;
+    meter
+        .count("Creation", async {
+            drop(create(&world, "OPS_GENIE", json!({"deletionPolicy": "Retain"})).await)
+        })
+        .await;
+    meter.count("Settings edited", edit(&world, "datadog", json!({"datadog": {"region": "EU"}}))).await;
+    meter.count("A policy edited", edit(&world, "datadog", json!({"adoptionPolicy": "Adopt"}))).await;
+    meter
+        .count("A service's key rotated", async {
+            world.secret("keys-datadog", &[("api", "fedcba9876543210fedcba9876540002")]).await;
+            until_applied(&world, "datadog", "keys-datadog").await;
+        })
+        .await;
+    meter
+        .count("The Secret touched, the key as it was", async {
+            world.patch("Secret", "keys-datadog", &json!({"metadata": {"labels": {"a": "b"}}})).await;
+            until_applied(&world, "datadog", "keys-datadog").await;
+        })
+        .await;
+    world.project.allow_key("rotated", PRIVATE_KEY);
+    meter
+        .count("The Atlas API key rotated", async {
+            world.secret("atlas", &[("publicApiKey", "rotated")]).await;
+            let used =
+                || world.project.count(|e| e.credential.as_deref() == Some("rotated") && e.status == 200);
+            until("a LIST with the new key", || (used() > 0).then_some(())).await;
+        })
+        .await;
+    meter
+        .count("`reconcile-requested-at`", async {
+            world.patch("AtlasIntegration", "datadog", &request("reconcile-requested-at")).await;
+            let echoed = |object: &Value| object["status"]["lastHandledReconcileAt"] == "now";
+            world.until("datadog", "looked at", echoed).await;
+        })
+        .await;
+    meter
+        .count("`rewrite-requested-at`", async {
+            world.patch("AtlasIntegration", "datadog", &request("rewrite-requested-at")).await;
+            let echoed = |object: &Value| object["status"]["lastHandledRewriteAt"] == "now";
+            world.until("datadog", "rewritten", echoed).await;
+        })
+        .await;
+    meter
+        .count("Suspended", async {
+            world.patch("AtlasIntegration", "datadog", &spec(json!({"suspend": true}))).await;
+            let suspended = |object: &Value| condition(object, "Suspended")["status"] == "True";
+            world.until("datadog", "suspended", suspended).await;
+        })
+        .await;
+    meter
+        .count("Resumed", async {
+            world.patch("AtlasIntegration", "datadog", &spec(json!({"suspend": false}))).await;
+            let resumed = |object: &Value| condition(object, "InSync")["status"] == "True";
+            world.until("datadog", "resumed", resumed).await;
+        })
+        .await;
+    meter
+        .count("A second object for the place (`Conflict`)", async {
+            let sample = samples::of("DATADOG");
+            world.secret("keys", &sample.secrets).await;
+            world.create(&world.integration("loser", &sample.spec)).await;
+            world.until_ready("loser", "False", "Conflict").await;
+        })
+        .await;
+    world.delete("AtlasIntegration", "loser").await;
+    world.until_gone("loser").await;
+    operator.stop().await;
+    let begun = world.project.exchanges().len();
+    let mut started = None;
+    meter
+        .count("The operator restarted, nothing to do", async {
+            started = Some(world.operator(LONG_RESYNC).await);
+            let listed = || world.project.exchanges()[begun..].iter().any(|e| e.status == 200);
+            until("a LIST of the new life", || listed().then_some(())).await;
+        })
+        .await;
+    meter.costs
+}
+
+async fn delete(world: &World, name: &str) {
+    world.delete("AtlasIntegration", name).await;
+    world.until_gone(name).await;
+}
+
+async fn until_applied(world: &World, name: &str, secret: &str) {
+    let version = world.get("Secret", secret).await.unwrap()["metadata"]["resourceVersion"].clone();
+    let applied = |object: &Value| object["status"]["applied"]["secrets"][0]["resourceVersion"] == version;
+    world.until(name, "up to date with its Secret", applied).await;
+}
+
+/// Each the only object of its project: where there are others, a LIST for them may follow.
+async fn deletions() -> Vec<Cost> {
+    let world = World::new("table-deletions").await;
+    let _operator = world.operator(LONG_RESYNC).await;
+    let mut costs = Vec::new();
+    for (event, policy) in [("Deleted", "Delete"), ("Deleted with `Retain`", "Retain")] {
+        create(&world, "DATADOG", json!({"deletionPolicy": policy})).await;
+        let mut meter = Meter::new(&world).await;
+        meter.count(event, delete(&world, "datadog")).await;
+        costs.append(&mut meter.costs);
+    }
+    costs
+}
+
+/// With all ten types of one project and key, over the version that shows them in one LIST.
+async fn resyncs() -> Vec<Cost> {
+    let world = World::new("table-resyncs").await;
+    let _operator = world.operator(&["--atlas-api", "v1.0", "--resync-interval", "2s"]).await;
+    let mut names = Vec::new();
+    for sample in samples::all() {
+        names.push(sample.create(&world, &json!({})).await);
+    }
+    for name in &names {
+        world.until_ready(name, "True", "Synced").await;
+    }
+    let lists =
+        |status: u16| world.project.count(|e| e.operation == Some(Operation::List) && e.status == status);
+    let settled = lists(200);
+    until("a resync after the last write", || (lists(200) > settled + 1).then_some(())).await;
+    let mut meter = Meter::running(&world);
+    let begun = lists(200);
+    meter
+        .count_among_resyncs("A quiet resync, ten objects", async {
+            until("resyncs", || (lists(200) >= begun + 4).then_some(())).await;
+        })
+        .await;
+    world.project.fault(Fault::new(Effect::Unavailable { retry_after: None }).at(Operation::List).always());
+    meter
+        .count_among_resyncs("Atlas out of order for up to three resyncs", async {
+            until("a failed LIST", || (lists(503) == 1).then_some(())).await;
+        })
+        .await;
+    meter
+        .count_among_resyncs("Out of order for longer, ten objects", async {
+            for name in &names {
+                let unknown = |object: &Value| condition(object, "InSync")["status"] == "Unknown";
+                world.until(name, "said to be unknown", unknown).await;
+            }
+        })
+        .await;
+    world.project.clear_faults();
+    meter
+        .count_among_resyncs("In order again, ten objects", async {
+            for name in &names {
+                let known = |object: &Value| condition(object, "InSync")["status"] == "True";
+                world.until(name, "said to be in sync", known).await;
+            }
+        })
+        .await;
+    meter.costs
+}
+
+async fn drift() -> Vec<Cost> {
+    let world = World::new("table-drift").await;
+    let _operator = world.operator(RESYNC).await;
+    let name = create(&world, "DATADOG", json!({})).await;
+    let mut meter = Meter::running(&world);
+    let repaired = async || {
+        let repaired = |object: &Value| {
+            world.project.stored_type("DATADOG").is_some_and(|stored| {
+                stored["region"] == "US5" && stored["id"] == object["status"]["integration"]["id"]
+            })
+        };
+        world.until(&name, "repaired", repaired).await;
+    };
+    resync(&world).await;
+    world.project.edit("DATADOG", |stored| stored["region"] = "EU".into());
+    meter.count_among_resyncs("A resync that finds it edited in Atlas", repaired()).await;
+    resync(&world).await;
+    world.project.remove_by_other("DATADOG");
+    meter.count_among_resyncs("A resync that finds it deleted in Atlas", repaired()).await;
+    resync(&world).await;
+    let limited = Effect::RateLimitedTokenBucket { retry_after: Some(1) };
+    world.project.fault(Fault::new(limited).at(Operation::List));
+    meter.count_among_resyncs("A resync that Atlas answers with 429", resync(&world)).await;
+    meter.costs
+}
+
+async fn adoption() -> Vec<Cost> {
+    let world = World::new("table-adoption").await;
+    let _operator = world.operator(&["--resync-interval", "1h", "--stall-after", "8s"]).await;
+    create(&world, "OPS_GENIE", json!({})).await;
+    world.project.replace_by_other(json!({"type": "DATADOG", "apiKey": FOREIGN_KEY, "region": "EU"}));
+    let mut meter = Meter::new(&world).await;
+    meter
+        .count("Created where something is (`AlreadyExists`)", async {
+            samples::of("DATADOG").create(&world, &json!({})).await;
+            world.until_ready("datadog", "False", "AlreadyExists").await;
+        })
+        .await;
+    meter
+        .count("An outside cause has lasted for `--stall-after`", async {
+            let stalled = |object: &Value| condition(object, "Stalled")["status"] == "True";
+            world.until("datadog", "stalled", stalled).await;
+        })
+        .await;
+    meter.count("Adopted by consent", edit(&world, "datadog", json!({"adoptionPolicy": "Adopt"}))).await;
+    meter.costs
+}
+
+async fn observing() -> Vec<Cost> {
+    let world = World::new("table-observing").await;
+    let _operator = world.operator(RESYNC).await;
+    create(&world, "OPS_GENIE", json!({})).await;
+    world.project.replace_by_other(json!({"type": "DATADOG", "apiKey": FOREIGN_KEY, "region": "EU"}));
+    let mut meter = Meter::running(&world);
+    resync(&world).await;
+    meter
+        .count_among_resyncs("`Observe`: the first look", async {
+            samples::of("DATADOG").create(&world, &json!({"managementPolicy": "Observe"})).await;
+            world.until_ready("datadog", "True", "Observed").await;
+        })
+        .await;
+    resync(&world).await;
+    meter.count_among_resyncs("`Observe`: a quiet resync", resync(&world)).await;
+    world.project.edit("DATADOG", |stored| stored["region"] = "US3".into());
+    meter
+        .count_among_resyncs("`Observe`: a resync that finds it edited", async {
+            let seen = |object: &Value| object["status"]["integration"]["region"] == "US3";
+            world.until("datadog", "seen", seen).await;
+        })
+        .await;
+    meter.costs
+}
+
+async fn troubles() -> Vec<Cost> {
+    let world = World::new("table-troubles").await;
+    let _operator = world.operator(LONG_RESYNC).await;
+    create(&world, "OPS_GENIE", json!({})).await;
+    let mut meter = Meter::new(&world).await;
+    world.project.fault(Fault::new(Effect::AppliedThenCut).at(Operation::Create));
+    meter
+        .count("Creation, and the answer of POST is lost", async {
+            drop(create(&world, "DATADOG", json!({})).await);
+        })
+        .await;
+    let limited = Effect::RateLimitedTokenBucket { retry_after: Some(1) };
+    world.project.fault(Fault::new(limited).at(Operation::Update));
+    meter.count("429 at PUT", edit(&world, "datadog", json!({"datadog": {"region": "EU"}}))).await;
+    world.project.fault(Fault::new(Effect::error(400, "INVALID_ATTRIBUTE", "no")).at(Operation::Update));
+    meter
+        .count("Settings that Atlas refuses (`Rejected`)", async {
+            world.patch("AtlasIntegration", "datadog", &spec(json!({"datadog": {"region": "US3"}}))).await;
+            world.until_ready("datadog", "False", "Rejected").await;
+        })
+        .await;
+    meter.costs
+}
+
+async fn service_account() -> Vec<Cost> {
+    let world = World::new("table-account").await;
+    let _operator = world.operator(LONG_RESYNC).await;
+    let (id, secret) = (format!("mdb_sa_id_{}", world.project.id()), "mdb_sa_sk_canary-client-secret");
+    world.project.allow_service_account(&id, secret);
+    world.secret("account", &[("clientId", &id), ("clientSecret", secret)]).await;
+    let mut meter = Meter::new(&world).await;
+    let account = json!({"credentialsSecretRef": {"name": "account"}});
+    meter
+        .count("The first object of a service account", async {
+            drop(create(&world, "DATADOG", account).await);
+        })
+        .await;
+    meter.costs
+}
