@@ -17,6 +17,7 @@ mod identity;
 mod lifecycle;
 mod limits;
 mod meter;
+mod moving;
 mod operator;
 mod ownership;
 mod promises;
