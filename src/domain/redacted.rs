@@ -55,7 +55,9 @@ impl FieldKind {
                 let chars: Vec<char> = text.chars().collect();
                 match chars.last_chunk::<4>() {
                     Some(last) if chars.len() >= 16 => {
-                        format!("{MASK}{}", plain(&last.iter().collect::<String>(), MAX_TEXT))
+                        let last = plain(&last.iter().collect::<String>(), MAX_TEXT);
+                        // Atlas may show fewer than four.
+                        format!("{MASK}{}", last.rsplit('*').next().unwrap_or_default())
                     }
                     _ => MASK.to_owned(),
                 }
@@ -175,6 +177,8 @@ mod tests {
     #[rstest]
     #[case(FieldKind::Key, "0123456789abcdef", "****cdef")]
     #[case(FieldKind::Key, "****************************a23c", "****a23c")]
+    #[case(FieldKind::Key, "******************************3c", "****3c")]
+    #[case(FieldKind::Key, "********************************", "****")]
     #[case(FieldKind::Key, "1234567890", "****")]
     #[case(FieldKind::Key, "******7890", "****")]
     #[case(FieldKind::Key, "", "****")]
