@@ -42,7 +42,7 @@ control-plane: tools ## Build kube-apiserver, etcd, kubectl and kube-controller-
 	@$(BUILT)/control-plane build
 
 .PHONY: generate
-generate: tools ## Write generated files anew: crds/ and docs/reference.md
+generate: tools ## Write generated files anew: crds/, docs/reference.md and docs/errors.md
 	UPDATE=1 $(CARGO) test --locked --quiet --test generated
 
 .PHONY: build

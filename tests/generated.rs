@@ -23,3 +23,8 @@ fn crds_are_current() {
 fn reference_is_current() {
     current("docs/reference.md", &atlas_integration_operator::cli::reference().unwrap());
 }
+
+#[test]
+fn errors_are_current() {
+    current("docs/errors.md", &atlas_integration_operator::cli::errors_page().unwrap());
+}

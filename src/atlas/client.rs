@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Method, Response};
+use reqwest::Method;
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use url::Url;
 
 use super::budget::{Budget, Budgets};
-use super::errors;
+use super::call::{BodyFault, Call, Head, read};
+use super::error_table::On;
+use super::errors::{self, Asked};
 use super::redaction::{redact_entry, scrub};
 use super::session::{Credential, SendError, Session};
 use super::version::{ApiVersion, VersionChoice};
@@ -140,17 +142,17 @@ impl Client {
         flowdock: bool,
     ) -> Result<Listing, Failure> {
         if flowdock {
-            return self.list_with(session, project, ApiVersion::V1).await;
+            return self.list_with(session, project, ApiVersion::V1, On::Flowdock).await;
         }
         if let Some(version) = self.version() {
-            return self.list_with(session, project, version).await;
+            return self.list_with(session, project, version, On::List).await;
         }
-        let newer = self.list_with(session, project, ApiVersion::V2).await;
+        let newer = self.list_with(session, project, ApiVersion::V2, On::List).await;
         if !matches!(&newer, Err(failure) if failure.kind == FailureKind::NotServed) {
             self.settle(ApiVersion::V2, &newer);
             return newer;
         }
-        let older = self.list_with(session, project, ApiVersion::V1).await;
+        let older = self.list_with(session, project, ApiVersion::V1, On::List).await;
         self.settle(ApiVersion::V1, &older);
         older
     }
@@ -177,32 +179,44 @@ impl Client {
         session: &Session,
         project: &ProjectId,
         version: ApiVersion,
+        on: On,
     ) -> Result<Listing, Failure> {
         let mut listing = Listing::new();
+        let (mut earlier, mut held, mut total) = (HashSet::new(), 0, 0);
         for page_num in 1..=MAX_PAGES {
             let options = PageOptions {
                 page_num: (page_num > 1).then_some(page_num),
                 items_per_page: Some(500),
                 ..PageOptions::default()
             };
-            let call = Call { method: Method::GET, project, kind: None, version, options, body: None };
+            let call = Call { method: Method::GET, on, project, kind: None, version, options, body: None };
+            let incomplete = |why: &str| Err(errors::not_understood(&call.name(), 200, why));
             let page = self.page(session, &call).await?;
+            let mut entries = HashSet::new();
             for entry in page.entries() {
                 let kind = entry.get("type").and_then(|t| t.as_str()).and_then(IntegrationType::parse);
                 if let Some(kind) = kind {
-                    listing.insert(kind, redact_entry(kind, entry));
+                    // Atlas keeps one of a type; were there two, the first is taken here and after writes.
+                    listing.entry(kind).or_insert_with(|| redact_entry(kind, entry));
                 }
+                entries.insert(kind.map_or_else(|| format!("{entry:?}"), |kind| kind.to_string()));
             }
+            // Pages move when something is added or removed while they are read; then one may have been missed.
+            if !earlier.is_disjoint(&entries) {
+                return incomplete("a page repeats what an earlier one held");
+            }
+            earlier.extend(entries);
+            held += page.len();
+            total = total.max(page.total());
             if !page.has_next() {
+                if held < total {
+                    return incomplete("it holds fewer integrations than it counts");
+                }
                 return Ok(listing);
             }
         }
-        Err(Failure::known(
-            FailureKind::Unavailable,
-            format!(
-                "Atlas lists more than {MAX_PAGES} pages of integrations for project {project}; is --atlas-url right?"
-            ),
-        ))
+        let name = format!("LIST of project {project}");
+        Err(errors::not_understood(&name, 200, "it has no last page"))
     }
 
     /// Creates an integration (`POST`) and answers the entry that Atlas then shows for it.
@@ -242,6 +256,7 @@ impl Client {
         let version = self.version_for(kind).unwrap_or(ApiVersion::V2);
         let call = Call {
             method,
+            on: On::Write,
             project,
             kind: Some(kind),
             version,
@@ -256,7 +271,7 @@ impl Client {
         }
         // The answer lists the whole project and may be cut into pages: then a LIST shows our own entry.
         // Whatever comes of that, the write was accepted.
-        let listing = self.list_with(session, project, version).await;
+        let listing = self.list_with(session, project, version, On::List).await;
         let listing = listing.map_err(|failure| Failure {
             kind: if failure.kind == FailureKind::RateLimited {
                 failure.kind
@@ -294,8 +309,21 @@ impl Client {
     ) -> Result<(), Failure> {
         let version = self.version_for(kind).unwrap_or(ApiVersion::V2);
         let options = PageOptions::default();
-        let call = Call { method: Method::DELETE, project, kind: Some(kind), version, options, body: None };
-        self.send(session, &call).await.map(|_| ())
+        let call = Call {
+            method: Method::DELETE,
+            on: On::Delete,
+            project,
+            kind: Some(kind),
+            version,
+            options,
+            body: None,
+        };
+        let body = self.send(session, &call).await?;
+        // Atlas answers 204. A page of somebody else's must not pass for it: the integration would be left behind.
+        if body.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        Err(errors::not_understood(&call.name(), 200, "a deletion has no body"))
     }
 
     async fn page(&self, session: &Session, call: &Call<'_>) -> Result<Page, Failure> {
@@ -316,181 +344,57 @@ impl Client {
         }
         let exchange = async {
             let response = session.send(request).await?;
-            let status = response.status().as_u16();
-            let retry_after = retry_after(&response);
-            self.budgets.note(call.project, status, response.headers());
-            Ok::<_, SendError>((status, retry_after, read(response, MAX_BODY).await))
+            let head = Head::of(&response);
+            self.budgets.note(call.project, head.status, response.headers());
+            Ok::<_, SendError>((head, read(response, MAX_BODY).await))
         };
         let Ok(outcome) = tokio::time::timeout(self.time_limit, exchange).await else {
             (self.requests)(call.method_name(), 0);
-            return Err(Failure {
-                outcome_unknown: true,
-                ..Failure::known(
-                    FailureKind::Unavailable,
-                    format!(
-                        "Atlas did not answer {name} within {} seconds; the operator tries again by itself",
-                        self.time_limit.as_secs()
-                    ),
-                )
-            });
+            return Err(errors::late(&name));
         };
-        let (status, retry_after, body) = outcome.map_err(|error| {
+        let (head, body) = outcome.map_err(|error| {
             (self.requests)(call.method_name(), 0);
             match error {
                 SendError::Http(error) => errors::no_answer(&name, &error),
                 SendError::Token(failure) => failure,
-                SendError::Challenge => errors::answered(
-                    &name,
-                    401,
-                    "",
-                    "its digest challenge can't be answered with this API key",
-                    None,
-                ),
+                SendError::Challenge => {
+                    errors::not_understood(&name, 401, "its digest challenge can't be answered")
+                }
             }
         })?;
+        let status = head.status;
         (self.requests)(call.method_name(), status);
         tracing::debug!(call = %name, status, "Atlas answered");
         let body = body.map_err(|fault| match fault {
             BodyFault::TooLarge => errors::not_understood(&name, status, "it is larger than 1 MiB"),
             BodyFault::Cut(error) => errors::no_answer(&name, &error),
         })?;
-        if (200..300).contains(&status) {
-            return Ok(body);
-        }
-        if (300..400).contains(&status) {
-            return Err(errors::not_understood(&name, status, "a redirect, which is never followed"));
-        }
-        match ApiError::parse(&body) {
-            Some(error) => {
-                let secrets: Vec<&str> = call
-                    .body
-                    .map(Integration::secrets)
-                    .unwrap_or_default()
-                    .iter()
-                    .map(|s| s.expose())
-                    .collect();
-                let detail = error.detail.or(error.reason).unwrap_or_default();
-                let clean = |text: &str| scrub(text, secrets.iter().copied().chain(session.secrets()));
-                Err(errors::answered(&name, status, &clean(&error.error_code), &clean(&detail), retry_after))
+        match ApiError::of(status, &body) {
+            Some((status, error)) => Err(refused(session, call, status, error, head.retry_after)),
+            None if (200..300).contains(&status) => Ok(body),
+            None if status == 401 && head.challenged => {
+                Err(refused(session, call, status, ApiError::default(), head.retry_after))
             }
-            None if status == 401 => Err(errors::answered(&name, status, "", "no details", retry_after)),
             None => {
-                Err(Failure { retry_after, ..errors::not_understood(&name, status, "it has no errorCode") })
+                let why = if (300..400).contains(&status) { "a redirect" } else { "it has no errorCode" };
+                Err(Failure { retry_after: head.retry_after, ..errors::not_understood(&name, status, why) })
             }
         }
     }
 }
 
-/// One call.
-struct Call<'a> {
-    method: Method,
-    project: &'a ProjectId,
-    kind: Option<IntegrationType>,
-    version: ApiVersion,
-    options: PageOptions,
-    body: Option<&'a Integration<SecretValue>>,
-}
-
-impl Call<'_> {
-    /// The call in a message.
-    fn name(&self) -> String {
-        match self.kind {
-            Some(kind) => format!("{} {kind} of project {}", self.method, self.project),
-            None => format!("LIST of project {}", self.project),
-        }
-    }
-
-    /// The method in a metric.
-    fn method_name(&self) -> &'static str {
-        match (self.kind, &self.method) {
-            (None, _) => "LIST",
-            (_, &Method::POST) => "POST",
-            (_, &Method::PUT) => "PUT",
-            _ => "DELETE",
-        }
-    }
-
-    /// `{base}/api/atlas/{version}/groups/{project}/integrations[/{type}][?query]`. Only checked ids and closed
-    /// enums reach the path.
-    fn url(&self, base: &Url) -> Result<Url, Failure> {
-        let mut url = base.clone();
-        {
-            let mut segments = url.path_segments_mut().map_err(|()| {
-                Failure::known(
-                    FailureKind::Unavailable,
-                    "--atlas-url can't be a base for paths; give https://host",
-                )
-            })?;
-            segments.pop_if_empty().extend([
-                "api",
-                "atlas",
-                self.version.path(),
-                "groups",
-                self.project.as_str(),
-                "integrations",
-            ]);
-            segments.extend(self.kind.map(IntegrationType::as_str));
-        }
-        let pairs = self.options.pairs();
-        if !pairs.is_empty() {
-            url.query_pairs_mut().extend_pairs(pairs);
-        }
-        Ok(url)
-    }
-}
-
-pub(super) enum BodyFault {
-    TooLarge,
-    Cut(reqwest::Error),
-}
-
-/// The body, as long as it stays within `max` bytes.
-pub(super) async fn read(mut response: Response, max: usize) -> Result<Vec<u8>, BodyFault> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(BodyFault::Cut)? {
-        if body.len() + chunk.len() > max {
-            return Err(BodyFault::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-/// `Retry-After` in whole seconds, the form that Atlas documents.
-pub(super) fn retry_after(response: &Response) -> Option<Duration> {
-    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    // An hour is more than any documented limit; a slip of a proxy must not stop a project for a year.
-    text.trim().parse().ok().map(|seconds: u64| Duration::from_secs(seconds.min(3_600)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn call(
-        kind: Option<IntegrationType>,
-        version: ApiVersion,
-        options: PageOptions,
-        project: &ProjectId,
-    ) -> Call<'_> {
-        Call { method: Method::GET, project, kind, version, options, body: None }
-    }
-
-    #[test]
-    fn urls_are_those_of_the_create_page() {
-        let project = ProjectId::parse("5d791c84ff7a2522cc4f9aa1").expect("24 digits");
-        let base = Url::parse("https://cloud.mongodb.com").expect("a URL");
-        let flowdock =
-            call(Some(IntegrationType::Flowdock), ApiVersion::V1, PageOptions::default(), &project);
-        assert_eq!(
-            flowdock.url(&base).map(String::from),
-            Ok("https://cloud.mongodb.com/api/atlas/v1.0/groups/5d791c84ff7a2522cc4f9aa1/integrations/FLOWDOCK".into())
-        );
-        let options = PageOptions { items_per_page: Some(500), ..PageOptions::default() };
-        let base = Url::parse("http://127.0.0.1:1/atlas/").expect("a URL");
-        assert_eq!(
-            call(None, ApiVersion::V2, options, &project).url(&base).map(String::from),
-            Ok("http://127.0.0.1:1/atlas/api/atlas/v2/groups/5d791c84ff7a2522cc4f9aa1/integrations?itemsPerPage=500".into())
-        );
-    }
+/// The failure for an error of Atlas, in words that hold nothing secret.
+fn refused(
+    session: &Session,
+    call: &Call<'_>,
+    status: u16,
+    error: ApiError,
+    retry_after: Option<Duration>,
+) -> Failure {
+    let secrets: Vec<&str> =
+        call.body.map(Integration::secrets).unwrap_or_default().iter().map(|s| s.expose()).collect();
+    let clean = |text: &str| scrub(text, secrets.iter().copied().chain(session.secrets()));
+    let detail = error.detail.or(error.reason).unwrap_or_else(|| "no details".to_owned());
+    let asked = Asked { name: &call.name(), on: call.on, kind: call.kind };
+    errors::answered(&asked, status, &clean(&error.error_code), &clean(&detail), retry_after)
 }

@@ -1,159 +1,141 @@
-//! One table for every answer that is no success, and the words for faults of transport.
-//!
-//! Sources: the documentation's list of API errors, the v2 specification, and answers seen by users. Atlas sends
-//! 401, not 403, for a role that does not suffice, and code 401/UNEXPECTED_ERROR for any wrong key.
+//! Every answer that is no success, and every fault of transport, as one [`Failure`]: class and words are those of
+//! the table.
 
+use std::error::Error;
 use std::time::Duration;
 
-use crate::domain::{Failure, FailureKind, plain};
+use super::error_table::{ANSWERS, Answer, FOREIGN, NO_ANSWERS, NoAnswer, OTHERS, On, Silence};
+use crate::domain::{Failure, FailureKind, IntegrationType, plain};
 
 /// The cause of a transport fault is cut at this many characters.
 const MAX_CAUSE: usize = 200;
 
-/// What a class means for a person.
-struct Row {
-    /// HTTP status; 0 for any.
-    status: u16,
-    /// `errorCode`; empty for any.
-    code: &'static str,
-    kind: FailureKind,
-    /// What to do next.
-    hint: &'static str,
+/// A call, as far as it decides what an answer means.
+pub(super) struct Asked<'a> {
+    /// It, in a message.
+    pub(super) name: &'a str,
+    /// What it does.
+    pub(super) on: On,
+    /// The type in its path.
+    pub(super) kind: Option<IntegrationType>,
 }
 
-const fn row(status: u16, code: &'static str, kind: FailureKind, hint: &'static str) -> Row {
-    Row { status, code, kind, hint }
+impl Answer {
+    fn fits(&self, asked: &Asked<'_>, status: u16, code: &str, detail: &str) -> bool {
+        let on = match self.on {
+            On::Any => true,
+            On::Flowdock => asked.on == On::Flowdock || asked.kind == Some(IntegrationType::Flowdock),
+            On::NamedType => asked.on == On::Write && asked.kind.is_some_and(|kind| names(detail, kind)),
+            on => on == asked.on,
+        };
+        let code = match self.code.strip_prefix('*') {
+            Some(end) => code.ends_with(end),
+            None => self.code.is_empty() || self.code == code,
+        };
+        on && code && (self.status == 0 || self.status == status)
+    }
 }
 
-use FailureKind as K;
+/// Whether a text names a type, as a word.
+fn names(text: &str, kind: IntegrationType) -> bool {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == kind.as_str())
+}
 
-const FIX_KEY: &str = "check the API key or service account in the credentials Secret, and that it has the role Project Owner on the project";
-const FIX_ACCESS: &str = "add the operator's address to the API key's access list in Atlas";
-const FIX_PROJECT: &str = "check spec.projectId and that the API key belongs to that project's organisation";
-const FIX_SPEC: &str = "correct the object or the Secret that it refers to";
-const FIX_SLACK: &str =
-    "Atlas wants Slack to be connected once in its UI (project, Integrations, Slack); then apply again";
-const LATER: &str = "the operator tries again by itself";
-
-/// The first row that fits decides.
-static ROWS: &[Row] = &[
-    row(404, "INTEGRATION_NOT_CONFIGURED", K::Gone, LATER),
-    row(404, "GROUP_NOT_FOUND", K::ProjectNotFound, FIX_PROJECT),
-    row(404, "INVALID_GROUP_ID", K::Rejected, FIX_PROJECT),
-    row(404, "NOT_ATLAS_GROUP", K::NotSupported, FIX_PROJECT),
-    row(409, "INTEGRATION_ALREADY_CONFIGURED", K::AlreadyConfigured, LATER),
-    row(0, "RESOURCE_NOT_FOUND", K::NotServed, LATER),
-    row(0, "INVALID_VERSION_DATE", K::NotServed, LATER),
-    row(0, "VERSION_GONE", K::NotServed, LATER),
-    row(
-        0,
-        "HIPCHAT_NOT_SUPPORTED",
-        K::NotSupported,
-        "Atlas no longer offers this integration; delete the object",
-    ),
-    row(
-        0,
-        "DATADOG_NOT_SUPPORTED_FOR_CLOUD_MANAGER",
-        K::NotSupported,
-        "the project is no Atlas project; delete the object",
-    ),
-    row(
-        0,
-        "FEATURE_UNSUPPORTED",
-        K::NotSupported,
-        "the organisation lacks the feature; ask MongoDB, or delete the object",
-    ),
-    row(0, "LEGACY_SLACK_CONFIGURATION_UNSUPPORTED", K::Rejected, FIX_SLACK),
-    row(0, "MUST_RECONFIGURE_SLACK_OAUTH2", K::Rejected, FIX_SLACK),
-    row(0, "SLACK_OAUTH2_NOT_CONFIGURED", K::Rejected, FIX_SLACK),
-    row(
-        0,
-        "WEBHOOK_NOTIFICATIONS_PRESENT",
-        K::Rejected,
-        "remove the webhook from the project's alert configurations first, or set spec.deletionPolicy to Retain",
-    ),
-    row(401, "", K::Unauthorized, FIX_KEY),
-    row(402, "", K::Forbidden, "the Atlas organisation is suspended; settle its bill"),
-    row(403, "IP_ADDRESS_NOT_ON_ACCESS_LIST", K::Forbidden, FIX_ACCESS),
-    row(403, "IP_ADDRESS_NOT_ON_WHITELIST", K::Forbidden, FIX_ACCESS),
-    row(403, "", K::Forbidden, "check the API key's access list and the organisation's settings in Atlas"),
-    row(429, "", K::RateLimited, LATER),
-    row(405, "", K::Unavailable, LATER),
-    row(408, "", K::Unavailable, LATER),
-    row(400, "", K::Rejected, FIX_SPEC),
-    row(409, "", K::Rejected, FIX_SPEC),
-];
-
-/// The failure for an answer of Atlas that is no success. `detail` is already scrubbed.
+/// The failure for an answer of Atlas that is no success. `code` and `detail` are already scrubbed.
 pub(super) fn answered(
-    what: &str,
+    asked: &Asked<'_>,
     status: u16,
     code: &str,
     detail: &str,
     retry_after: Option<Duration>,
 ) -> Failure {
-    let found = ROWS
-        .iter()
-        .find(|row| (row.status == 0 || row.status == status) && (row.code.is_empty() || row.code == code));
-    let (kind, hint) = found.map_or((K::Unavailable, LATER), |row| (row.kind, row.hint));
-    let message = match kind {
-        // Atlas's own text counts seconds down, which would make every retry a new status.
-        K::RateLimited => {
-            format!("Atlas limits the rate of requests ({code}); the operator waits as long as it says")
+    let row = ANSWERS.iter().find(|row| row.fits(asked, status, code, detail)).unwrap_or(&OTHERS);
+    let name = asked.name;
+    let message = match row.kind {
+        // Atlas's own text counts seconds down, which would make every retry a new status; so would the call.
+        FailureKind::RateLimited => {
+            format!("Atlas limits the rate of requests ({code}); {}", row.hint)
         }
         _ => {
+            let code = if code.is_empty() { "without a code" } else { code };
             let detail = detail.trim_end_matches('.');
-            format!("Atlas answered {status} {code} to {what}: {detail}; {hint}")
+            format!("Atlas answered {status} {code} to {name}: {detail}; {}", row.hint)
         }
     };
-    Failure {
-        kind,
-        message,
-        // Of a server's own failure nobody knows how far it came.
-        outcome_unknown: status >= 500,
-        retry_after,
-    }
+    // Of a server's own failure nobody knows how far it came.
+    Failure { kind: row.kind, message, outcome_unknown: status >= 500, retry_after }
 }
 
 /// The failure for an answer that is not Atlas's: a proxy's, a load balancer's, or none that can be read.
-pub(super) fn not_understood(what: &str, status: u16, why: &str) -> Failure {
-    let kind = match status {
-        404 => K::NotServed,
-        429 => K::RateLimited,
-        _ => K::Unavailable,
+pub(super) fn not_understood(name: &str, status: u16, why: &str) -> Failure {
+    let row = FOREIGN.iter().find(|row| (row.from..=row.to).contains(&status));
+    let (kind, in_doubt, hint) = match row {
+        Some(row) => (row.kind, row.in_doubt, row.hint),
+        None => (OTHERS.kind, true, OTHERS.hint),
     };
     Failure {
         kind,
-        message: format!(
-            "the answer to {what} (HTTP {status}) is not one of Atlas: {why}; check --atlas-url and the proxies in \
-             between; {LATER}"
-        ),
-        outcome_unknown: !(300..500).contains(&status),
+        message: format!("the answer to {name} (HTTP {status}) is not one of Atlas: {why}; {hint}"),
+        outcome_unknown: in_doubt,
         retry_after: None,
     }
 }
 
-/// The failure for a call without an answer.
-pub(super) fn no_answer(what: &str, error: &reqwest::Error) -> Failure {
-    let why = if error.is_timeout() {
-        "no answer within the time limit".to_owned()
-    } else if error.is_connect() {
-        format!("can't connect: {}", root_cause(error))
+/// The failure for a call without an answer, as reqwest tells of it.
+pub(super) fn no_answer(name: &str, error: &reqwest::Error) -> Failure {
+    let silence = if error.is_connect() && is_tls(error) {
+        Silence::Untrusted
+    } else if error.is_connect() || error.is_builder() {
+        Silence::Unconnected
+    } else if error.is_timeout() {
+        Silence::Late
     } else {
-        format!("the connection failed: {}", root_cause(error))
+        Silence::Broken
     };
+    let cause = (silence != Silence::Late).then(|| root_cause(error));
+    silent(name, silence, cause)
+}
+
+/// The failure for a call whose time is over.
+pub(super) fn late(name: &str) -> Failure {
+    silent(name, Silence::Late, None)
+}
+
+fn silent(name: &str, silence: Silence, cause: Option<String>) -> Failure {
+    let row = NO_ANSWERS.iter().find(|row| row.silence == silence);
+    let (what, in_doubt, hint) = match row {
+        Some(NoAnswer { what, in_doubt, hint, .. }) => (*what, *in_doubt, *hint),
+        None => ("no answer", true, OTHERS.hint),
+    };
+    let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
     Failure {
-        kind: K::Unavailable,
-        message: format!("Atlas can't be reached for {what}: {why}; {LATER}"),
-        outcome_unknown: !error.is_connect() && !error.is_builder(),
-        retry_after: None,
+        outcome_unknown: in_doubt,
+        ..Failure::known(
+            FailureKind::Unavailable,
+            format!("Atlas can't be reached for {name}: {what}{cause}; {hint}"),
+        )
     }
+}
+
+/// Whether a connection came to nothing within TLS. What an I/O error wraps is not among its sources.
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if error.is::<rustls::Error>() {
+            return true;
+        }
+        next = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    false
 }
 
 /// The innermost error, which says more to a person than the chain above it. It can't hold anything of the
 /// request besides its address.
 fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
+    let mut cause: &dyn Error = error;
     while let Some(next) = cause.source() {
         cause = next;
     }
@@ -162,39 +144,62 @@ fn root_cause(error: &reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use rstest::rstest;
 
+    use super::*;
+
+    fn asked(on: On, kind: IntegrationType) -> Asked<'static> {
+        Asked { name: "the call", on, kind: Some(kind) }
+    }
+
+    /// Which calls a code was the answer to matters.
     #[rstest]
-    #[case(404, "INTEGRATION_NOT_CONFIGURED", K::Gone)]
-    #[case(404, "GROUP_NOT_FOUND", K::ProjectNotFound)]
-    #[case(409, "INTEGRATION_ALREADY_CONFIGURED", K::AlreadyConfigured)]
-    #[case(401, "UNEXPECTED_ERROR", K::Unauthorized)]
-    #[case(401, "USER_UNAUTHORIZED", K::Unauthorized)]
-    #[case(402, "ACCOUNT_SUSPENDED", K::Forbidden)]
-    #[case(403, "IP_ADDRESS_NOT_ON_ACCESS_LIST", K::Forbidden)]
-    #[case(403, "FEATURE_UNSUPPORTED", K::NotSupported)]
-    #[case(400, "INVALID_INTEGRATION_SETTINGS", K::Rejected)]
-    #[case(400, "SLACK_OAUTH2_NOT_CONFIGURED", K::Rejected)]
-    #[case(405, "WRITES_NOT_ALLOWED_DURING_APP_UPGRADES", K::Unavailable)]
-    #[case(406, "INVALID_VERSION_DATE", K::NotServed)]
-    #[case(410, "VERSION_GONE", K::NotServed)]
-    #[case(429, "RATE_LIMITED_TOKEN_BUCKET", K::RateLimited)]
-    #[case(500, "UNEXPECTED_ERROR", K::Unavailable)]
-    #[case(503, "SERVICE_UNAVAILABLE", K::Unavailable)]
-    #[case(418, "NEVER_SEEN", K::Unavailable)]
-    fn classes(#[case] status: u16, #[case] code: &str, #[case] kind: FailureKind) {
-        let failure = answered("POST DATADOG", status, code, "detail", None);
-        assert_eq!(failure.kind, kind);
-        assert_eq!(failure.outcome_unknown, status >= 500);
-        assert!(failure.message.contains(code), "{}", failure.message);
-        let says_what = failure.message.contains("POST DATADOG: detail");
-        assert_eq!(says_what, kind != K::RateLimited, "{}", failure.message);
+    #[case(On::List, 404, "RESOURCE_NOT_FOUND", "", FailureKind::NotServed)]
+    #[case(On::Flowdock, 404, "RESOURCE_NOT_FOUND", "", FailureKind::NotSupported)]
+    #[case(On::Write, 404, "RESOURCE_NOT_FOUND", "", FailureKind::NotSupported)]
+    #[case(On::Write, 400, "INVALID_ENUM_VALUE", "Value NEW_RELIC.", FailureKind::NotSupported)]
+    #[case(On::Write, 400, "INVALID_ENUM_VALUE", "Value NEW_RELIC_2.", FailureKind::Rejected)]
+    #[case(On::Write, 400, "NEW_RELIC_NOT_SUPPORTED", "", FailureKind::NotSupported)]
+    #[case(On::List, 400, "NEVER_SEEN", "", FailureKind::Unavailable)]
+    #[case(On::Write, 400, "NEVER_SEEN", "", FailureKind::Rejected)]
+    #[case(On::Delete, 400, "NEVER_SEEN", "", FailureKind::Rejected)]
+    #[case(On::Write, 418, "NEVER_SEEN", "", FailureKind::Unavailable)]
+    #[case(On::Token, 400, "invalid_request", "", FailureKind::Unavailable)]
+    #[case(On::Token, 400, "invalid_client", "", FailureKind::Unauthorized)]
+    fn classes(
+        #[case] on: On,
+        #[case] status: u16,
+        #[case] code: &str,
+        #[case] detail: &str,
+        #[case] kind: FailureKind,
+    ) {
+        let failure = answered(&asked(on, IntegrationType::NewRelic), status, code, detail, None);
+        assert_eq!(failure.kind, kind, "{}", failure.message);
+    }
+
+    /// A row that an earlier one hides says nothing.
+    #[test]
+    fn every_row_decides_something() {
+        for (place, row) in ANSWERS.iter().enumerate() {
+            let status = if row.status == 0 { 499 } else { row.status };
+            let code = row.code.trim_start_matches('*');
+            let (code, kind) = (if code.is_empty() { "NEVER_SEEN" } else { code }, IntegrationType::Slack);
+            let detail = if row.on == On::NamedType { "SLACK" } else { "" };
+            let decides = [On::List, On::Flowdock, On::Write, On::Delete, On::Token].into_iter().any(|on| {
+                let fits = |row: &Answer| row.fits(&asked(on, kind), status, code, detail);
+                ANSWERS.iter().position(fits) == Some(place)
+            });
+            assert!(decides, "{row:?}");
+        }
     }
 
     #[test]
-    fn a_proxys_404_is_not_atlas_saying_gone() {
-        assert_eq!(not_understood("LIST", 404, "HTML").kind, K::NotServed);
-        assert_eq!(not_understood("LIST", 302, "a redirect").kind, K::Unavailable);
+    fn every_status_and_silence_has_its_words() {
+        for status in 0..=u16::MAX {
+            assert!(FOREIGN.iter().any(|row| (row.from..=row.to).contains(&status)), "{status}");
+        }
+        for silence in [Silence::Unconnected, Silence::Untrusted, Silence::Broken, Silence::Late] {
+            assert_eq!(NO_ANSWERS.iter().filter(|row| row.silence == silence).count(), 1);
+        }
     }
 }

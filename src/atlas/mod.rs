@@ -4,9 +4,11 @@
 //! answers is redacted before it leaves this module, and every fault becomes one [`crate::domain::Failure`].
 
 mod budget;
+mod call;
 mod challenges;
 mod client;
 mod digest;
+mod error_table;
 mod errors;
 mod oauth;
 mod redaction;
@@ -16,6 +18,7 @@ mod wire;
 
 pub use budget::Budget;
 pub use client::{Client, ClientError, Listing, Options};
+pub use error_table::{ANSWERS, Answer, FOREIGN, Foreign, NO_ANSWERS, NoAnswer, OTHERS, On, Silence, Who};
 pub use session::{Credential, Key, Session};
 pub use version::{ApiVersion, VersionChoice};
 pub use wire::PageOptions;

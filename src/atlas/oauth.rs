@@ -15,7 +15,8 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use super::errors;
+use super::error_table::On;
+use super::errors::{self, Asked};
 use super::redaction::scrub;
 use super::session::SendError;
 use super::wire::ApiError;
@@ -198,8 +199,8 @@ impl OAuth {
             .await
             .map_err(|error| unsent(errors::no_answer(WHAT, &error)))?;
         let status = response.status().as_u16();
-        let retry_after = super::client::retry_after(&response);
-        let body = super::client::read(response, MAX_BODY).await;
+        let retry_after = super::call::retry_after(&response);
+        let body = super::call::read(response, MAX_BODY).await;
         let body = body.map_err(|_| unsent(errors::not_understood(WHAT, status, "it broke off")))?;
         if status != 200 {
             return Err(self.refused(status, &body, retry_after));
@@ -215,36 +216,17 @@ impl OAuth {
 
     /// The failure for a refusal, in OAuth's own shape or in Atlas's.
     fn refused(&self, status: u16, body: &[u8], retry_after: Option<Duration>) -> Failure {
-        let (code, detail) = match (serde_json::from_slice::<Refusal>(body), ApiError::parse(body)) {
+        let (code, detail) = match (serde_json::from_slice::<Refusal>(body), ApiError::of(status, body)) {
             (Ok(refusal), _) => (refusal.error, refusal.error_description.unwrap_or_default()),
-            (_, Some(error)) => (error.error_code, error.detail.or(error.reason).unwrap_or_default()),
+            (_, Some((_, error))) => (error.error_code, error.detail.or(error.reason).unwrap_or_default()),
             _ => {
                 let failure = errors::not_understood(WHAT, status, "it is no OAuth error");
                 return unsent(Failure { retry_after, ..failure });
             }
         };
         let (code, detail) = (scrub(&code, self.secrets()), scrub(&detail, self.secrets()));
-        let mut failure = errors::answered(WHAT, status, &code, &detail, retry_after);
-        match code.as_str() {
-            // It comes as 400 or as 401.
-            "invalid_client" | "invalid_grant" => failure.kind = FailureKind::Unauthorized,
-            "access_denied" => {
-                failure.kind = FailureKind::RateLimited;
-                failure.message = format!(
-                    "Atlas gives this service account no further token ({detail}); the operator asks again by itself; \
-                     if it lasts, find out who else asks for tokens under this account"
-                );
-            }
-            "rate_limited" => failure.kind = FailureKind::RateLimited,
-            _ => {}
-        }
-        if failure.kind == FailureKind::RateLimited && code != "access_denied" {
-            failure.message = format!(
-                "Atlas limits how often this service account may ask for a token ({code}); the operator waits as long \
-                 as it says"
-            );
-        }
-        unsent(failure)
+        let asked = Asked { name: WHAT, on: On::Token, kind: None };
+        unsent(errors::answered(&asked, status, &code, &detail, retry_after))
     }
 }
 

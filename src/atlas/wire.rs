@@ -34,12 +34,20 @@ impl PageOptions {
 }
 
 /// A page of integrations, as list, create and update answer. Null entries, which Atlas has been seen to send,
-/// and unknown fields are tolerated; a page without `results` is none.
+/// and unknown fields are tolerated. A page without `results`, or with an entry of which nobody can say what type it
+/// is, is none: it must not pass for one that lacks something.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Page {
     results: Vec<Option<Map<String, Value>>>,
     #[serde(default)]
     links: Option<Vec<Option<Link>>>,
+    #[serde(default)]
+    total_count: Value,
+    #[serde(default)]
+    status: Option<u16>,
+    #[serde(default)]
+    error_code: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,10 +61,27 @@ impl Page {
     pub(super) fn parse(body: &[u8]) -> Option<Page> {
         #[derive(Deserialize)]
         struct Envelope {
+            status: u16,
             content: Page,
         }
         let plain = serde_json::from_slice::<Page>(body).ok();
-        plain.or_else(|| serde_json::from_slice::<Envelope>(body).ok().map(|envelope| envelope.content))
+        let page = plain.or_else(|| {
+            let envelope = serde_json::from_slice::<Envelope>(body).ok()?;
+            Some(Page { status: Some(envelope.status), ..envelope.content })
+        })?;
+        let succeeded = page.status.is_none_or(|status| (200..300).contains(&status));
+        let typed = page.entries().all(|entry| entry.get("type").is_some_and(Value::is_string));
+        (succeeded && page.error_code.is_null() && typed).then_some(page)
+    }
+
+    /// How many entries it holds, nulls too.
+    pub(super) fn len(&self) -> usize {
+        self.results.len()
+    }
+
+    /// How many entries all pages together hold, as far as it says.
+    pub(super) fn total(&self) -> usize {
+        self.total_count.as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or_default()
     }
 
     /// The entries, without nulls.
@@ -70,10 +95,14 @@ impl Page {
     }
 }
 
-/// An error body (v2 specification, `ApiError`). It is an answer of Atlas only if it has an `errorCode`.
-#[derive(Debug, Deserialize)]
+/// An error body (v2 specification, `ApiError`). It is an answer of Atlas only if it has an `errorCode`; errors of
+/// its authentication had none in 2023.
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ApiError {
+    #[serde(default)]
+    error: Option<u16>,
+    #[serde(default)]
     pub(super) error_code: String,
     #[serde(default)]
     pub(super) detail: Option<String>,
@@ -82,8 +111,24 @@ pub(super) struct ApiError {
 }
 
 impl ApiError {
-    pub(super) fn parse(body: &[u8]) -> Option<ApiError> {
-        serde_json::from_slice(body).ok()
+    /// The error that an answer is, with the status that counts. An envelope comes with a 200 whatever the answer is,
+    /// and its `status` counts; something in between has been known to turn a bare error into a 200 as well.
+    pub(super) fn of(status: u16, body: &[u8]) -> Option<(u16, ApiError)> {
+        #[derive(Deserialize)]
+        struct Envelope {
+            status: u16,
+            content: ApiError,
+        }
+        let enveloped = serde_json::from_slice::<Envelope>(body).ok();
+        let (status, error) = match enveloped {
+            Some(envelope) => (envelope.status, envelope.content),
+            None => {
+                let error = serde_json::from_slice::<ApiError>(body).ok()?;
+                (error.error.filter(|_| status < 300).unwrap_or(status), error)
+            }
+        };
+        let of_authentication = status == 401 && error.error == Some(401);
+        (status >= 400 && (!error.error_code.is_empty() || of_authentication)).then_some((status, error))
     }
 }
 
@@ -109,8 +154,28 @@ mod tests {
         assert!(!page.has_next());
         let wrapped = br#"{"status":200,"content":{"results":[],"links":[{"rel":"next"}]}}"#;
         assert!(Page::parse(wrapped).is_some_and(|page| page.has_next()));
-        for bad in [&b"{}"[..], b"[]", b"", b"<html>", br#"{"results":null}"#] {
+        assert!(Page::parse(br#"{"status":200,"results":[]}"#).is_some(), "a list in an envelope is flat");
+        let errors = [&br#"{"status":503,"results":[]}"#[..], br#"{"results":[],"errorCode":"X"}"#];
+        assert!(errors.iter().all(|body| Page::parse(body).is_none()));
+        let odd = [&br#"{"results":["x"]}"#[..], br#"{"results":[{}]}"#, br#"{"results":[{"type":7}]}"#];
+        for bad in [&b"{}"[..], b"[]", b"", b"<html>", br#"{"results":null}"#].into_iter().chain(odd) {
             assert!(Page::parse(bad).is_none());
         }
+    }
+
+    #[test]
+    fn the_status_within_an_envelope_counts() {
+        let enveloped = br#"{"status":404,"content":{"error":404,"errorCode":"GROUP_NOT_FOUND"}}"#;
+        let bare = br#"{"error":404,"errorCode":"GROUP_NOT_FOUND","detail":null,"parameters":[]}"#;
+        for (status, body) in [(200, &enveloped[..]), (200, bare), (404, bare)] {
+            let found = ApiError::of(status, body).map(|(status, error)| (status, error.error_code));
+            assert_eq!(found, Some((404, "GROUP_NOT_FOUND".to_owned())), "{status}");
+        }
+        let old = br#"{"error":401,"reason":"Unauthorized","detail":"You are not authorized."}"#;
+        assert!(ApiError::of(401, old).is_some(), "Atlas's authentication, in 2023");
+        assert!(ApiError::of(404, old).is_none() && ApiError::of(404, b"{}").is_none());
+        assert!(ApiError::of(401, br#"{"message":"who are you?"}"#).is_none());
+        assert!(ApiError::of(200, br#"{"status":200,"content":{"results":[]}}"#).is_none());
+        assert!(ApiError::of(200, br#"{"results":[],"errorCode":"X"}"#).is_none(), "no status says error");
     }
 }

@@ -1,9 +1,11 @@
 //! The command line: flags are parsed and checked here, once, into what the layers below take.
 
 mod args;
+mod errors_page;
 mod reference;
 mod run;
 
+pub use errors_page::errors_page;
 pub use reference::reference;
 
 use std::io::Write;

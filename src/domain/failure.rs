@@ -7,7 +7,7 @@ use super::reason::Reason;
 /// One class for every answer and transport fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureKind {
-    /// Atlas does not know the integration, or the project: nothing is there to delete.
+    /// Atlas does not know the integration: nothing is there to change or to delete.
     Gone,
     /// POST found an integration of this type.
     AlreadyConfigured,
@@ -15,15 +15,17 @@ pub enum FailureKind {
     Unauthorized,
     /// The access list, or a feature that the organisation lacks.
     Forbidden,
-    /// There is no such project for this credential.
+    /// There is no such project: nothing is there to delete.
     ProjectNotFound,
+    /// The project's id is none, or that of a project which is not Atlas's. Nothing follows for a deletion.
+    WrongProject,
     /// 429.
     RateLimited,
     /// Atlas refuses the settings as they are.
     Rejected,
-    /// Atlas refuses the type or the way as such.
+    /// Atlas refuses the type of integration as such, or the organisation lacks what it takes.
     NotSupported,
-    /// Atlas does not serve this version of its API (only while the version is being settled).
+    /// Not Atlas's API, or not this version of it: what is asked for next while the version is being settled.
     NotServed,
     /// Unreachable, slow, failing or not understood; goes on by itself.
     Unavailable,
@@ -50,14 +52,21 @@ impl Failure {
 
     /// The reason that a condition gives for it.
     pub fn reason(&self) -> Reason {
-        match self.kind {
+        self.kind.reason()
+    }
+}
+
+impl FailureKind {
+    /// The reason that a condition gives for it.
+    pub fn reason(self) -> Reason {
+        match self {
             FailureKind::Unauthorized => Reason::Unauthorized,
             FailureKind::Forbidden => Reason::Forbidden,
-            FailureKind::Gone | FailureKind::ProjectNotFound => Reason::ProjectNotFound,
+            FailureKind::ProjectNotFound | FailureKind::WrongProject => Reason::ProjectNotFound,
             FailureKind::RateLimited => Reason::RateLimited,
             FailureKind::Rejected => Reason::Rejected,
             FailureKind::NotSupported => Reason::NotSupportedByAtlas,
-            FailureKind::AlreadyConfigured => Reason::NotVisibleYet,
+            FailureKind::Gone | FailureKind::AlreadyConfigured => Reason::NotVisibleYet,
             FailureKind::NotServed | FailureKind::Unavailable => Reason::AtlasUnavailable,
         }
     }

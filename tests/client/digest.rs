@@ -6,7 +6,7 @@ use atlas_integration_operator::domain::ProjectId;
 use atlas_sim::{Algorithm, AtlasSim, Challenges, Effect, Fault, NonceCounts, Settings};
 use rstest::rstest;
 
-use crate::{PRIVATE, World, client, credential, world};
+use crate::{PRIVATE, World, client, credential, errors_page, world};
 
 fn one_use(settings: &mut Settings) {
     settings.nonce_max_uses = Some(1);
@@ -47,6 +47,7 @@ async fn requests_for_a_hundred_calls(#[case] behaviour: fn(&mut Settings), #[ca
     let world = world().await;
     world.project.settings(behaviour);
     assert_eq!(after_a_hundred_calls(&world).await, expected);
+    assert!(errors_page().contains(&format!(" | {expected} |\n")), "docs/errors.md has no such row");
 }
 
 /// A nonce that goes stale costs one request more, once.

@@ -120,7 +120,8 @@ fn operation(call: &Call<'_>, role: Role) -> Result<Operation, ApiError> {
 
 fn perform(store: &mut Store, call: &Call<'_>, operation: Operation) -> Result<Outcome, ApiError> {
     let (settings, api) = (call.settings, call.target.api);
-    let options = Options::read(&call.request.query, operation, settings.reject_unknown_query)?;
+    let mut options = Options::read(&call.request.query, operation, settings.reject_unknown_query)?;
+    options.per_page = options.per_page.min(settings.most_per_page.unwrap_or(usize::MAX));
     if call.effect == Some(&Effect::RollIds) {
         store.roll_ids();
     }

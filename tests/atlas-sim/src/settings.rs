@@ -53,6 +53,8 @@ pub struct Settings {
     pub check_vendor_keys: bool,
     /// Whether query parameters that the operation does not declare are refused. Not known.
     pub reject_unknown_query: bool,
+    /// Entries of a page at most, whatever `itemsPerPage` says.
+    pub most_per_page: Option<usize>,
     /// `false`: the caller's address is not on the access list.
     pub ip_allowed: bool,
     /// The organisation has not paid: every call answers 402.
@@ -123,6 +125,7 @@ impl Default for Settings {
             webhook_notifications_present: false,
             check_vendor_keys: true,
             reject_unknown_query: false,
+            most_per_page: None,
             ip_allowed: true,
             suspended: false,
             maintenance: false,

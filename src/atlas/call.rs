@@ -1,0 +1,166 @@
+//! One call: its address, its name in messages, and what is read of an answer to it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Method, Response};
+use url::Url;
+
+use super::challenges::answerable;
+use super::error_table::On;
+use super::version::ApiVersion;
+use super::wire::PageOptions;
+use crate::domain::{Failure, FailureKind, Integration, IntegrationType, ProjectId, SecretValue};
+
+/// What an answer says before its body.
+pub(super) struct Head {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<Duration>,
+    /// Whether it asks for digest authentication, as Atlas does.
+    pub(super) challenged: bool,
+}
+
+impl Head {
+    pub(super) fn of(response: &Response) -> Head {
+        Head {
+            status: response.status().as_u16(),
+            retry_after: retry_after(response),
+            challenged: answerable(response.headers()).is_some(),
+        }
+    }
+}
+
+/// One call.
+pub(super) struct Call<'a> {
+    pub(super) method: Method,
+    pub(super) on: On,
+    pub(super) project: &'a ProjectId,
+    pub(super) kind: Option<IntegrationType>,
+    pub(super) version: ApiVersion,
+    pub(super) options: PageOptions,
+    pub(super) body: Option<&'a Integration<SecretValue>>,
+}
+
+impl Call<'_> {
+    /// The call in a message.
+    pub(super) fn name(&self) -> String {
+        match self.kind {
+            Some(kind) => format!("{} {kind} of project {}", self.method, self.project),
+            None => format!("LIST of project {}", self.project),
+        }
+    }
+
+    /// The method in a metric.
+    pub(super) fn method_name(&self) -> &'static str {
+        match (self.kind, &self.method) {
+            (None, _) => "LIST",
+            (_, &Method::POST) => "POST",
+            (_, &Method::PUT) => "PUT",
+            _ => "DELETE",
+        }
+    }
+
+    /// `{base}/api/atlas/{version}/groups/{project}/integrations[/{type}][?query]`. Only checked ids and closed
+    /// enums reach the path.
+    pub(super) fn url(&self, base: &Url) -> Result<Url, Failure> {
+        let mut url = base.clone();
+        {
+            let mut segments = url.path_segments_mut().map_err(|()| {
+                Failure::known(
+                    FailureKind::Unavailable,
+                    "--atlas-url can't be a base for paths; give https://host",
+                )
+            })?;
+            segments.pop_if_empty().extend([
+                "api",
+                "atlas",
+                self.version.path(),
+                "groups",
+                self.project.as_str(),
+                "integrations",
+            ]);
+            segments.extend(self.kind.map(IntegrationType::as_str));
+        }
+        let pairs = self.options.pairs();
+        if !pairs.is_empty() {
+            url.query_pairs_mut().extend_pairs(pairs);
+        }
+        Ok(url)
+    }
+}
+
+/// Why a body can't be had.
+pub(super) enum BodyFault {
+    TooLarge,
+    Cut(reqwest::Error),
+}
+
+/// The body, as long as it stays within `max` bytes.
+pub(super) async fn read(mut response: Response, max: usize) -> Result<Vec<u8>, BodyFault> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(BodyFault::Cut)? {
+        if body.len() + chunk.len() > max {
+            return Err(BodyFault::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// `Retry-After`: whole seconds, the form that Atlas documents, or a date, the other form of HTTP.
+pub(super) fn retry_after(response: &Response) -> Option<Duration> {
+    wait(response.headers().get(RETRY_AFTER)?.to_str().ok()?, Timestamp::now())
+}
+
+fn wait(text: &str, now: Timestamp) -> Option<Duration> {
+    let text = text.trim();
+    let seconds = text.parse().ok().map(Duration::from_secs);
+    let date = || rfc2822::parse(text).ok().map(|date| date.timestamp().duration_since(now));
+    let wait = seconds.or_else(|| date().map(|left| Duration::try_from(left).unwrap_or_default()));
+    // An hour is more than any documented limit; a slip of a proxy must not stop a project for a year.
+    wait.map(|wait| wait.min(Duration::from_secs(3_600)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(
+        kind: Option<IntegrationType>,
+        version: ApiVersion,
+        options: PageOptions,
+        project: &ProjectId,
+    ) -> Call<'_> {
+        Call { method: Method::GET, on: On::List, project, kind, version, options, body: None }
+    }
+
+    #[test]
+    fn urls_are_those_of_the_create_page() {
+        let project = ProjectId::parse("5d791c84ff7a2522cc4f9aa1").expect("24 digits");
+        let base = Url::parse("https://cloud.mongodb.com").expect("a URL");
+        let flowdock =
+            call(Some(IntegrationType::Flowdock), ApiVersion::V1, PageOptions::default(), &project);
+        assert_eq!(
+            flowdock.url(&base).map(String::from),
+            Ok("https://cloud.mongodb.com/api/atlas/v1.0/groups/5d791c84ff7a2522cc4f9aa1/integrations/FLOWDOCK".into())
+        );
+        let options = PageOptions { items_per_page: Some(500), ..PageOptions::default() };
+        let base = Url::parse("http://127.0.0.1:1/atlas/").expect("a URL");
+        assert_eq!(
+            call(None, ApiVersion::V2, options, &project).url(&base).map(String::from),
+            Ok("http://127.0.0.1:1/atlas/api/atlas/v2/groups/5d791c84ff7a2522cc4f9aa1/integrations?itemsPerPage=500".into())
+        );
+    }
+    #[test]
+    fn waits_are_seconds_or_dates() {
+        let now: Timestamp = "2026-11-24T12:00:00Z".parse().expect("a time");
+        let seconds = |text| wait(text, now).map(|wait| wait.as_secs());
+        assert_eq!(seconds(" 7 "), Some(7));
+        assert_eq!(seconds("Tue, 24 Nov 2026 12:00:30 GMT"), Some(30));
+        assert_eq!(seconds("Tue, 24 Nov 2026 11:00:00 GMT"), Some(0), "over already");
+        assert_eq!(seconds("31536000"), Some(3_600));
+        assert_eq!(seconds("soon"), None);
+    }
+}

@@ -1,0 +1,470 @@
+//! The one table of what can come of a call besides success: the class, who has to act, and what to do.
+//! docs/errors.md is made from it.
+//!
+//! Sources: the documentation's list of API errors, the v2 specification, and answers seen by users. Atlas sends
+//! 401, not 403, for a role that does not suffice, and 401 UNEXPECTED_ERROR for any wrong key.
+
+use crate::domain::FailureKind as K;
+
+/// Which calls a row is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    /// All of them.
+    Any,
+    /// LIST.
+    List,
+    /// All calls for FLOWDOCK, its own LIST too, in the only version that has it.
+    Flowdock,
+    /// POST and PUT.
+    Write,
+    /// POST and PUT, if the answer's text names the type.
+    NamedType,
+    /// DELETE.
+    Delete,
+    /// The request for a service account's token.
+    Token,
+}
+
+/// Who has to act, if it does not pass by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Nobody.
+    Nobody,
+    /// Who owns the object and the Secrets that it refers to.
+    Owner,
+    /// Who administers the project or the organisation in Atlas.
+    Atlas,
+    /// Who runs the operator, and the network that it is in.
+    Operator,
+}
+
+/// An answer of Atlas that is no success.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status; 0 for any.
+    pub status: u16,
+    /// `errorCode`; empty for any; `*` at its beginning stands for any beginning.
+    pub code: &'static str,
+    /// The calls that it is for.
+    pub on: On,
+    /// The class.
+    pub kind: K,
+    /// Who has to act.
+    pub who: Who,
+    /// What to do, as the end of a sentence.
+    pub hint: &'static str,
+}
+
+const fn row(status: u16, code: &'static str, on: On, kind: K, who: Who, hint: &'static str) -> Answer {
+    Answer { status, code, on, kind, who, hint }
+}
+
+pub(super) const LATER: &str = "the operator tries again by itself";
+const FIX_KEY: &str = "check the API key or service account in the credentials Secret, and that it has the role Project Owner on the project";
+const FIX_ROLE: &str = "give the API key or service account the role Project Owner on the project";
+const FIX_ORGANISATION: &str = "use an API key or service account of the organisation that the project belongs to, with a role on the project, or correct spec.projectId";
+const FIX_ACCESS: &str =
+    "add the address that the operator calls from to the access list of the API key or service account";
+const FIX_PROJECT: &str = "correct spec.projectId: delete the object and create it anew";
+const FIX_SPEC: &str = "correct the object or the Secret that it refers to";
+const FIX_FIELD: &str = "correct the field that Atlas names, in the object or its Secret";
+const FIX_URL: &str = "put the whole URL, with https://, into the Secret that the object refers to";
+const FIX_TEMPLATE: &str = "if the object has a template, make that valid JSON; if not, something between the operator and Atlas changes requests";
+const TOKEN_LATER: &str =
+    "the service account may ask for a token only so often; the operator waits as long as Atlas says";
+const NO_SUCH_TYPE: &str = "Atlas does not offer this type of integration any more; delete the object";
+const NO_SUCH_VERSION: &str = "set --atlas-api to a version that Atlas serves, and check --atlas-url";
+const OUR_REQUEST: &str = "the operator's own request does not arrive as Atlas expects it: check --atlas-url, --atlas-api and the proxies in between";
+
+use On::{Any, Delete, Flowdock, NamedType, Token, Write};
+
+/// Answers of Atlas. The first row that fits decides; what fits none is [`OTHERS`].
+pub static ANSWERS: &[Answer] = &[
+    // The token endpoint, in OAuth's own words.
+    row(0, "invalid_client", Token, K::Unauthorized, Who::Owner, FIX_KEY),
+    row(0, "invalid_grant", Token, K::Unauthorized, Who::Owner, FIX_KEY),
+    row(
+        0,
+        "access_denied",
+        Token,
+        K::RateLimited,
+        Who::Nobody,
+        "the service account holds as many live tokens as it may; they end within an hour; find out who else asks for them",
+    ),
+    row(0, "rate_limited", Token, K::RateLimited, Who::Nobody, TOKEN_LATER),
+    row(429, "", Token, K::RateLimited, Who::Nobody, TOKEN_LATER),
+    row(400, "", Token, K::Unavailable, Who::Operator, OUR_REQUEST),
+    // What is there, and what is not.
+    row(
+        404,
+        "INTEGRATION_NOT_CONFIGURED",
+        Any,
+        K::Gone,
+        Who::Nobody,
+        "a deletion has reached its end; else the operator looks again",
+    ),
+    row(
+        409,
+        "INTEGRATION_ALREADY_CONFIGURED",
+        Any,
+        K::AlreadyConfigured,
+        Who::Nobody,
+        "the operator looks again; what somebody else created meanwhile becomes AlreadyExists",
+    ),
+    row(
+        404,
+        "GROUP_NOT_FOUND",
+        Any,
+        K::ProjectNotFound,
+        Who::Owner,
+        "check spec.projectId and that the API key belongs to that project's organisation; a deletion has reached its end",
+    ),
+    row(404, "INVALID_GROUP_ID", Any, K::WrongProject, Who::Owner, FIX_PROJECT),
+    row(
+        404,
+        "NOT_ATLAS_GROUP",
+        Any,
+        K::WrongProject,
+        Who::Owner,
+        "the project is one of Cloud Manager; correct spec.projectId: delete the object and create it anew",
+    ),
+    // The type as such, and the version of the API. A write comes after a LIST in the same version, so a path that
+    // Atlas does not know then is one with a type that it does not know.
+    row(0, "RESOURCE_NOT_FOUND", Write, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
+    row(0, "RESOURCE_NOT_FOUND", Delete, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
+    row(0, "RESOURCE_NOT_FOUND", Flowdock, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
+    row(0, "RESOURCE_NOT_FOUND", Any, K::NotServed, Who::Operator, NO_SUCH_VERSION),
+    row(0, "INVALID_PATH_PARAMETER", Write, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
+    row(0, "INVALID_PATH_PARAMETER", Delete, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
+    row(0, "INVALID_PATH_PARAMETER", Any, K::WrongProject, Who::Owner, FIX_PROJECT),
+    row(0, "INVALID_ENUM_VALUE", NamedType, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
+    row(0, "INVALID_VERSION_DATE", Flowdock, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
+    row(0, "INVALID_VERSION_DATE", Any, K::NotServed, Who::Operator, NO_SUCH_VERSION),
+    row(0, "VERSION_GONE", Flowdock, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
+    row(0, "VERSION_GONE", Any, K::NotServed, Who::Operator, NO_SUCH_VERSION),
+    row(0, "HIPCHAT_NOT_SUPPORTED", Any, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
+    row(
+        0,
+        "DATADOG_NOT_SUPPORTED_FOR_CLOUD_MANAGER",
+        Any,
+        K::NotSupported,
+        Who::Owner,
+        "the project is one of Cloud Manager; delete the object",
+    ),
+    row(
+        0,
+        "FEATURE_UNSUPPORTED",
+        Any,
+        K::NotSupported,
+        Who::Atlas,
+        "the organisation lacks the feature; ask MongoDB for it, or delete the object",
+    ),
+    row(0, "*_NOT_SUPPORTED", Write, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
+    row(410, "", Write, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
+    // Slack, which people connect and not programs.
+    row(
+        0,
+        "SLACK_OAUTH2_NOT_CONFIGURED",
+        Any,
+        K::Rejected,
+        Who::Atlas,
+        "Slack was never connected to this project: in the Atlas UI open the project's Integrations, choose Slack, \
+         Configure, and allow Atlas in your workspace; then set the annotation \
+         atlas-integrations.dev/reconcile-requested-at to a new value",
+    ),
+    row(
+        0,
+        "MUST_RECONFIGURE_SLACK_OAUTH2",
+        Any,
+        K::Rejected,
+        Who::Atlas,
+        "token and team of a connected Slack can't be changed through the API: put the old apiToken and teamName back, \
+         or connect Slack anew in the Atlas UI (the project's Integrations, Slack, Configure), bring the object in \
+         line with it, and set the annotation atlas-integrations.dev/reconcile-requested-at to a new value",
+    ),
+    row(
+        0,
+        "LEGACY_SLACK_CONFIGURATION_UNSUPPORTED",
+        Any,
+        K::Rejected,
+        Who::Atlas,
+        "Atlas takes no legacy Slack token any more: remove the old Slack integration in the Atlas UI (the project's \
+         Integrations, Slack), connect Slack there by OAuth2, put the new token into the Secret, and set the \
+         annotation atlas-integrations.dev/reconcile-requested-at to a new value",
+    ),
+    // Settings.
+    row(
+        0,
+        "WEBHOOK_NOTIFICATIONS_PRESENT",
+        Delete,
+        K::Rejected,
+        Who::Atlas,
+        "remove the webhook from the project's alert configurations first, or set spec.deletionPolicy to Retain",
+    ),
+    row(400, "INVALID_INTEGRATION_SETTINGS", Any, K::Rejected, Who::Owner, FIX_SPEC),
+    row(400, "INTEGRATION_FIELDS_INVALID", Any, K::Rejected, Who::Owner, FIX_SPEC),
+    row(
+        400,
+        "INVALID_DATADOG_API_KEY",
+        Any,
+        K::Rejected,
+        Who::Owner,
+        "put an API key of Datadog (32 hexadecimal digits; no application key) into the Secret, and check spec.datadog.region",
+    ),
+    row(
+        400,
+        "INVALID_PAGER_DUTY_SERVICE_KEY",
+        Any,
+        K::Rejected,
+        Who::Owner,
+        "put an integration key of PagerDuty (32 hexadecimal digits) into the Secret",
+    ),
+    row(400, "WEBHOOK_URL_NOT_SET", Any, K::Rejected, Who::Owner, FIX_URL),
+    row(400, "INVALID_URL", Any, K::Rejected, Who::Owner, FIX_URL),
+    row(
+        400,
+        "INVALID_REGION",
+        Any,
+        K::Rejected,
+        Who::Owner,
+        "set the region to that of the account at the service, and to one that Atlas knows",
+    ),
+    row(
+        400,
+        "INVALID_ENUM_VALUE",
+        Write,
+        K::Rejected,
+        Who::Owner,
+        "correct the field that has this value; it is not one that Atlas knows",
+    ),
+    row(400, "INVALID_ATTRIBUTE", Write, K::Rejected, Who::Owner, FIX_FIELD),
+    row(400, "MISSING_ATTRIBUTE", Write, K::Rejected, Who::Owner, "set the field that Atlas names"),
+    row(400, "MISSING_ATTRIBUTES", Write, K::Rejected, Who::Owner, "set the fields that Atlas names"),
+    row(400, "MISSING_OR_INVALID_ATTRIBUTE", Write, K::Rejected, Who::Owner, FIX_FIELD),
+    row(
+        400,
+        "ATTRIBUTE_READ_ONLY",
+        Write,
+        K::Rejected,
+        Who::Owner,
+        "remove the field that Atlas names from the object",
+    ),
+    row(400, "VALIDATION_ERROR", Write, K::Rejected, Who::Owner, FIX_FIELD),
+    row(400, "MALFORMED_JSON", Write, K::Rejected, Who::Owner, FIX_TEMPLATE),
+    row(400, "INVALID_JSON", Write, K::Rejected, Who::Owner, FIX_TEMPLATE),
+    row(400, "INVALID_JSON_ATTRIBUTE", Write, K::Rejected, Who::Owner, FIX_FIELD),
+    row(0, "INVALID_QUERY_PARAMETER", Any, K::Unavailable, Who::Operator, OUR_REQUEST),
+    // Who asks.
+    row(401, "USER_UNAUTHORIZED", Any, K::Unauthorized, Who::Atlas, FIX_ROLE),
+    row(401, "NOT_IN_GROUP", Any, K::Unauthorized, Who::Owner, FIX_ORGANISATION),
+    row(401, "USER_CANNOT_ACCESS_GROUP", Any, K::Unauthorized, Who::Owner, FIX_ORGANISATION),
+    row(
+        401,
+        "NO_CURRENT_USER",
+        Any,
+        K::Unauthorized,
+        Who::Owner,
+        "the API key or service account does not exist any more; create one and put it into the credentials Secret",
+    ),
+    row(401, "", Any, K::Unauthorized, Who::Owner, FIX_KEY),
+    row(402, "", Any, K::Forbidden, Who::Atlas, "the organisation is suspended; settle its bill"),
+    row(403, "IP_ADDRESS_NOT_ON_ACCESS_LIST", Any, K::Forbidden, Who::Atlas, FIX_ACCESS),
+    row(403, "IP_ADDRESS_NOT_ON_WHITELIST", Any, K::Forbidden, Who::Atlas, FIX_ACCESS),
+    row(403, "RESOURCE_REQUIRES_ACCESS_LIST", Any, K::Forbidden, Who::Atlas, FIX_ACCESS),
+    row(403, "RESOURCE_REQUIRES_WHITELIST", Any, K::Forbidden, Who::Atlas, FIX_ACCESS),
+    row(403, "ORG_REQUIRES_ACCESS_LIST", Any, K::Forbidden, Who::Atlas, FIX_ACCESS),
+    row(403, "ORG_REQUIRES_WHITELIST", Any, K::Forbidden, Who::Atlas, FIX_ACCESS),
+    row(
+        403,
+        "",
+        Any,
+        K::Forbidden,
+        Who::Atlas,
+        "check the access list of the API key or service account, and the organisation's settings in Atlas",
+    ),
+    // Not now.
+    row(429, "", Any, K::RateLimited, Who::Nobody, "the operator waits as long as Atlas says"),
+    row(405, "WRITES_NOT_ALLOWED_DURING_APP_UPGRADES", Any, K::Unavailable, Who::Nobody, LATER),
+    row(405, "", Any, K::Unavailable, Who::Operator, OUR_REQUEST),
+    row(408, "", Any, K::Unavailable, Who::Nobody, LATER),
+    row(500, "", Any, K::Unavailable, Who::Nobody, LATER),
+    row(503, "", Any, K::Unavailable, Who::Nobody, LATER),
+    // Codes that nobody has listed.
+    row(400, "", Write, K::Rejected, Who::Owner, FIX_SPEC),
+    row(400, "", Delete, K::Rejected, Who::Owner, FIX_SPEC),
+    row(400, "", Any, K::Unavailable, Who::Operator, OUR_REQUEST),
+    row(413, "", Write, K::Rejected, Who::Owner, "shorten the templates"),
+    row(422, "", Write, K::Rejected, Who::Owner, FIX_SPEC),
+];
+
+/// Every other answer of Atlas.
+pub static OTHERS: Answer = row(
+    0,
+    "",
+    Any,
+    K::Unavailable,
+    Who::Operator,
+    "the operator tries again by itself; if it lasts, look the code up in MongoDB's documentation",
+);
+
+/// An answer that is not one of Atlas: a proxy's, a load balancer's, or one that is damaged.
+#[derive(Debug)]
+pub struct Foreign {
+    /// The first HTTP status that it is for.
+    pub from: u16,
+    /// The last one.
+    pub to: u16,
+    /// It, in words.
+    pub what: &'static str,
+    /// The class.
+    pub kind: K,
+    /// Whether a write may have taken effect all the same.
+    pub in_doubt: bool,
+    /// Who has to act, if it lasts.
+    pub who: Who,
+    /// What to do, as the end of a sentence.
+    pub hint: &'static str,
+}
+
+const fn foreign(
+    (from, to): (u16, u16),
+    what: &'static str,
+    kind: K,
+    in_doubt: bool,
+    who: Who,
+    hint: &'static str,
+) -> Foreign {
+    Foreign { from, to, what, kind, in_doubt, who, hint }
+}
+
+const CHECK_WAY: &str = "check --atlas-url and the proxies in between; the operator tries again by itself";
+
+/// Answers that are not Atlas's, by status. The first row that fits decides.
+pub static FOREIGN: &[Foreign] = &[
+    foreign(
+        (200, 299),
+        "no JSON, HTML, no page of integrations, a page that is not whole, a body larger than 1 MiB",
+        K::Unavailable,
+        true,
+        Who::Operator,
+        CHECK_WAY,
+    ),
+    foreign(
+        (300, 399),
+        "a redirect, which is never followed",
+        K::Unavailable,
+        false,
+        Who::Operator,
+        "set --atlas-url to Atlas itself; the operator tries again by itself",
+    ),
+    foreign(
+        (401, 401),
+        "without Atlas's error and without a digest challenge",
+        K::Unavailable,
+        false,
+        Who::Operator,
+        CHECK_WAY,
+    ),
+    foreign((404, 404), "a proxy's, or another server's", K::NotServed, false, Who::Operator, CHECK_WAY),
+    foreign(
+        (407, 407),
+        "a proxy wants to know who asks",
+        K::Unavailable,
+        false,
+        Who::Operator,
+        "put the proxy's user and password into HTTPS_PROXY; the operator tries again by itself",
+    ),
+    foreign(
+        (413, 413),
+        "a proxy limits the size of requests",
+        K::Unavailable,
+        false,
+        Who::Operator,
+        "raise the proxy's limit, or shorten the templates; the operator tries again by itself",
+    ),
+    foreign(
+        (429, 429),
+        "a proxy limits the rate of requests",
+        K::RateLimited,
+        false,
+        Who::Operator,
+        "the operator waits as long as it says",
+    ),
+    foreign(
+        (400, 499),
+        "a proxy, a firewall, or another server refuses",
+        K::Unavailable,
+        false,
+        Who::Operator,
+        CHECK_WAY,
+    ),
+    foreign(
+        (500, 599),
+        "a proxy can't reach Atlas, or gave up waiting",
+        K::Unavailable,
+        true,
+        Who::Operator,
+        CHECK_WAY,
+    ),
+    foreign((0, u16::MAX), "no HTTP as Atlas speaks it", K::Unavailable, true, Who::Operator, CHECK_WAY),
+];
+
+/// How a call ends without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// No connection came about.
+    Unconnected,
+    /// No connection that can be trusted came about.
+    Untrusted,
+    /// The connection ended before the answer did.
+    Broken,
+    /// The time was over before the answer came.
+    Late,
+}
+
+/// What a call without an answer means. The class is always [`K::Unavailable`].
+#[derive(Debug)]
+pub struct NoAnswer {
+    /// How it ended.
+    pub silence: Silence,
+    /// It, in a message, before the cause.
+    pub what: &'static str,
+    /// Where it comes from, for a person.
+    pub causes: &'static str,
+    /// Whether a write may have taken effect all the same.
+    pub in_doubt: bool,
+    /// What to do, as the end of a sentence.
+    pub hint: &'static str,
+}
+
+/// Calls without an answer: one row for each [`Silence`].
+pub static NO_ANSWERS: &[NoAnswer] = &[
+    NoAnswer {
+        silence: Silence::Untrusted,
+        what: "TLS failed",
+        causes: "a certificate that is not trusted, or has expired, or is another host's; no TLS at all",
+        in_doubt: false,
+        hint: "check --atlas-url; if a proxy opens TLS, name a bundle with its CA in SSL_CERT_FILE; the operator tries again by itself",
+    },
+    NoAnswer {
+        silence: Silence::Unconnected,
+        what: "can't connect",
+        causes: "refused, no route, no such name, a proxy that does not let it through",
+        in_doubt: false,
+        hint: "check the network, HTTPS_PROXY and --atlas-url; the operator tries again by itself",
+    },
+    NoAnswer {
+        silence: Silence::Late,
+        what: "no answer within the time limit",
+        causes: "a slow network, proxy or Atlas; the limit is `--atlas-timeout`",
+        in_doubt: true,
+        hint: LATER,
+    },
+    NoAnswer {
+        silence: Silence::Broken,
+        what: "the connection failed",
+        causes: "reset, closed, or cut within the answer",
+        in_doubt: true,
+        hint: LATER,
+    },
+];

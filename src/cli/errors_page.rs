@@ -1,0 +1,151 @@
+//! `docs/errors.md`, made from the table that the client itself goes by.
+
+use std::fmt::{self, Write};
+
+use crate::atlas::{ANSWERS, Answer, FOREIGN, NO_ANSWERS, OTHERS, On, Silence, Who};
+use crate::domain::Prospect;
+
+const HEAD: &str = "\
+# What Atlas may answer, and what the operator does
+
+Made by `make generate` from the table in `src/atlas/error_table.rs`; a test keeps it current.
+
+*Reason* is the one of `Ready` ([conditions](conditions.md)) while something is owed; objects in sync stay `Ready` where
+it goes on by itself. Retries grow apart from a second to five minutes, and respect `Retry-After`. A write that may have
+taken effect without an answer is looked for in Atlas, after a rest, before anything else is done. *On request* means: the
+annotation `atlas-integrations.dev/reconcile-requested-at` gets a new value.
+
+## Errors of Atlas
+
+An answer is one of Atlas if its body has an `errorCode`, or if it is a 401 in the form of Atlas's authentication; in an
+envelope the status within counts. The first row that fits decides.
+
+| HTTP | `errorCode` | in answer to | Reason | goes on | what to do |
+|---|---|---|---|---|---|
+";
+
+const FOREIGN_HEAD: &str = "
+## Answers that are not Atlas's
+
+| HTTP | what | Reason | may a write have taken effect? | what to do |
+|---|---|---|---|---|
+";
+
+const SILENCE_HEAD: &str = "
+## No answer
+
+The reason is `AtlasUnavailable`, and it goes on by itself.
+
+| what the message says | causes | may a write have taken effect? | what to do |
+|---|---|---|---|
+";
+
+const TAIL: &str = "
+## Pages of integrations
+
+An integration counts as absent only if whole and well-formed pages lack it. Unknown types and fields, nulls and missing
+ids are tolerated, and of two entries of one type the first counts. Entries without a type, fewer entries than
+`totalCount` says, pages that repeat entries, and more than 20 pages are answers that are not understood.
+
+## The token endpoint
+
+A service account's token is fetched once for all calls of the account, used to four fifths of its life, and then
+renewed; where that fails, it serves to its end. A limited endpoint is not asked again before the time that it names, or
+a minute; calls that need a token meanwhile fail as `RateLimited` at once, those of all projects of the account.
+
+## HTTP digest
+
+HTTP requests for 100 calls under one API key, one after another. No call costs more than two; calls at the same time
+cost two each while there is no challenge to answer yet.
+
+| what the server does | requests |
+|---|---|
+| MD5 or SHA-256; counts unchecked, never twice, or strictly in order | 101 |
+| several challenges, in one header or in several, also behind some that can't be answered | 101 |
+| a nonce that goes stale three times | 104 |
+| a nonce for ten requests | 110 |
+| a nonce for two requests | 150 |
+| a nonce for one request | 200 |
+";
+
+/// The page as Markdown.
+///
+/// # Errors
+/// Only if formatting into a string fails.
+pub fn errors_page() -> Result<String, fmt::Error> {
+    let mut text = String::from(HEAD);
+    for row in ANSWERS.iter().chain([&OTHERS]) {
+        let (status, code, asked, goes_on) = (status(row), code(row), asked(row.on), goes_on(row));
+        let (reason, hint) = (row.kind.reason(), row.hint);
+        writeln!(text, "| {status} | {code} | {asked} | `{reason}` | {goes_on} | {hint} |")?;
+    }
+    text.push_str(FOREIGN_HEAD);
+    for row in FOREIGN {
+        let status = match (row.from, row.to) {
+            (0, _) => "any other".to_owned(),
+            (from, to) if from == to => from.to_string(),
+            (from, _) => format!("{}xx", from / 100),
+        };
+        let doubt = doubt(row.in_doubt);
+        writeln!(text, "| {status} | {} | `{}` | {doubt} | {} |", row.what, row.kind.reason(), row.hint)?;
+    }
+    text.push_str(SILENCE_HEAD);
+    for row in NO_ANSWERS {
+        let after = if row.silence == Silence::Late { "" } else { ": …" };
+        let doubt = doubt(row.in_doubt);
+        writeln!(text, "| {}{after} | {} | {doubt} | {} |", row.what, row.causes, row.hint)?;
+    }
+    text.push_str(TAIL);
+    Ok(text)
+}
+
+fn status(row: &Answer) -> String {
+    if row.status == 0 { "any".to_owned() } else { row.status.to_string() }
+}
+
+fn code(row: &Answer) -> String {
+    match (row.code, row.status) {
+        ("", 0) => "any other".to_owned(),
+        ("", _) => "any".to_owned(),
+        (code, _) => format!("`{code}`"),
+    }
+}
+
+fn asked(on: On) -> &'static str {
+    match on {
+        On::Any => "any call",
+        On::List => "LIST",
+        On::Flowdock => "any call for FLOWDOCK",
+        On::Write => "POST, PUT",
+        On::NamedType => "POST, PUT, if it names the type",
+        On::Delete => "DELETE",
+        On::Token => "the token request",
+    }
+}
+
+fn goes_on(row: &Answer) -> String {
+    let person = match row.who {
+        Who::Nobody => None,
+        Who::Owner => Some("who owns the object"),
+        Who::Atlas => Some("who administers Atlas"),
+        Who::Operator => Some("who runs the operator"),
+    };
+    let prospect = row.kind.reason().prospect();
+    match (prospect, person) {
+        (Prospect::Good | Prospect::Passing, Some(person)) => format!("by itself; if it lasts, {person}"),
+        (Prospect::Outside, Some(person)) => format!("by itself, once {person} has acted"),
+        // A deletion is tried again in any case.
+        (Prospect::Final, Some(person)) if row.on == On::Delete => {
+            format!("by itself, once {person} has acted")
+        }
+        (Prospect::Final, Some(person)) if row.who == Who::Atlas => {
+            format!("on request, once {person} has acted")
+        }
+        (Prospect::Final, _) => "when the object or its Secrets change, or on request".to_owned(),
+        (_, None) => "by itself".to_owned(),
+    }
+}
+
+fn doubt(in_doubt: bool) -> &'static str {
+    if in_doubt { "yes" } else { "no" }
+}
