@@ -43,8 +43,6 @@ pub(super) struct Page {
     #[serde(default)]
     links: Option<Vec<Option<Link>>>,
     #[serde(default)]
-    total_count: Value,
-    #[serde(default)]
     status: Option<u16>,
     #[serde(default)]
     error_code: Value,
@@ -72,16 +70,6 @@ impl Page {
         let succeeded = page.status.is_none_or(|status| (200..300).contains(&status));
         let typed = page.entries().all(|entry| entry.get("type").is_some_and(Value::is_string));
         (succeeded && page.error_code.is_null() && typed).then_some(page)
-    }
-
-    /// How many entries it holds, nulls too.
-    pub(super) fn len(&self) -> usize {
-        self.results.len()
-    }
-
-    /// How many entries all pages together hold, as far as it says.
-    pub(super) fn total(&self) -> usize {
-        self.total_count.as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or_default()
     }
 
     /// The entries, without nulls.

@@ -44,8 +44,9 @@ const TAIL: &str = "
 ## Pages of integrations
 
 An integration counts as absent only if whole and well-formed pages lack it. Unknown types and fields, nulls and missing
-ids are tolerated, and of two entries of one type the first counts. Entries without a type, fewer entries than
-`totalCount` says, pages that repeat entries, and more than 20 pages are answers that are not understood.
+ids are tolerated, and of two entries of one type the first counts. `totalCount` is an
+estimate and decides nothing. Entries without a type, pages that repeat entries, and more than 20 pages are answers that
+are not understood.
 
 ## The token endpoint
 
