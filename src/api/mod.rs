@@ -35,6 +35,9 @@ pub const RECONCILE_ANNOTATION: &str = "atlas-integrations.dev/reconcile-request
 /// Any new value asks the operator to look at Atlas now and to write the integration again.
 pub const REWRITE_ANNOTATION: &str = "atlas-integrations.dev/rewrite-requested-at";
 
+/// On a Namespace: the ids of the Atlas projects for which its objects may use the operator's own credentials.
+pub const PROJECT_IDS_ANNOTATION: &str = "atlas-integrations.dev/project-ids";
+
 /// The rule that ties a block to its type.
 fn block_of(block: &str, kind: &str) -> Rule {
     let message = format!(
@@ -111,8 +114,12 @@ pub struct AtlasIntegrationSpec {
     pub project_id: String,
 
     /// Secret of this namespace with the credentials for Atlas: an API key (`publicApiKey`, `privateApiKey`) or a
-    /// service account (`clientId`, `clientSecret`). Further keys, such as `orgId`, are allowed and unused.
-    pub credentials_secret_ref: LocalSecretRef,
+    /// service account (`clientId`, `clientSecret`). Further keys, such as `orgId`, are allowed and unused. Unset: the
+    /// operator's own (`--credentials-secret`), for the projects that the annotation
+    /// `atlas-integrations.dev/project-ids` of this Namespace names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "LocalSecretRef")]
+    pub credentials_secret_ref: Option<LocalSecretRef>,
 
     /// Which third-party service, in Atlas's spelling. Immutable. Picks the one block that must be present.
     #[schemars(extend("enum" = ["PAGER_DUTY", "SLACK", "DATADOG", "NEW_RELIC", "OPS_GENIE", "VICTOR_OPS", "FLOWDOCK", "WEBHOOK", "MICROSOFT_TEAMS", "PROMETHEUS"]))]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use url::Url;
 
+use crate::cluster;
 use crate::telemetry::LogFormat;
 
 /// Keeps the third-party integrations of MongoDB Atlas projects equal to AtlasIntegration objects.
@@ -79,6 +80,15 @@ pub(super) struct Run {
     /// Watch this namespace only; may be given several times (variable: separated by commas). Unset: all.
     #[arg(long, value_name = "NS", env = "ATLAS_INTEGRATION_WATCH_NAMESPACE", value_delimiter = ',', value_parser = parse_namespace)]
     pub watch_namespace: Vec<String>,
+
+    /// Secret with the operator's own Atlas credentials, for objects without credentialsSecretRef, where their Namespace
+    /// is granted the project.
+    #[arg(long, value_name = "NAME", env = "ATLAS_INTEGRATION_CREDENTIALS_SECRET", value_parser = parse_secret_name)]
+    pub credentials_secret: Option<String>,
+
+    /// Namespace of --credentials-secret. Unset: that of the pod, or of the kubeconfig's context.
+    #[arg(long, value_name = "NS", env = "ATLAS_INTEGRATION_OPERATOR_NAMESPACE", value_parser = parse_namespace)]
+    pub operator_namespace: Option<String>,
 
     /// Label selector: objects that it does not match are left to others.
     #[arg(long, value_name = "LABELS", env = "ATLAS_INTEGRATION_SELECTOR")]
@@ -164,6 +174,14 @@ fn parse_namespace(text: &str) -> Result<String, String> {
     }
 }
 
+fn parse_secret_name(text: &str) -> Result<String, String> {
+    if cluster::is_secret_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("not the name of a Secret".to_owned())
+    }
+}
+
 /// `1s`, `10m`, `1h30m`.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration =
@@ -221,6 +239,14 @@ mod tests {
     #[case("9999h", None)]
     fn durations(#[case] text: &str, #[case] seconds: Option<u64>) {
         assert_eq!(parse_duration(text).ok().map(|duration| duration.as_secs()), seconds);
+    }
+
+    #[rstest]
+    #[case("atlas", true)]
+    #[case("", false)]
+    #[case("other/atlas", false)]
+    fn the_operators_own_secret_is_named(#[case] name: &str, #[case] good: bool) {
+        assert_eq!(Args::try_parse_from(["x", "run", "--credentials-secret", name]).is_ok(), good);
     }
 
     #[test]

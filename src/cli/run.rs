@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::args::{Adoption, AtlasApi, Deletion, Run};
 use crate::atlas::{self, ApiVersion, VersionChoice};
 use crate::cluster::{self, Defaults, Events, Scope, Writer};
-use crate::domain::{AdoptionPolicy, DeletionPolicy, MemoryKey};
+use crate::domain::{AdoptionPolicy, DeletionPolicy, MemoryKey, ObjectKey};
 use crate::engine::{Engine, Settings};
 use crate::telemetry::{self, Metrics};
 
@@ -24,7 +24,6 @@ pub(super) fn run(args: Run) -> Result<(), String> {
 async fn serve(args: Run) -> Result<(), String> {
     let stop = stop_signal()?;
     let metrics = Arc::new(Metrics::new());
-    let settings = settings(&args);
     let key = MemoryKey::generate().ok_or("the system has no randomness to give")?;
     let options = atlas::Options {
         url: args.atlas_url.clone(),
@@ -35,6 +34,7 @@ async fn serve(args: Run) -> Result<(), String> {
     let requests = Arc::new(move |operation, status| counter.atlas_request(operation, status));
     let atlas = atlas::Client::new(options, requests).map_err(|error| error.to_string())?;
     let client = cluster::connect().await?;
+    let settings = settings(&args, client.default_namespace());
     let counter = Arc::clone(&metrics);
     let writer =
         Writer::new(client.clone(), settings.defaults, Arc::new(move |kind| counter.api_write(kind)));
@@ -50,7 +50,8 @@ async fn serve(args: Run) -> Result<(), String> {
     result
 }
 
-fn settings(args: &Run) -> Settings {
+/// `own_namespace` is that of the pod, or of the kubeconfig's context.
+fn settings(args: &Run, own_namespace: &str) -> Settings {
     let scope = if args.watch_namespace.is_empty() {
         Scope::All
     } else {
@@ -67,8 +68,14 @@ fn settings(args: &Run) -> Settings {
         Deletion::Delete => DeletionPolicy::Delete,
         Deletion::Retain => DeletionPolicy::Retain,
     };
+    let namespace = args.operator_namespace.as_deref().unwrap_or(own_namespace);
+    let credentials_secret = args
+        .credentials_secret
+        .as_ref()
+        .map(|name| ObjectKey { namespace: namespace.to_owned(), name: name.clone() });
     Settings {
         scope,
+        credentials_secret,
         selector: args.selector.clone(),
         defaults: Defaults { adoption, deletion },
         resync_interval: args.resync_interval,

@@ -129,6 +129,7 @@ fn attempt(wire: api::Attempt) -> Option<Attempt> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::CredentialsRef;
 
     const DEFAULTS: Defaults =
         Defaults { adoption: AdoptionPolicy::Refuse, deletion: DeletionPolicy::Delete };
@@ -148,5 +149,25 @@ mod tests {
         let why = object(&spec).spec.expect_err("no reference");
         assert!(why.contains("spec can't be read") && !why.contains("canary"), "{why}");
         assert!(object(&Value::Null).spec.is_err());
+    }
+
+    /// A reference that is there and names nothing is a mistake: it must not fall through to the operator's own
+    /// credentials.
+    #[test]
+    fn only_an_absent_reference_means_the_operators_credentials() {
+        let spec = |reference: Value| {
+            let mut spec = serde_json::json!({"projectId": "5d791c84ff7a2522cc4f9aa1", "type": "MICROSOFT_TEAMS",
+                "microsoftTeams": {"webhookUrlSecretRef": {"name": "teams", "key": "url"}}});
+            if !reference.is_null() {
+                spec["credentialsSecretRef"] = reference;
+            }
+            object(&spec).spec.map(|spec| spec.credentials)
+        };
+        assert_eq!(spec(Value::Null), Ok(CredentialsRef::Operator));
+        let named = serde_json::json!({"name": "atlas"});
+        assert_eq!(spec(named), Ok(CredentialsRef::Secret("atlas".into())));
+        for bad in [serde_json::json!({"name": ""}), serde_json::json!({}), "atlas".into(), "".into()] {
+            assert!(spec(bad.clone()).is_err(), "{bad}");
+        }
     }
 }

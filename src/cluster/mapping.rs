@@ -2,8 +2,8 @@
 
 use crate::api::{AtlasIntegrationSpec, SecretKeyRef};
 use crate::domain::{
-    AdoptionPolicy, DeletionPolicy, Integration, IntegrationType, ManagementPolicy, ProjectId, SecretKey,
-    Spec, plain,
+    AdoptionPolicy, CredentialsRef, DeletionPolicy, Integration, IntegrationType, ManagementPolicy,
+    ProjectId, SecretKey, Spec, plain,
 };
 
 use super::decode::Defaults;
@@ -33,7 +33,11 @@ pub(super) fn spec(wire: AtlasIntegrationSpec, defaults: Defaults) -> Result<Spe
         Some(other) => return Err(format!("spec.deletionPolicy is {other:?}; it must be Delete or Retain")),
     };
     let suspend = wire.suspend.unwrap_or(false);
-    let credentials = secret_name("spec.credentialsSecretRef", &wire.credentials_secret_ref.name)?;
+    let credentials = match &wire.credentials_secret_ref {
+        // An empty name is a mistake, never the operator's own credentials.
+        Some(secret) => CredentialsRef::Secret(secret_name("spec.credentialsSecretRef", &secret.name)?),
+        None => CredentialsRef::Operator,
+    };
     Ok(Spec {
         project,
         credentials,
@@ -129,13 +133,17 @@ fn key(wire: SecretKeyRef) -> Result<SecretKey, String> {
     Ok(SecretKey { name: secret_name("a secret reference", &wire.name)?, key: wire.key })
 }
 
-/// A name that reaches a URL path of the API server is a DNS subdomain, whatever was stored: `../x` would be read
-/// from somewhere else.
-fn secret_name(field: &str, name: &str) -> Result<String, String> {
+/// Whether a Secret can have this name, a DNS subdomain. Nothing else reaches a URL path of the API server, whatever was
+/// stored: `../x` would be read from somewhere else.
+pub fn is_secret_name(name: &str) -> bool {
     let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
     let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let bytes = name.as_bytes();
-    if bytes.len() <= 253 && bytes.iter().all(inner) && edge(bytes.first()) && edge(bytes.last()) {
+    bytes.len() <= 253 && bytes.iter().all(inner) && edge(bytes.first()) && edge(bytes.last())
+}
+
+fn secret_name(field: &str, name: &str) -> Result<String, String> {
+    if is_secret_name(name) {
         return Ok(name.to_owned());
     }
     let shown = plain(name, 100);
@@ -158,6 +166,7 @@ mod tests {
     #[case("x.", false)]
     #[case("X", false)]
     fn only_names_of_secrets_reach_a_path(#[case] name: &str, #[case] good: bool) {
+        assert_eq!(is_secret_name(name), good);
         assert_eq!(secret_name("f", name).is_ok(), good);
     }
 }

@@ -1,4 +1,5 @@
-//! The two watches: objects in full, Secrets by their metadata only.
+//! The watches: objects in full, Secrets by their metadata only. Namespaces, of which but an annotation counts, are
+//! in [`super::namespaces`].
 
 use futures::StreamExt;
 use futures::stream::{BoxStream, select_all};
@@ -15,7 +16,7 @@ use crate::api::AtlasIntegration;
 use crate::domain::ObjectKey;
 
 /// Memory while a list is read is bounded by its page.
-const PAGE_SIZE: u32 = 100;
+pub(super) const PAGE_SIZE: u32 = 100;
 
 /// What is watched: every namespace, or these.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,11 @@ impl Scope {
     pub fn lists(&self) -> usize {
         self.parts().len()
     }
+
+    /// Whether something is in it.
+    pub fn covers(&self, key: &ObjectKey) -> bool {
+        self.parts().into_iter().any(|part| part.is_none_or(|namespace| namespace == key.namespace))
+    }
 }
 
 /// What a watch says. `list` numbers the watch within its scope.
@@ -56,7 +62,7 @@ pub enum WatchEvent<T> {
     },
     /// Deleted.
     Deleted {
-        /// Namespace and name.
+        /// Namespace (empty for what has none) and name.
         key: ObjectKey,
     },
     /// The list is complete.
@@ -66,6 +72,8 @@ pub enum WatchEvent<T> {
     },
     /// The watch failed, and goes on after a while by itself.
     Failed {
+        /// Which watch.
+        list: usize,
         /// For a person.
         message: String,
         /// Whether the operator is not allowed to watch.
@@ -97,15 +105,23 @@ pub fn watch_objects(
     select_all(watches).boxed()
 }
 
-/// Watches the metadata of Secrets: names and identities, never values.
-pub fn watch_secrets(client: &Client, scope: &Scope) -> Stream<(ObjectKey, SecretIdentity)> {
-    let config = watcher::Config::default().page_size(PAGE_SIZE);
-    let watches = scope.parts().into_iter().enumerate().map(|(list, namespace)| {
+/// Watches the metadata of Secrets: names and identities, never values. A further watch, numbered after those of the
+/// scope, sees the one Secret `apart` and no other.
+pub fn watch_secrets(
+    client: &Client,
+    scope: &Scope,
+    apart: Option<&ObjectKey>,
+) -> Stream<(ObjectKey, SecretIdentity)> {
+    let apart = apart.map(|secret| (Some(secret.namespace.as_str()), Some(secret)));
+    let parts = scope.parts().into_iter().map(|namespace| (namespace, None)).chain(apart);
+    let watches = parts.enumerate().map(|(list, (namespace, only))| {
         let api: Api<PartialObjectMeta<Secret>> = match namespace {
             Some(namespace) => Api::namespaced(client.clone(), namespace),
             None => Api::all(client.clone()),
         };
-        let events = watch(api, config.clone()).default_backoff();
+        let mut config = watcher::Config::default().page_size(PAGE_SIZE);
+        config.field_selector = only.map(|only| format!("metadata.name={}", only.name));
+        let events = watch(api, config).default_backoff();
         events.filter_map(move |event| std::future::ready(translate(list, event, secret_item))).boxed()
     });
     select_all(watches).boxed()
@@ -135,7 +151,7 @@ fn secret_item(wire: PartialObjectMeta<Secret>) -> Option<(ObjectKey, SecretIden
     Some((key, SecretIdentity { uid: metadata.uid?, resource_version: metadata.resource_version? }))
 }
 
-fn translate<K: ResourceExt, T>(
+pub(super) fn translate<K: ResourceExt, T>(
     list: usize,
     event: Result<Event<K>, watcher::Error>,
     item: impl Fn(K) -> Option<T>,
@@ -146,10 +162,11 @@ fn translate<K: ResourceExt, T>(
             WatchEvent::Present { list, item: Box::new(item(object)?) }
         }
         Ok(Event::Delete(object)) => {
-            WatchEvent::Deleted { key: ObjectKey { namespace: object.namespace()?, name: object.name_any() } }
+            let namespace = object.namespace().unwrap_or_default();
+            WatchEvent::Deleted { key: ObjectKey { namespace, name: object.name_any() } }
         }
         Ok(Event::InitDone) => WatchEvent::ListComplete { list },
-        Err(error) => WatchEvent::Failed { message: explain(&error), forbidden: is_forbidden(&error) },
+        Err(error) => WatchEvent::Failed { list, message: explain(&error), forbidden: is_forbidden(&error) },
     })
 }
 

@@ -7,8 +7,8 @@ use rstest::rstest;
 
 use super::*;
 use crate::domain::{
-    Applied, AppliedSecret, Attempt, Claim, Integration, ObjectKey, ProjectId, RedactedValue, SecretKey,
-    Status,
+    Applied, AppliedSecret, Attempt, Claim, CredentialsRef, Integration, ObjectKey, ProjectId, RedactedValue,
+    SecretKey, Status,
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -32,7 +32,7 @@ pub(super) fn sent(key: &str) -> Redacted {
 pub(super) fn spec() -> Spec {
     Spec {
         project: ProjectId::parse("5d791c84ff7a2522cc4f9aa1").expect("24 digits"),
-        credentials: "atlas".into(),
+        credentials: CredentialsRef::Secret("atlas".into()),
         integration: Integration::Datadog {
             api_key: SecretKey { name: "datadog".into(), key: "apiKey".into() },
             region: None,

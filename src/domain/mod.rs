@@ -16,7 +16,7 @@ pub use integration::{FieldRef, Integration, SecretKey};
 pub use integration_type::IntegrationType;
 pub use object::{
     AdoptionPolicy, Applied, AppliedSecret, Attempt, Claim, Condition, ConditionStatus, ConditionType,
-    DeletionPolicy, ManagementPolicy, Object, ObjectKey, Spec, Status,
+    CredentialsRef, DeletionPolicy, ManagementPolicy, Object, ObjectKey, Spec, Status,
 };
 pub use project::ProjectId;
 pub use reason::{Prospect, Reason};

@@ -51,13 +51,34 @@ pub enum DeletionPolicy {
     Retain,
 }
 
+/// `spec.credentialsSecretRef`: whose credentials an object uses.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CredentialsRef {
+    /// Those in a Secret of the object's own namespace, of this name.
+    Secret(String),
+    /// The operator's own, for the projects that the object's Namespace is granted.
+    Operator,
+}
+
+impl CredentialsRef {
+    /// The Secret that is meant, for an object of `namespace`; `operator` is the operator's own, if it has one.
+    pub fn secret(&self, namespace: &str, operator: Option<&ObjectKey>) -> Option<ObjectKey> {
+        match self {
+            CredentialsRef::Secret(name) => {
+                Some(ObjectKey { namespace: namespace.to_owned(), name: name.clone() })
+            }
+            CredentialsRef::Operator => operator.cloned(),
+        }
+    }
+}
+
 /// A valid spec, policies resolved with the operator's defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
     /// The Atlas project.
     pub project: ProjectId,
-    /// Name of the Secret with the Atlas API key.
-    pub credentials: String,
+    /// Whose credentials for Atlas.
+    pub credentials: CredentialsRef,
     /// The settings.
     pub integration: Integration<SecretKey>,
     /// Manage or observe.

@@ -1,5 +1,6 @@
 //! Ids that reach a URL path: checked again here, since a stored object may be older than the admission rule.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Id of an Atlas project (group): 24 lower-case hexadecimal digits (v2 specification: `^([a-f0-9]{24})$`).
@@ -11,6 +12,12 @@ impl ProjectId {
     pub fn parse(text: &str) -> Option<ProjectId> {
         let bytes: [u8; 24] = text.as_bytes().try_into().ok()?;
         bytes.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')).then_some(ProjectId(bytes))
+    }
+
+    /// The ids in a list that is separated by commas, white space or both, as the annotation of a Namespace has it.
+    /// What is no id names no project, and is passed over: a typing error takes nothing from the other ids.
+    pub fn parse_list(text: &str) -> BTreeSet<ProjectId> {
+        text.split(|c: char| c == ',' || c.is_whitespace()).filter_map(ProjectId::parse).collect()
     }
 
     /// The 24 digits.
@@ -35,6 +42,39 @@ impl fmt::Debug for ProjectId {
 #[cfg(test)]
 mod tests {
     use super::ProjectId;
+    use rstest::rstest;
+
+    const A: &str = "5d791c84ff7a2522cc4f9aa1";
+    const B: &str = "5d791c84ff7a2522cc4f9aa2";
+
+    #[rstest]
+    #[case::none("", &[])]
+    #[case::only_separators(" ,\n,\t ", &[])]
+    #[case::one("5d791c84ff7a2522cc4f9aa1", &[A])]
+    #[case::commas("5d791c84ff7a2522cc4f9aa2,5d791c84ff7a2522cc4f9aa1", &[A, B])]
+    #[case::lines("\n  5d791c84ff7a2522cc4f9aa1\r\n  5d791c84ff7a2522cc4f9aa2\n", &[A, B])]
+    #[case::commas_and_spaces(",5d791c84ff7a2522cc4f9aa1 , ,\u{a0}5d791c84ff7a2522cc4f9aa2,", &[A, B])]
+    #[case::twice("5d791c84ff7a2522cc4f9aa1 5d791c84ff7a2522cc4f9aa1", &[A])]
+    #[case::short("5d791c84ff7a2522cc4f9aa,5d791c84ff7a2522cc4f9aa2", &[B])]
+    #[case::long("5d791c84ff7a2522cc4f9aa10 5d791c84ff7a2522cc4f9aa2", &[B])]
+    #[case::upper_case("5D791C84FF7A2522CC4F9AA1", &[])]
+    #[case::all_projects("*", &[])]
+    #[case::other_separators("5d791c84ff7a2522cc4f9aa1;5d791c84ff7a2522cc4f9aa2", &[])]
+    #[case::json("[\"5d791c84ff7a2522cc4f9aa1\"]", &[])]
+    #[case::look_alike("5d791c84ff7a2522cc4f9\u{430}a1", &[])]
+    fn lists(#[case] text: &str, #[case] expected: &[&str]) {
+        let found: Vec<String> = ProjectId::parse_list(text).iter().map(ToString::to_string).collect();
+        assert_eq!(found, expected);
+    }
+
+    /// The API server takes 256 KiB of annotations.
+    #[test]
+    fn a_huge_list() {
+        let text: String = (0..10_486).map(|n| format!("{n:024x} ")).collect();
+        assert!(text.len() > 256 << 10);
+        assert_eq!(ProjectId::parse_list(&text).len(), 10_486);
+        assert!(ProjectId::parse_list(&"a".repeat(256 << 10)).is_empty());
+    }
 
     #[test]
     fn takes_24_lower_case_hex_digits_and_nothing_else() {

@@ -17,6 +17,7 @@ pub enum Reason {
     Unauthorized,
     Forbidden,
     ProjectNotFound,
+    ProjectNotAllowed,
     Conflict,
     AlreadyExists,
     IntegrationNotFound,
@@ -41,7 +42,7 @@ pub enum Prospect {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Reason; 18] = [
+    pub const ALL: [Reason; 19] = [
         Reason::Synced,
         Reason::Observed,
         Reason::RateLimited,
@@ -53,6 +54,7 @@ impl Reason {
         Reason::Unauthorized,
         Reason::Forbidden,
         Reason::ProjectNotFound,
+        Reason::ProjectNotAllowed,
         Reason::Conflict,
         Reason::AlreadyExists,
         Reason::IntegrationNotFound,
@@ -81,6 +83,7 @@ impl Reason {
             Reason::Unauthorized => "Unauthorized",
             Reason::Forbidden => "Forbidden",
             Reason::ProjectNotFound => "ProjectNotFound",
+            Reason::ProjectNotAllowed => "ProjectNotAllowed",
             Reason::Conflict => "Conflict",
             Reason::AlreadyExists => "AlreadyExists",
             Reason::IntegrationNotFound => "IntegrationNotFound",
@@ -102,6 +105,7 @@ impl Reason {
             | Reason::Unauthorized
             | Reason::Forbidden
             | Reason::ProjectNotFound
+            | Reason::ProjectNotAllowed
             | Reason::Conflict
             | Reason::AlreadyExists
             | Reason::IntegrationNotFound => Prospect::Outside,

@@ -1,14 +1,17 @@
-//! Atlas credentials and the settings' secrets, as read from Secrets. Values stay here only as long as a pass
-//! needs them, but for the credential itself, which a quiet resync must not read again.
+//! Atlas credentials and the settings' secrets, as read from Secrets, and who may use the operator's own credentials.
+//! Values stay here only as long as a pass needs them, but for the credential itself, which a quiet resync must not
+//! read again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use super::index::Index;
+use crate::api::PROJECT_IDS_ANNOTATION;
 use crate::atlas::{Credential, Key};
-use crate::cluster::{ReadError, SecretData, SecretIdentity, Secrets};
+use crate::cluster::{Namespaces, ReadError, SecretData, SecretIdentity, Secrets};
 use crate::domain::{
-    AppliedSecret, BadSecret, Fingerprint, Integration, MemoryKey, ObjectKey, Reason, SecretKey, SecretValue,
+    AppliedSecret, BadSecret, CredentialsRef, Fingerprint, Integration, MemoryKey, ObjectKey, ProjectId,
+    Reason, SecretKey, SecretValue,
 };
 
 /// Keys of the credentials Secret, as users of MongoDB's own operator have them.
@@ -60,18 +63,71 @@ struct Cached {
 /// Reads and remembers.
 pub(super) struct Credentials {
     secrets: Secrets,
+    namespaces: Namespaces,
+    /// The Secret with the operator's own credentials.
+    operator: Option<ObjectKey>,
     key: MemoryKey,
     cache: Mutex<HashMap<ObjectKey, Cached>>,
 }
 
 impl Credentials {
-    pub fn new(secrets: Secrets, key: MemoryKey) -> Credentials {
-        Credentials { secrets, key, cache: Mutex::default() }
+    pub fn new(
+        secrets: Secrets,
+        namespaces: Namespaces,
+        operator: Option<ObjectKey>,
+        key: MemoryKey,
+    ) -> Credentials {
+        Credentials { secrets, namespaces, operator, key, cache: Mutex::default() }
+    }
+
+    /// The credential for an object of `namespace` and its project: of a Secret of its own, or the operator's where
+    /// the Namespace is granted the project.
+    pub async fn get(
+        &self,
+        index: &Mutex<Index>,
+        namespace: &str,
+        credentials: &CredentialsRef,
+        project: &ProjectId,
+        for_deletion: bool,
+    ) -> Result<Credential, Unreadable> {
+        let Some(key) = credentials.secret(namespace, self.operator.as_ref()) else {
+            return Err(no_credentials().into());
+        };
+        match credentials {
+            CredentialsRef::Secret(_) => self.credential_in(index, &key, for_deletion).await,
+            CredentialsRef::Operator => {
+                self.check_grant(index, namespace, project).await?;
+                self.credential_in(index, &key, for_deletion)
+                    .await
+                    .map_err(|unreadable| operators(&key, unreadable))
+            }
+        }
+    }
+
+    /// Whether a Namespace is granted a project, by its annotation: as watched, or read now.
+    async fn check_grant(
+        &self,
+        index: &Mutex<Index>,
+        namespace: &str,
+        project: &ProjectId,
+    ) -> Result<(), Unreadable> {
+        let watched = lock(index).grants(namespace, project);
+        let granted = match watched {
+            Some(granted) => granted,
+            None => match self.namespaces.projects(namespace).await {
+                Ok(projects) => projects.contains(project),
+                Err(ReadError::Forbidden) => return Err(unknown_grant(namespace, project).into()),
+                Err(ReadError::Server(why)) => {
+                    return Err(Unreadable::Server(format!("Namespace {namespace} can't be read: {why}")));
+                }
+            },
+        };
+        if granted { Ok(()) } else { Err(not_granted(namespace, project).into()) }
     }
 
     /// The credential in a Secret: from memory while the Secret is the same. Once the Secret is gone its last
     /// good credential serves deletions only: a namespace that is deleted loses its Secrets first.
-    pub async fn get(
+    async fn credential_in(
         &self,
         index: &Mutex<Index>,
         key: &ObjectKey,
@@ -98,9 +154,10 @@ impl Credentials {
         Ok(credential)
     }
 
-    /// The identity of the Secret that the remembered credential is from.
-    pub fn identity(&self, key: &ObjectKey) -> Option<SecretIdentity> {
-        lock(&self.cache).get(key).map(|cached| cached.identity.clone())
+    /// The identity of the Secret that the remembered credential of an object is from.
+    pub fn identity(&self, namespace: &str, credentials: &CredentialsRef) -> Option<SecretIdentity> {
+        let key = credentials.secret(namespace, self.operator.as_ref())?;
+        lock(&self.cache).get(&key).map(|cached| cached.identity.clone())
     }
 
     /// Forgets all credentials but those in `in_use`; answers the fingerprints that are left.
@@ -218,6 +275,51 @@ fn value(secret: &ObjectKey, data: &SecretData, key: &str, parse: Parse) -> Resu
             format!("key {key} of Secret {} {bad}; correct the Secret", secret.name),
         )
     })
+}
+
+fn no_credentials() -> Problem {
+    Problem::new(
+        Reason::InvalidSpec,
+        "spec.credentialsSecretRef is missing, and the operator has no credentials of its own \
+         (--credentials-secret); name a Secret of this namespace"
+            .to_owned(),
+    )
+}
+
+fn not_granted(namespace: &str, project: &ProjectId) -> Problem {
+    Problem::new(
+        Reason::ProjectNotAllowed,
+        format!(
+            "objects of namespace {namespace} may not use the operator's own credentials for project {project}; have \
+             the project's id added to the annotation {PROJECT_IDS_ANNOTATION} of the Namespace, or name a Secret of \
+             your own in spec.credentialsSecretRef"
+        ),
+    )
+}
+
+fn unknown_grant(namespace: &str, project: &ProjectId) -> Problem {
+    Problem::new(
+        Reason::ProjectNotAllowed,
+        format!(
+            "whether objects of namespace {namespace} may use the operator's own credentials for project {project} \
+             can't be found out: the operator is not allowed to read the Namespace; grant its ServiceAccount get on \
+             this Namespace"
+        ),
+    )
+}
+
+/// What is wrong with the operator's own Secret is for those who run the operator: its log says it in full, the object
+/// neither where the Secret is nor what it holds.
+fn operators(key: &ObjectKey, unreadable: Unreadable) -> Unreadable {
+    match unreadable {
+        Unreadable::Problem(problem) => {
+            tracing::warn!(secret = %key, "--credentials-secret can't be used: {}", problem.message);
+            let message = "the operator's own credentials (--credentials-secret) can't be used; who runs the \
+                           operator finds the cause in its log";
+            Problem::new(problem.reason, message.to_owned()).into()
+        }
+        server @ Unreadable::Server(_) => server,
+    }
 }
 
 fn secret_not_found(key: &ObjectKey) -> Problem {

@@ -1,15 +1,15 @@
-//! What is known of the cluster, compactly: a record per object, and the identity of each Secret that an object
-//! refers to. No specs, no statuses: a pass reads an object again when it has something to do for it.
+//! What is known of the cluster, compactly: a record per object, the identity of each Secret that an object refers to,
+//! and what Namespaces are granted. No specs, no statuses: a pass reads an object again when it has something to do for it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use crate::cluster::SecretIdentity;
+use crate::cluster::{Grant, SecretIdentity};
 use crate::core::plan::deletion_without_atlas;
 use crate::domain::{
-    AdoptionPolicy, AppliedSecret, ConditionStatus, ConditionType, IntegrationType, ManagementPolicy, Object,
-    ObjectKey, ProjectId,
+    AdoptionPolicy, AppliedSecret, ConditionStatus, ConditionType, CredentialsRef, IntegrationType,
+    ManagementPolicy, Object, ObjectKey, ProjectId,
 };
 
 /// An object that needs nothing as long as Atlas shows `echo` and its Secrets are these.
@@ -25,8 +25,7 @@ pub(super) struct Quiet {
 #[derive(Clone, Debug)]
 pub(super) struct SpecRecord {
     pub kind: IntegrationType,
-    /// Name of the credentials Secret.
-    pub credentials: String,
+    pub credentials: CredentialsRef,
     pub management: ManagementPolicy,
     pub adoption: AdoptionPolicy,
     pub suspend: bool,
@@ -157,11 +156,26 @@ pub(super) struct Index {
     /// The newest version that was known of any object, or any Secret, when each such list began.
     known_before: HashMap<usize, u64>,
     known_before_secrets: HashMap<usize, u64>,
-    /// Set while Secrets may not be watched: then nothing is known of any, and each is read when it matters.
-    unwatched: bool,
+    /// The watches of Secrets that are not allowed: while there is one, nothing is known of any Secret, and each is
+    /// read when it matters.
+    unwatched: HashSet<usize>,
+    /// The Secret with the operator's own credentials.
+    operator_secret: Option<ObjectKey>,
+    /// What Namespaces are granted; `None` while they are not watched: then each is read when it matters.
+    grants: Option<Grants>,
+    /// What a list of Namespaces that is under way has shown.
+    listing_grants: Option<Grants>,
 }
 
+/// Projects by the name of the Namespace; no entry where there are none.
+type Grants = HashMap<String, BTreeSet<ProjectId>>;
+
 impl Index {
+    /// An index of nothing; `operator_secret` has the operator's own credentials.
+    pub fn new(operator_secret: Option<ObjectKey>) -> Index {
+        Index { operator_secret, ..Index::default() }
+    }
+
     /// Takes an object from watch number `list`. A list shows what is: where it is older than what was known before
     /// it began, the API server went back in time (etcd was restored), and what was known is void.
     pub fn observe_from(&mut self, list: usize, object: &Object) -> Vec<Place> {
@@ -228,7 +242,7 @@ impl Index {
     fn insert(&mut self, record: Record) {
         self.unlink(&record.key);
         self.places.entry(record.project.clone()).or_default().insert(record.key.clone());
-        for secret in secret_keys(&record) {
+        for secret in self.secret_keys(&record) {
             self.secrets.entry(secret).or_default().users.insert(record.key.clone());
         }
         self.objects.insert(record.key.clone(), record);
@@ -247,12 +261,22 @@ impl Index {
                 self.places.remove(&record.project);
             }
         }
-        for secret in secret_keys(&record) {
+        for secret in self.secret_keys(&record) {
             if let Some(known) = self.secrets.get_mut(&secret) {
                 known.users.remove(key);
             }
         }
         Some(record)
+    }
+
+    /// The Secrets that a record refers to, credentials included.
+    fn secret_keys(&self, record: &Record) -> Vec<ObjectKey> {
+        let namespace = &record.key.namespace;
+        let settings =
+            record.secrets.iter().map(|name| ObjectKey { namespace: namespace.clone(), name: name.clone() });
+        let credentials =
+            record.spec.as_ref().and_then(|s| s.credentials.secret(namespace, self.operator_secret.as_ref()));
+        settings.chain(credentials).collect()
     }
 
     /// Drops Secrets that no object refers to any more.
@@ -333,9 +357,9 @@ impl Index {
         }
     }
 
-    /// Secrets may not be watched.
-    pub fn secrets_unwatched(&mut self) {
-        self.unwatched = true;
+    /// The nth watch of Secrets is not allowed.
+    pub fn secrets_unwatched(&mut self, list: usize) {
+        self.unwatched.insert(list);
     }
 
     /// Whether an object refers to this Secret.
@@ -355,7 +379,7 @@ impl Index {
     pub fn secret_list_complete(&mut self, list: usize, in_scope: impl Fn(&ObjectKey) -> bool) -> Vec<Place> {
         self.known_before_secrets.remove(&list);
         let Some(seen) = self.listing_secrets.remove(&list) else { return Vec::new() };
-        self.unwatched = false;
+        self.unwatched.remove(&list);
         let gone: Vec<ObjectKey> =
             self.secrets.keys().filter(|key| in_scope(key) && !seen.contains(key)).cloned().collect();
         gone.iter().flat_map(|key| self.observe_secret(key, None)).collect()
@@ -363,7 +387,7 @@ impl Index {
 
     /// What is known of a Secret: `None` nothing, `Some(None)` that it is absent.
     pub fn secret(&self, key: &ObjectKey) -> Option<Option<&SecretIdentity>> {
-        if self.unwatched {
+        if !self.unwatched.is_empty() {
             return None;
         }
         self.secrets.get(key)?.identity.as_ref().map(Option::as_ref)
@@ -377,6 +401,55 @@ impl Index {
                 !matches!(self.secret(&key), Some(Some(known))
                     if known.uid == applied.uid && known.resource_version == applied.resource_version)
             })
+    }
+
+    /// Whether a Namespace is granted a project, as its watch says; `None` where Namespaces are not watched.
+    pub fn grants(&self, namespace: &str, project: &ProjectId) -> Option<bool> {
+        let grants = self.grants.as_ref()?;
+        Some(grants.get(namespace).is_some_and(|projects| projects.contains(project)))
+    }
+
+    /// A list of Namespaces begins.
+    pub fn namespace_list_begins(&mut self) {
+        self.listing_grants = Some(Grants::new());
+    }
+
+    /// Takes a Namespace from the watch; answers the places that were granted to it or withdrawn.
+    pub fn observe_namespace(&mut self, grant: Grant) -> Vec<Place> {
+        if let Some(listing) = &mut self.listing_grants {
+            set(listing, grant);
+            return Vec::new();
+        }
+        let grants = self.grants.get_or_insert_default();
+        let projects = grant.projects.clone();
+        let before = set(grants, grant);
+        self.known_places(before.symmetric_difference(&projects))
+    }
+
+    /// A list of Namespaces is complete: one that it did not show is granted nothing. Answers the places that were
+    /// granted or withdrawn since the last.
+    pub fn namespace_list_complete(&mut self) -> Vec<Place> {
+        let Some(new) = self.listing_grants.take() else { return Vec::new() };
+        let old = self.grants.replace(new.clone()).unwrap_or_default();
+        let none = BTreeSet::new();
+        let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        let changed = names.into_iter().flat_map(|name| {
+            old.get(name).unwrap_or(&none).symmetric_difference(new.get(name).unwrap_or(&none))
+        });
+        self.known_places(changed)
+    }
+
+    /// Namespaces may not be watched.
+    pub fn namespaces_unwatched(&mut self) {
+        self.grants = None;
+        self.listing_grants = None;
+    }
+
+    fn known_places<'a>(&self, projects: impl Iterator<Item = &'a ProjectId>) -> Vec<Place> {
+        projects
+            .map(|project| Some(project.clone()))
+            .filter(|place| self.places.contains_key(place))
+            .collect()
     }
 
     /// The records of a place, in the order of their keys.
@@ -411,11 +484,11 @@ fn version(resource_version: &str) -> u64 {
     resource_version.parse().unwrap_or_default()
 }
 
-/// The Secrets that a record refers to, credentials included.
-fn secret_keys(record: &Record) -> Vec<ObjectKey> {
-    let namespace = &record.key.namespace;
-    let names = record.secrets.iter().chain(record.spec.iter().map(|spec| &spec.credentials));
-    names.map(|name| ObjectKey { namespace: namespace.clone(), name: name.clone() }).collect()
+/// Notes what a Namespace is granted; answers what it was before.
+fn set(grants: &mut Grants, Grant { namespace, projects }: Grant) -> BTreeSet<ProjectId> {
+    let before =
+        if projects.is_empty() { grants.remove(&namespace) } else { grants.insert(namespace, projects) };
+    before.unwrap_or_default()
 }
 
 #[cfg(test)]

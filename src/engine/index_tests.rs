@@ -18,7 +18,7 @@ fn object(name: &str, version: u64, generation: i64) -> Object {
         rewrite_requested: None,
         spec: Ok(Spec {
             project: ProjectId::parse("5d791c84ff7a2522cc4f9aa1").expect("24 digits"),
-            credentials: "atlas".into(),
+            credentials: CredentialsRef::Secret("atlas".into()),
             integration: Integration::MicrosoftTeams {
                 webhook_url: SecretKey { name: "teams".into(), key: "url".into() },
             },
@@ -128,14 +128,65 @@ fn a_read_of_a_secret_leaves_the_news_to_the_watch() {
     assert_eq!(index.observe_secret(&secret("teams"), identity("2")).len(), 1, "others refer to it too");
 }
 
+/// The operator's own Secret is in another namespace than the objects that use it; their own are not confused with it.
+#[test]
+fn the_operators_own_secret_is_known_by_its_users() {
+    let own = ObjectKey { namespace: "platform".into(), name: "atlas".into() };
+    let mut index = Index::new(Some(own.clone()));
+    index.observe(&object("a", 1, 1));
+    assert!(!index.refers_to_secret(&own), "it has a Secret of its own");
+    let mut user = object("b", 2, 1);
+    user.spec.as_mut().expect("a spec").credentials = CredentialsRef::Operator;
+    index.observe(&user);
+    index.observe_secret(&own, identity("1"));
+    assert_eq!(index.observe_secret(&own, identity("2")).len(), 1, "a rotation");
+    index.remove(&user.key);
+    index.forget_unused_secrets();
+    assert!(!index.refers_to_secret(&own));
+    assert!(index.refers_to_secret(&secret("atlas")));
+}
+
+#[test]
+fn grants_wake_the_projects_that_they_concern() {
+    let (project, other) = ("5d791c84ff7a2522cc4f9aa1", "5d791c84ff7a2522cc4f9aa2");
+    let id = |text: &str| ProjectId::parse(text).expect("24 digits");
+    let grant = |ids: &str| Grant { namespace: "ns".into(), projects: ProjectId::parse_list(ids) };
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    assert_eq!(index.grants("ns", &id(project)), None, "not watched");
+    index.namespace_list_begins();
+    assert!(index.observe_namespace(grant(other)).is_empty());
+    assert_eq!(index.grants("ns", &id(project)), None, "nothing is known before the list is complete");
+    assert!(index.namespace_list_complete().is_empty(), "no object is of that project");
+    assert_eq!(index.grants("ns", &id(project)), Some(false));
+    assert_eq!(index.observe_namespace(grant(&format!("{project},{other}"))).len(), 1, "granted");
+    assert_eq!(index.grants("ns", &id(project)), Some(true));
+    assert_eq!(index.grants("elsewhere", &id(project)), Some(false));
+    assert!(index.observe_namespace(grant(&format!("{other} {project}"))).is_empty(), "the same again");
+    assert_eq!(index.observe_namespace(grant("")).len(), 1, "withdrawn");
+    assert_eq!(index.grants("ns", &id(project)), Some(false));
+
+    // A list that is under way takes nothing away; what it did not show by its end is gone.
+    index.observe_namespace(grant(project));
+    index.namespace_list_begins();
+    assert_eq!(index.grants("ns", &id(project)), Some(true));
+    assert_eq!(index.namespace_list_complete().len(), 1);
+    assert_eq!(index.grants("ns", &id(project)), Some(false));
+    index.namespaces_unwatched();
+    assert_eq!(index.grants("ns", &id(project)), None);
+}
+
 #[test]
 fn without_a_watch_nothing_is_known_of_secrets() {
     let mut index = Index::default();
     index.observe(&object("a", 1, 1));
-    index.secrets_unwatched();
+    index.secrets_unwatched(0);
     index.read_secret(&secret("teams"), None);
     assert_eq!(index.secret(&secret("teams")), None);
     assert!(index.refers_to_secret(&secret("teams")));
+    index.secret_list_begins(1);
+    index.secret_list_complete(1, |_| true);
+    assert_eq!(index.secret(&secret("teams")), None, "another watch is allowed");
     index.secret_list_begins(0);
     index.secret_list_complete(0, |_| true);
     assert_eq!(index.secret(&secret("teams")), Some(None));

@@ -48,7 +48,7 @@ pub(super) enum View {
 /// Why Atlas could not be read for an object.
 #[derive(Clone)]
 pub(super) enum Blocked {
-    /// The credentials Secret.
+    /// The credentials: their Secret, or whose they are.
     Secret(Unreadable),
     /// The LIST.
     Failure(Failure),
@@ -192,8 +192,10 @@ async fn look(
         if record.leaves_alone || (spec.suspend && !record.deleting) {
             continue;
         }
-        let secret = ObjectKey { namespace: record.key.namespace.clone(), name: spec.credentials.clone() };
-        let credential = match shared.credentials.get(&shared.index, &secret, record.deleting).await {
+        let (namespace, deleting) = (&record.key.namespace, record.deleting);
+        let credential =
+            shared.credentials.get(&shared.index, namespace, &spec.credentials, project, deleting);
+        let credential = match credential.await {
             Ok(credential) => credential,
             Err(unreadable) => {
                 views.insert(record.key.clone(), View::Blocked(Blocked::Secret(unreadable)));

@@ -1,6 +1,6 @@
 //! The engine's life: first lists, workers, janitor, graceful stop.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +15,10 @@ use super::memory::Memory;
 use super::pass::{self, ProjectMemory};
 use super::queue::Queue;
 use crate::atlas;
-use crate::cluster::{Defaults, Events, Scope, Secrets, WatchEvent, Writer, watch_objects, watch_secrets};
+use crate::cluster::{
+    Defaults, Events, Grant, Namespaces, Scope, SecretIdentity, Secrets, Stored, WatchEvent, Writer,
+    watch_namespaces, watch_objects, watch_secrets,
+};
 use crate::core::pacing;
 use crate::domain::{IntegrationType, MemoryKey, ObjectKey, ProjectId, Reason};
 
@@ -28,6 +31,8 @@ const JANITOR_EVERY: Duration = Duration::from_secs(60);
 pub struct Settings {
     /// Namespaces.
     pub scope: Scope,
+    /// The Secret with the operator's own credentials, for objects that name none.
+    pub credentials_secret: Option<ObjectKey>,
     /// Label selector for objects.
     pub selector: Option<String>,
     /// Policies where a spec has none.
@@ -105,12 +110,14 @@ impl Engine {
         key: MemoryKey,
         settings: Settings,
     ) -> Engine {
+        let own = settings.credentials_secret.clone();
+        let (secrets, namespaces) = (Secrets::new(client.clone()), Namespaces::new(client.clone()));
         let shared = Shared {
             settings,
-            index: Mutex::default(),
+            index: Mutex::new(Index::new(own.clone())),
             queue: Queue::new(),
             writer,
-            credentials: Credentials::new(Secrets::new(client.clone()), key),
+            credentials: Credentials::new(secrets, namespaces, own, key),
             atlas,
             events,
             telemetry,
@@ -169,24 +176,29 @@ async fn follow(shared: Arc<Shared>, client: kube::Client, ready: Arc<AtomicBool
         }
         on_object(&shared, event);
     }
-    let mut secrets = watch_secrets(&client, &settings.scope);
-    let mut open: HashSet<usize> = (0..settings.scope.lists()).collect();
-    while !open.is_empty() {
+    let apart = secret_apart(settings);
+    let mut secrets = watch_secrets(&client, &settings.scope, apart);
+    let mut open: HashSet<usize> = (0..settings.scope.lists() + usize::from(apart.is_some())).collect();
+    let grants_watched = settings.credentials_secret.is_some() && settings.scope == Scope::All;
+    // Roles can't allow a watch of Namespaces, so with listed namespaces each is read when it matters.
+    let mut namespaces =
+        if grants_watched { watch_namespaces(&client) } else { futures::stream::pending().boxed() };
+    let mut grants_open = grants_watched;
+    while !open.is_empty() || grants_open {
+        // What may not be watched is read when it is needed instead.
         tokio::select! {
             Some(event) = objects.next() => on_object(&shared, event),
             Some(event) = secrets.next() => {
-                match &event {
-                    WatchEvent::ListComplete { list } => {
-                        open.remove(list);
-                    }
-                    // Not allowed to watch: every Secret is read when it is needed instead.
-                    WatchEvent::Failed { forbidden: true, .. } => {
-                        lock(&shared.index).secrets_unwatched();
-                        open.clear();
-                    }
-                    _ => {}
+                if let WatchEvent::ListComplete { list } | WatchEvent::Failed { list, forbidden: true, .. } = &event {
+                    open.remove(list);
                 }
                 on_secret(&shared, event);
+            }
+            Some(event) = namespaces.next() => {
+                if let WatchEvent::ListComplete { .. } | WatchEvent::Failed { forbidden: true, .. } = &event {
+                    grants_open = false;
+                }
+                on_namespace(&shared, event);
             }
             else => return,
         }
@@ -207,6 +219,7 @@ async fn follow(shared: Arc<Shared>, client: kube::Client, ready: Arc<AtomicBool
         tokio::select! {
             Some(event) = objects.next() => on_object(&shared, event),
             Some(event) = secrets.next() => on_secret(&shared, event),
+            Some(event) = namespaces.next() => on_namespace(&shared, event),
             Some(ended) = workers.join_next() => {
                 // A worker ends when the queue is closed, or by a panic, which costs its one pass and no more.
                 if ended.is_err() {
@@ -219,7 +232,7 @@ async fn follow(shared: Arc<Shared>, client: kube::Client, ready: Arc<AtomicBool
     }
 }
 
-fn on_object(shared: &Shared, event: WatchEvent<crate::cluster::Stored>) {
+fn on_object(shared: &Shared, event: WatchEvent<Stored>) {
     let due = match event {
         WatchEvent::ListBegins { list } => {
             lock(&shared.index).list_begins(list);
@@ -236,7 +249,7 @@ fn on_object(shared: &Shared, event: WatchEvent<crate::cluster::Stored>) {
     enqueue(shared, due);
 }
 
-fn on_secret(shared: &Shared, event: WatchEvent<(ObjectKey, crate::cluster::SecretIdentity)>) {
+fn on_secret(shared: &Shared, event: WatchEvent<(ObjectKey, SecretIdentity)>) {
     let due = match event {
         WatchEvent::ListBegins { list } => {
             lock(&shared.index).secret_list_begins(list);
@@ -247,21 +260,53 @@ fn on_secret(shared: &Shared, event: WatchEvent<(ObjectKey, crate::cluster::Secr
         WatchEvent::ListComplete { list } => {
             lock(&shared.index).secret_list_complete(list, in_list(shared, list))
         }
-        WatchEvent::Failed { message, .. } => {
+        WatchEvent::Failed { list, message, forbidden } => {
             tracing::warn!(%message, "watch of Secrets");
+            if forbidden {
+                lock(&shared.index).secrets_unwatched(list);
+            }
             Vec::new()
         }
     };
     enqueue(shared, due);
 }
 
-/// Which objects the nth list covers.
-fn in_list(shared: &Shared, list: usize) -> impl Fn(&ObjectKey) -> bool {
-    let namespace = match &shared.settings.scope {
-        Scope::All => None,
-        Scope::Namespaces(names) => names.get(list).cloned(),
+fn on_namespace(shared: &Shared, event: WatchEvent<Grant>) {
+    let due = match event {
+        WatchEvent::ListBegins { .. } => {
+            lock(&shared.index).namespace_list_begins();
+            Vec::new()
+        }
+        WatchEvent::Present { item, .. } => lock(&shared.index).observe_namespace(*item),
+        WatchEvent::Deleted { key } => {
+            let nothing = Grant { namespace: key.name, projects: BTreeSet::new() };
+            lock(&shared.index).observe_namespace(nothing)
+        }
+        WatchEvent::ListComplete { .. } => lock(&shared.index).namespace_list_complete(),
+        WatchEvent::Failed { message, forbidden, .. } => {
+            tracing::warn!(%message, "watch of Namespaces");
+            if forbidden {
+                lock(&shared.index).namespaces_unwatched();
+            }
+            Vec::new()
+        }
     };
-    move |key| namespace.as_ref().is_none_or(|namespace| *namespace == key.namespace)
+    enqueue(shared, due);
+}
+
+/// The operator's own Secret, where no watch of the scope sees it.
+fn secret_apart(settings: &Settings) -> Option<&ObjectKey> {
+    settings.credentials_secret.as_ref().filter(|own| !settings.scope.covers(own))
+}
+
+/// What the nth list covers; one after those of the scope is that of the operator's own Secret.
+fn in_list(shared: &Shared, list: usize) -> impl Fn(&ObjectKey) -> bool {
+    let scope = match &shared.settings.scope {
+        Scope::Namespaces(names) if list < names.len() => Scope::Namespaces(vec![names[list].clone()]),
+        scope => scope.clone(),
+    };
+    let apart = secret_apart(&shared.settings).filter(|_| list >= shared.settings.scope.lists()).cloned();
+    move |key| apart.as_ref().map_or_else(|| scope.covers(key), |apart| apart == key)
 }
 
 fn enqueue(shared: &Shared, due: Vec<Place>) {

@@ -12,13 +12,13 @@ use super::pass;
 use super::run::Shared;
 use super::{say, step};
 use crate::atlas::{ApiVersion, Session};
-use crate::cluster::{EventKind, SecretIdentity, Stored, WriteError};
+use crate::cluster::{EventKind, Stored, WriteError};
 use crate::core::conditions::{InSync, Verdict};
 use crate::core::pacing;
 use crate::core::plan::{IN_DOUBT, Why, Write, already_exists_message, synced_message};
 use crate::domain::{
-    Applied, Attempt, Claim, Failure, FailureKind, Object, ObjectKey, Prospect, Reason, Redacted, Spec,
-    Status, differing_fields,
+    Applied, Attempt, Claim, Failure, FailureKind, Object, Prospect, Reason, Redacted, Spec, Status,
+    differing_fields,
 };
 
 /// After this long without a repair, repairs are free again.
@@ -162,14 +162,12 @@ pub(super) fn signature(
     resolved: Option<&Resolved>,
     entry: bool,
 ) -> Signature {
-    let credentials = ObjectKey { namespace: object.key.namespace.clone(), name: spec.credentials.clone() };
-    let credentials: Option<SecretIdentity> = shared.credentials.identity(&credentials);
     Signature {
         config: resolved.map(|_| spec.integration.config_hash()).unwrap_or_default(),
         secrets: resolved.map(|resolved| resolved.secrets.clone()).unwrap_or_default(),
         requests: (object.reconcile_requested.clone(), object.rewrite_requested.clone()),
         entry,
-        credentials,
+        credentials: shared.credentials.identity(&object.key.namespace, &spec.credentials),
     }
 }
 

@@ -20,6 +20,7 @@ mod meter;
 mod moving;
 mod operator;
 mod ownership;
+mod platform;
 mod promises;
 mod restart;
 mod samples;

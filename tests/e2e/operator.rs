@@ -38,6 +38,15 @@ impl Operator {
         Operator::start_as(plane, (namespace, "operator"), atlas, &watch).await
     }
 
+    /// Starts one that runs in the world's namespace and watches what `scope` says, and waits until it is ready.
+    pub async fn start_elsewhere(world: &World, scope: &[&str], flags: &[&str]) -> Operator {
+        let (plane, atlas) = (&world.shared.plane, world.shared.sim.url());
+        let flags = [scope, flags].concat();
+        let mut operator = Operator::start_as(plane, (&world.namespace, "operator"), &atlas, &flags).await;
+        operator.until_ready().await;
+        operator
+    }
+
     /// Starts one as any ServiceAccount (namespace and name), with the scope that `flags` give it.
     pub async fn start_as(
         plane: &ControlPlane,

@@ -170,6 +170,13 @@ impl Sample {
     }
 }
 
+/// The spec of the DATADOG sample with a change.
+pub fn datadog(change: &Value) -> Value {
+    let mut spec = of("DATADOG").spec;
+    merge(&mut spec, change);
+    spec
+}
+
 /// The sample of a type.
 pub fn of(kind: &str) -> Sample {
     all().into_iter().find(|sample| sample.kind == kind).unwrap()

@@ -190,6 +190,14 @@ impl World {
         self.api("Secret", Some(&self.namespace)).patch(name, &params, &Patch::Apply(&object)).await.unwrap();
     }
 
+    /// Sets the Namespace's annotation that grants projects to its objects, or removes it.
+    pub async fn grant(&self, project_ids: Option<&str>) {
+        let change =
+            json!({"metadata": {"annotations": {"atlas-integrations.dev/project-ids": project_ids}}});
+        let api = self.api("Namespace", None);
+        api.patch(&self.namespace, &PatchParams::default(), &Patch::Merge(&change)).await.unwrap();
+    }
+
     /// Deletes an object.
     pub async fn delete(&self, kind: &str, name: &str) {
         self.api(kind, Some(&self.namespace)).delete(name, &DeleteParams::default()).await.unwrap();
@@ -307,6 +315,11 @@ pub async fn until_found<T, F: Future<Output = Option<T>>>(what: &str, mut look:
 pub fn condition(object: &Value, kind: &str) -> Value {
     let conditions = object["status"]["conditions"].as_array();
     conditions.into_iter().flatten().find(|c| c["type"] == kind).cloned().unwrap_or_default()
+}
+
+/// The message of Ready.
+pub fn message(object: &Value) -> String {
+    condition(object, "Ready")["message"].as_str().unwrap_or_default().to_owned()
 }
 
 /// Merges as a JSON merge patch does.

@@ -31,6 +31,7 @@ DATADOG | name of one letter | {"datadog": {"apiKeySecretRef": {"name": "k"}}}
 DATADOG | name of 253 | {"datadog": {"apiKeySecretRef": {"name": "<253 k>"}}}
 DATADOG | key of 253 | {"datadog": {"apiKeySecretRef": {"key": "<253 K>"}}}
 DATADOG | key with all that is allowed | {"datadog": {"apiKeySecretRef": {"key": ".docker-config_JSON.0"}}}
+DATADOG | no credentials | {"credentialsSecretRef": "<gone>"}
 DATADOG | credentials of one letter | {"credentialsSecretRef": {"name": "0"}}
 DATADOG | the credentials' Secret for all | {"datadog": {"apiKeySecretRef": {"name": "atlas", "key": "datadog"}}}
 DATADOG | policies, one way | {"managementPolicy": "Manage", "adoptionPolicy": "Refuse", "deletionPolicy": "Delete", "suspend": false}

@@ -77,11 +77,9 @@ DATADOG | suspend a string | {"suspend": "true"}
     spec.suspend: Invalid value: "string": spec.suspend in body must be of type boolean: "string"
 DATADOG | suspend a number | {"suspend": 1}
     spec.suspend: Invalid value: "integer": spec.suspend in body must be of type boolean: "integer"
-DATADOG | credentials missing | {"credentialsSecretRef": "<gone>"}
-    spec.credentialsSecretRef: Required value
-DATADOG | credentials null | {"credentialsSecretRef": null}
-    spec.credentialsSecretRef: Required value
-DATADOG | credentials without name | {"credentialsSecretRef": {"name": "<gone>"}}
+DATADOG | credentials empty | {"credentialsSecretRef": {"name": "<gone>"}}
+    spec.credentialsSecretRef.name: Required value
+DATADOG | credentials' name null | {"credentialsSecretRef": {"name": null}}
     spec.credentialsSecretRef.name: Required value
 DATADOG | credentials a string | {"credentialsSecretRef": "atlas"}
     spec.credentialsSecretRef: Invalid value: "string": spec.credentialsSecretRef in body must be of type object: "string"

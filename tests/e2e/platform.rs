@@ -1,0 +1,438 @@
+//! The operator's own credentials: for objects that name none, and for no project but those that their Namespace is
+//! granted by its annotation. The operator runs in a namespace of its own, apart from its tenants'.
+
+use atlas_sim::{Exchange, Operation};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::operator::Operator;
+use crate::samples::{self, datadog};
+use crate::world::{World, condition, merge, message, until};
+
+const PUBLIC: &str = "platform";
+const PRIVATE: &str = "8f0d7c52-canaryPRIVATE-platform";
+const ROTATED: &str = "8f0d7c52-canaryPRIVATE-rotated";
+const LONG: &[&str] = &["--resync-interval", "1h"];
+
+/// How the operator may look at its tenants.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Scope {
+    /// All namespaces: Namespaces are watched.
+    Cluster,
+    /// Only those of the tenants: a Namespace is read when it matters, the operator's own Secret has a watch apart.
+    Listed,
+}
+
+/// A tenant's world, and the one in which the operator runs.
+struct Platform {
+    home: World,
+    tenant: World,
+    scope: Scope,
+}
+
+impl Platform {
+    async fn new(name: &str, scope: Scope) -> Platform {
+        let name = format!("{name}-{scope:?}").to_lowercase();
+        let tenant = World::with_datadog_key(&name).await;
+        tenant.project.allow_key(PUBLIC, PRIVATE);
+        // The operator's own key is the only one that opens the project.
+        tenant.project.revoke_key(crate::world::PUBLIC_KEY);
+        let home = World::new(&format!("{name}-home")).await;
+        home.secret("own-key", &[("publicApiKey", PUBLIC), ("privateApiKey", PRIVATE)]).await;
+        Platform { home, tenant, scope }
+    }
+
+    /// Starts the operator with its own credentials. `--operator-namespace` is left to what the kubeconfig says.
+    async fn operator(&self, flags: &[&str]) -> Operator {
+        self.operator_without_credentials(&[&["--credentials-secret", "own-key"], flags].concat()).await
+    }
+
+    async fn operator_without_credentials(&self, flags: &[&str]) -> Operator {
+        let selector = format!("tenant={}", self.tenant.namespace);
+        let scope = match self.scope {
+            Scope::Cluster => ["--selector", &selector],
+            Scope::Listed => ["--watch-namespace", &self.tenant.namespace],
+        };
+        Operator::start_elsewhere(&self.home, &scope, flags).await
+    }
+
+    /// With listed namespaces a grant is seen at the next resync.
+    fn resync(&self) -> &'static [&'static str] {
+        match self.scope {
+            Scope::Cluster => LONG,
+            Scope::Listed => &["--resync-interval", "1s"],
+        }
+    }
+
+    /// An object that names no credentials.
+    fn object(&self, world: &World, change: &Value) -> Value {
+        let mut object = world.integration("x", &datadog(change));
+        merge(&mut object["spec"], &json!({"credentialsSecretRef": null}));
+        object["metadata"]["labels"] = json!({"tenant": self.tenant.namespace});
+        object
+    }
+
+    async fn create(&self) {
+        self.tenant.create(&self.object(&self.tenant, &json!({}))).await;
+    }
+
+    fn project_id(&self) -> &str {
+        self.tenant.project.id()
+    }
+
+    /// No message says where the operator's own Secret is.
+    fn assert_discreet(&self, object: &Value) {
+        let text = object.to_string();
+        assert!(!text.contains(&self.home.namespace) && !text.contains("own-key"), "{text}");
+    }
+}
+
+/// Granted, withdrawn and granted again, with nobody touching the object: what is not granted costs Atlas no call.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn only_granted_projects(#[values(Scope::Cluster, Scope::Listed)] scope: Scope) {
+    let platform = Platform::new("granted", scope).await;
+    let world = &platform.tenant;
+    let operator = platform.operator(platform.resync()).await;
+    platform.create().await;
+    let object = world.until_ready("x", "False", "ProjectNotAllowed").await;
+    let said = message(&object);
+    assert!(
+        said.contains("atlas-integrations.dev/project-ids") && said.contains(platform.project_id()),
+        "{said}"
+    );
+    platform.assert_discreet(&object);
+    // Others' projects, and what is no id, grant nothing.
+    let upper = platform.project_id().to_uppercase();
+    world.grant(Some(&format!("{} {upper} * {}0", platform.home.project.id(), platform.project_id()))).await;
+    let edit = |region: &str| json!({"spec": {"datadog": {"region": region}}});
+    world.patch("AtlasIntegration", "x", &edit("EU")).await;
+    world.until_ready("x", "False", "ProjectNotAllowed").await;
+    assert_eq!(world.project.exchanges().len(), 0, "not even a LIST");
+
+    world.grant(Some(&format!("{},\n{}", platform.home.project.id(), platform.project_id()))).await;
+    world.until_ready("x", "True", "Synced").await;
+    let others = world.project.count(|e| e.credential.as_deref().is_some_and(|key| key != PUBLIC));
+    assert_eq!(others, 0, "all calls are the operator's own");
+
+    world.grant(None).await;
+    let object = world.until_ready("x", "False", "ProjectNotAllowed").await;
+    assert!(!object["status"]["applied"].is_null(), "what is ours stays ours: {object:#}");
+    let (calls, stored) = (world.project.exchanges().len(), world.project.stored());
+    world.secret("keys", &[("api", "fedcba9876543210fedcba9876540009")]).await;
+    world.patch("AtlasIntegration", "x", &edit("US3")).await;
+    world.until_ready("x", "False", "ProjectNotAllowed").await;
+    assert_eq!(world.project.exchanges().len(), calls, "withdrawn: no call");
+    assert_eq!(world.project.stored(), stored, "withdrawing deletes nothing");
+
+    world.grant(Some(platform.project_id())).await;
+    world.until_ready("x", "True", "Synced").await;
+    let now = world.project.stored_type("DATADOG").unwrap();
+    assert_eq!(
+        (now["region"].as_str(), now["apiKey"].as_str()),
+        (Some("US3"), Some("fedcba9876543210fedcba9876540009"))
+    );
+    assert!(!operator.logs().contains("canaryPRIVATE"));
+}
+
+/// Deleting needs the grant as well; without it the object waits, and says what to do.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn deletion_of_what_is_not_granted_any_more(
+    #[values(Scope::Cluster, Scope::Listed)] scope: Scope,
+    #[values("grant", "retain")] way: &str,
+) {
+    let platform = Platform::new(&format!("ungranted-{way}"), scope).await;
+    let world = &platform.tenant;
+    let _operator = platform.operator(platform.resync()).await;
+    world.grant(Some(platform.project_id())).await;
+    platform.create().await;
+    world.until_ready("x", "True", "Synced").await;
+    world.grant(None).await;
+    world.until_ready("x", "False", "ProjectNotAllowed").await;
+    let calls = world.project.exchanges().len();
+    world.delete("AtlasIntegration", "x").await;
+    let waits = |object: &Value| message(object).starts_with("deletion waits");
+    let object = world.until("x", "waiting", waits).await;
+    assert_eq!(condition(&object, "Ready")["reason"], "ProjectNotAllowed");
+    let said = message(&object);
+    assert!(said.contains("project-ids") && said.contains("spec.deletionPolicy to Retain"), "{said}");
+    if way == "grant" {
+        assert_eq!(world.project.exchanges().len(), calls, "no call");
+        world.grant(Some(platform.project_id())).await;
+        world.until_gone("x").await;
+        assert!(world.project.stored().is_empty(), "no orphan");
+    } else {
+        world.patch("AtlasIntegration", "x", &json!({"spec": {"deletionPolicy": "Retain"}})).await;
+        world.until_gone("x").await;
+        assert_eq!(world.project.exchanges().len(), calls, "no call");
+        assert_eq!(world.project.stored().len(), 1);
+    }
+}
+
+/// What never reached Atlas goes at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn deletion_of_what_was_never_granted() {
+    let platform = Platform::new("never", Scope::Cluster).await;
+    let world = &platform.tenant;
+    let _operator = platform.operator(LONG).await;
+    platform.create().await;
+    world.until_ready("x", "False", "ProjectNotAllowed").await;
+    world.delete("AtlasIntegration", "x").await;
+    world.until_gone("x").await;
+    assert_eq!(world.project.exchanges().len(), 0);
+}
+
+/// A Namespace that is being deleted still has its annotation.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn deletion_with_the_namespace(#[values(Scope::Cluster, Scope::Listed)] scope: Scope) {
+    let platform = Platform::new("terminating", scope).await;
+    let world = &platform.tenant;
+    let _operator = platform.operator(LONG).await;
+    world.grant(Some(platform.project_id())).await;
+    platform.create().await;
+    world.until_ready("x", "True", "Synced").await;
+    let delete = ["delete", "namespace", &world.namespace, "--wait=false"];
+    tokio::task::block_in_place(|| world.shared.plane.kubectl(&delete)).unwrap();
+    world.delete("AtlasIntegration", "x").await;
+    world.until_gone("x").await;
+    assert!(world.project.stored().is_empty(), "no orphan");
+}
+
+/// A rotation of the operator's own key is seen at once, and writes nothing.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn rotation(#[values(Scope::Cluster, Scope::Listed)] scope: Scope) {
+    let platform = Platform::new("rotation", scope).await;
+    let world = &platform.tenant;
+    let operator = platform.operator(LONG).await;
+    world.grant(Some(platform.project_id())).await;
+    platform.create().await;
+    let before = world.until_ready("x", "True", "Synced").await;
+    let (calls, writes) = (world.project.exchanges().len(), world.project.count(Exchange::is_write));
+    world.project.allow_key(PUBLIC, ROTATED);
+    platform.home.secret("own-key", &[("publicApiKey", PUBLIC), ("privateApiKey", ROTATED)]).await;
+    until("a LIST with the rotated key", || {
+        let exchanges = world.project.exchanges();
+        exchanges[calls..]
+            .iter()
+            .any(|e| e.operation == Some(Operation::List) && e.status == 200)
+            .then_some(())
+    })
+    .await;
+    // Another cause for a pass shows that the first one left all as it was.
+    let request =
+        json!({"metadata": {"annotations": {"atlas-integrations.dev/reconcile-requested-at": "1"}}});
+    world.patch("AtlasIntegration", "x", &request).await;
+    let after =
+        world.until("x", "looked at", |object| object["status"]["lastHandledReconcileAt"] == "1").await;
+    assert_eq!(world.project.count(Exchange::is_write), writes);
+    assert_eq!(after["status"]["applied"], before["status"]["applied"]);
+    assert_eq!(
+        condition(&after, "Ready")["lastTransitionTime"],
+        condition(&before, "Ready")["lastTransitionTime"]
+    );
+    assert!(!operator.logs().contains("canaryPRIVATE"));
+}
+
+/// The operator's own Secret is missing or wrong: the object says no more than that, the log says all, and the object
+/// goes on at once when it is mended.
+#[rstest]
+#[case::missing("missing", None, "SecretNotFound")]
+#[case::half("half", Some(vec![("publicApiKey", PUBLIC)]), "SecretKeyMissing")]
+#[case::wrong("wrong", Some(vec![("publicApiKey", PUBLIC), ("privateApiKey", "not-the-canaryPRIVATE")]), "Unauthorized")]
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_credentials(
+    #[case] name: &str,
+    #[case] first: Option<Vec<(&str, &str)>>,
+    #[case] reason: &str,
+    #[values(Scope::Cluster, Scope::Listed)] scope: Scope,
+) {
+    let platform = Platform::new(&format!("own-{name}"), scope).await;
+    let world = &platform.tenant;
+    platform.home.delete("Secret", "own-key").await;
+    if let Some(values) = &first {
+        platform.home.secret("own-key", values).await;
+    }
+    let operator = platform.operator(LONG).await;
+    world.grant(Some(platform.project_id())).await;
+    platform.create().await;
+    let object = world.until_ready("x", "False", reason).await;
+    platform.assert_discreet(&object);
+    if reason != "Unauthorized" {
+        assert!(message(&object).contains("--credentials-secret"), "{}", message(&object));
+        let secret = format!("{}/own-key", platform.home.namespace);
+        assert!(operator.logs().contains(&secret), "{}", operator.logs());
+    }
+    platform.home.secret("own-key", &[("publicApiKey", PUBLIC), ("privateApiKey", PRIVATE)]).await;
+    world.until_ready("x", "True", "Synced").await;
+
+    // Gone again: the last good key serves the deletion.
+    platform.home.delete("Secret", "own-key").await;
+    world.until_ready("x", "False", "SecretNotFound").await;
+    world.delete("AtlasIntegration", "x").await;
+    world.until_gone("x").await;
+    assert!(world.project.stored().is_empty(), "no orphan");
+}
+
+/// An operator without credentials of its own says so, and never lets go of what it made with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_own_credentials() {
+    let platform = Platform::new("without", Scope::Listed).await;
+    let world = &platform.tenant;
+    world.grant(Some(platform.project_id())).await;
+    let operator = platform.operator_without_credentials(LONG).await;
+    platform.create().await;
+    let object = world.until_ready("x", "False", "InvalidSpec").await;
+    let said = message(&object);
+    assert!(
+        said.contains("credentialsSecretRef is missing") && said.contains("--credentials-secret"),
+        "{said}"
+    );
+    assert_eq!(condition(&object, "Stalled")["status"], "True", "nothing goes on by itself");
+    assert_eq!(world.project.exchanges().len(), 0);
+    operator.stop().await;
+
+    let operator = platform.operator(LONG).await;
+    world.until_ready("x", "True", "Synced").await;
+    operator.stop().await;
+
+    let operator = platform.operator_without_credentials(LONG).await;
+    world.delete("AtlasIntegration", "x").await;
+    world.until("x", "waiting", |object| message(object).starts_with("deletion waits")).await;
+    assert_eq!(world.project.stored().len(), 1);
+    operator.stop().await;
+
+    let _operator = platform.operator(LONG).await;
+    world.until_gone("x").await;
+    assert!(world.project.stored().is_empty(), "no orphan");
+}
+
+/// One tenant is granted the project, another names it all the same: no call, no echo, nothing in Atlas. With a key
+/// of its own it needs no grant.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_is_for_one_namespace(#[values(Scope::Cluster, Scope::Listed)] scope: Scope) {
+    let platform = Platform::new("grants", scope).await;
+    let world = &platform.tenant;
+    let stranger =
+        World::with_project(&format!("stranger-{scope:?}").to_lowercase(), platform.project_id()).await;
+    stranger.project.revoke_key(crate::world::PUBLIC_KEY);
+    stranger.secret("keys", &samples::of("OPS_GENIE").secrets).await;
+    stranger.grant(Some(platform.home.project.id())).await;
+    world.grant(Some(platform.project_id())).await;
+    let watch = ["--watch-namespace", stranger.namespace.as_str()];
+    let flags = if scope == Scope::Listed { [LONG, &watch].concat() } else { LONG.to_vec() };
+    let _operator = platform.operator(&flags).await;
+    platform.create().await;
+    world.until_ready("x", "True", "Synced").await;
+    let calls = world.project.exchanges().len();
+
+    // The same integration to look at, and another one to create.
+    let mut spying = platform.object(&stranger, &json!({"managementPolicy": "Observe"}));
+    spying["metadata"]["name"] = "spying".into();
+    stranger.create(&spying).await;
+    let mut creating = spying.clone();
+    creating["metadata"]["name"] = "creating".into();
+    creating["spec"] = samples::of("OPS_GENIE").spec;
+    creating["spec"]["projectId"] = platform.project_id().into();
+    stranger.create(&creating).await;
+    for name in ["spying", "creating"] {
+        let object = stranger.until_ready(name, "False", "ProjectNotAllowed").await;
+        assert!(object["status"]["integration"].is_null(), "{object:#}");
+        assert!(!object["status"].to_string().contains(&world.namespace), "{object:#}");
+    }
+    // Passes on their account list for the tenant that may, and for nobody else.
+    let passes = world.project.exchanges().split_off(calls);
+    assert!(passes.iter().all(|e| e.operation == Some(Operation::List)), "{passes:#?}");
+    assert_eq!(world.project.stored().len(), 1);
+
+    stranger.project.allow_key("stranger", "8f0d7c52-canaryPRIVATE-stranger");
+    stranger
+        .secret(
+            "atlas",
+            &[("publicApiKey", "stranger"), ("privateApiKey", "8f0d7c52-canaryPRIVATE-stranger")],
+        )
+        .await;
+    stranger
+        .patch("AtlasIntegration", "creating", &json!({"spec": {"credentialsSecretRef": {"name": "atlas"}}}))
+        .await;
+    stranger.until_ready("creating", "True", "Synced").await;
+    stranger.until_ready("spying", "False", "ProjectNotAllowed").await;
+    let by = |kind: &str| {
+        let exchanges = world.project.exchanges();
+        let write =
+            exchanges.into_iter().find(|e| e.is_write() && e.integration_type.as_deref() == Some(kind));
+        write.and_then(|e| e.credential)
+    };
+    assert_eq!(by("OPS_GENIE").as_deref(), Some("stranger"));
+    assert_eq!(by("DATADOG").as_deref(), Some(PUBLIC));
+}
+
+/// The least that an operator of listed namespaces needs: Roles in them, and a Role for the one Secret in its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_roles_only() {
+    let platform = Platform::new("roles", Scope::Listed).await;
+    let world = &platform.tenant;
+    let (tenant, home) = (&world.namespace, &platform.home.namespace);
+    let roles = format!(
+        r#"
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{name: operator, namespace: {tenant}}}
+rules:
+  - {{apiGroups: [atlas-integrations.dev], resources: [atlasintegrations], verbs: [get, list, watch, patch]}}
+  - {{apiGroups: [atlas-integrations.dev], resources: [atlasintegrations/status], verbs: [patch]}}
+  - {{apiGroups: [""], resources: [secrets], verbs: [get, list, watch]}}
+  - {{apiGroups: [""], resources: [namespaces], resourceNames: [{tenant}], verbs: [get]}}
+  - {{apiGroups: [events.k8s.io], resources: [events], verbs: [create]}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{name: operator, namespace: {home}}}
+rules:
+  - {{apiGroups: [""], resources: [secrets], resourceNames: [own-key], verbs: [get, list, watch]}}
+"#
+    );
+    let plane = &world.shared.plane;
+    tokio::task::block_in_place(|| {
+        plane.kubectl(&["delete", "clusterrolebinding", home, tenant]).unwrap();
+        plane.kubectl_stdin(&["apply", "-f", "-"], &roles).unwrap();
+        for namespace in [tenant, home] {
+            let account = format!("--serviceaccount={home}:operator");
+            let bind =
+                ["create", "rolebinding", "operator", "--role=operator", &account, "--namespace", namespace];
+            plane.kubectl(&bind).unwrap();
+        }
+    });
+    let operator = platform.operator(&["--resync-interval", "1s"]).await;
+    platform.create().await;
+    world.until_ready("x", "False", "ProjectNotAllowed").await;
+    world.grant(Some(platform.project_id())).await;
+    world.until_ready("x", "True", "Synced").await;
+    let calls = world.project.exchanges().len();
+    world.project.allow_key(PUBLIC, ROTATED);
+    platform.home.secret("own-key", &[("publicApiKey", PUBLIC), ("privateApiKey", ROTATED)]).await;
+    until("a LIST with the rotated key", || {
+        let exchanges = world.project.exchanges();
+        exchanges[calls..].iter().any(|e| e.status == 401).then_some(())?;
+        exchanges.last().filter(|e| e.status == 200).map(|_| ())
+    })
+    .await;
+    world.delete("AtlasIntegration", "x").await;
+    world.until_gone("x").await;
+    assert!(world.project.stored().is_empty());
+    assert!(!operator.logs().contains("watch of Secrets"), "every watch is allowed: {}", operator.logs());
+
+    // Not even get on the Namespace: it says so.
+    platform.create().await;
+    world.until_ready("x", "True", "Synced").await;
+    let without = json!([{"op": "remove", "path": "/rules/3"}]).to_string();
+    tokio::task::block_in_place(|| {
+        plane.kubectl(&["patch", "role", "operator", "--namespace", tenant, "--type=json", "-p", &without])
+    })
+    .unwrap();
+    let object = world.until_ready("x", "False", "ProjectNotAllowed").await;
+    assert!(message(&object).contains("not allowed to read the Namespace"), "{}", message(&object));
+}
