@@ -27,5 +27,6 @@ mod samples;
 mod secrets;
 mod start;
 mod traces;
+mod tenancy;
 mod versions;
 mod world;
