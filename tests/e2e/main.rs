@@ -7,6 +7,7 @@
 
 mod admission;
 mod canary;
+mod conflict;
 mod costs;
 mod costs_table;
 mod create_page;
@@ -26,7 +27,7 @@ mod restart;
 mod samples;
 mod secrets;
 mod start;
-mod traces;
 mod tenancy;
+mod traces;
 mod versions;
 mod world;

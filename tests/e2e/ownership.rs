@@ -1,4 +1,4 @@
-//! Whose integration it is: adoption by consent, conflict, drift, observing, suspending. Nothing that others made
+//! Whose integration it is: adoption by consent, drift, observing, suspending. Nothing that others made
 //! is written or deleted without consent.
 
 use std::time::Duration;
