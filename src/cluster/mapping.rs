@@ -133,8 +133,8 @@ fn key(wire: SecretKeyRef) -> Result<SecretKey, String> {
     Ok(SecretKey { name: secret_name("a secret reference", &wire.name)?, key: wire.key })
 }
 
-/// Whether a Secret can have this name, a DNS subdomain. Nothing else reaches a URL path of the API server, whatever was
-/// stored: `../x` would be read from somewhere else.
+/// Whether a Secret can have this name, a DNS subdomain. Nothing else reaches a URL path of the API server, whatever
+/// was stored: `../x` would be read from somewhere else.
 pub fn is_secret_name(name: &str) -> bool {
     let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
     let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());

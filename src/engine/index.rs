@@ -1,5 +1,6 @@
-//! What is known of the cluster, compactly: a record per object, the identity of each Secret that an object refers to,
-//! and what Namespaces are granted. No specs, no statuses: a pass reads an object again when it has something to do for it.
+//! What is known of the cluster, compactly: a record per object, the identity of each Secret that an object refers
+//! to, and what Namespaces are granted. No specs, no statuses: a pass reads an object again when it has something to
+//! do for it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 

@@ -370,41 +370,29 @@ async fn a_grant_is_for_one_namespace(#[values(Scope::Cluster, Scope::Listed)] s
     assert_eq!(by("DATADOG").as_deref(), Some(PUBLIC));
 }
 
+/// The Roles of docs/tenancy.md, for these namespaces and this operator.
+fn documented_roles(tenant: &str, home: &str) -> String {
+    let text = include_str!("../../docs/tenancy.md");
+    let (_, rest) = text.split_once("```yaml\n").unwrap();
+    let (yaml, _) = rest.split_once("```").unwrap();
+    let account = "name: atlas-integration-operator, namespace: atlas-integration-operator";
+    assert_eq!(yaml.matches(account).count(), 2);
+    yaml.replace(account, &format!("name: operator, namespace: {home}"))
+        .replace("namespace: atlas-integration-operator", &format!("namespace: {home}"))
+        .replace("payments", tenant)
+        .replace("[atlas]", "[own-key]")
+}
+
 /// The least that an operator of listed namespaces needs: Roles in them, and a Role for the one Secret in its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn with_roles_only() {
     let platform = Platform::new("roles", Scope::Listed).await;
     let world = &platform.tenant;
     let (tenant, home) = (&world.namespace, &platform.home.namespace);
-    let roles = format!(
-        r#"
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {{name: operator, namespace: {tenant}}}
-rules:
-  - {{apiGroups: [atlas-integrations.dev], resources: [atlasintegrations], verbs: [get, list, watch, patch]}}
-  - {{apiGroups: [atlas-integrations.dev], resources: [atlasintegrations/status], verbs: [patch]}}
-  - {{apiGroups: [""], resources: [secrets], verbs: [get, list, watch]}}
-  - {{apiGroups: [""], resources: [namespaces], resourceNames: [{tenant}], verbs: [get]}}
-  - {{apiGroups: [events.k8s.io], resources: [events], verbs: [create]}}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {{name: operator, namespace: {home}}}
-rules:
-  - {{apiGroups: [""], resources: [secrets], resourceNames: [own-key], verbs: [get, list, watch]}}
-"#
-    );
     let plane = &world.shared.plane;
     tokio::task::block_in_place(|| {
         plane.kubectl(&["delete", "clusterrolebinding", home, tenant]).unwrap();
-        plane.kubectl_stdin(&["apply", "-f", "-"], &roles).unwrap();
-        for namespace in [tenant, home] {
-            let account = format!("--serviceaccount={home}:operator");
-            let bind =
-                ["create", "rolebinding", "operator", "--role=operator", &account, "--namespace", namespace];
-            plane.kubectl(&bind).unwrap();
-        }
+        plane.kubectl_stdin(&["apply", "-f", "-"], &documented_roles(tenant, home)).unwrap();
     });
     let operator = platform.operator(&["--resync-interval", "1s"]).await;
     platform.create().await;
@@ -428,9 +416,18 @@ rules:
     // Not even get on the Namespace: it says so.
     platform.create().await;
     world.until_ready("x", "True", "Synced").await;
-    let without = json!([{"op": "remove", "path": "/rules/3"}]).to_string();
+    let without = json!([{"op": "remove", "path": "/rules/4"}]).to_string();
     tokio::task::block_in_place(|| {
-        plane.kubectl(&["patch", "role", "operator", "--namespace", tenant, "--type=json", "-p", &without])
+        plane.kubectl(&[
+            "patch",
+            "role",
+            "atlas-integrations",
+            "--namespace",
+            tenant,
+            "--type=json",
+            "-p",
+            &without,
+        ])
     })
     .unwrap();
     let object = world.until_ready("x", "False", "ProjectNotAllowed").await;
