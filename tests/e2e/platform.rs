@@ -370,6 +370,36 @@ async fn a_grant_is_for_one_namespace(#[values(Scope::Cluster, Scope::Listed)] s
     assert_eq!(by("DATADOG").as_deref(), Some(PUBLIC));
 }
 
+/// May it read Namespaces and not watch them, the operator starts all the same, and reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_leave_to_watch_namespaces() {
+    let platform = Platform::new("unwatched", Scope::Cluster).await;
+    let (world, home) = (&platform.tenant, platform.home.namespace.as_str());
+    let rules = include_str!("../../deploy/rbac.yaml");
+    let role = rules.split("---\n").find(|part| part.contains("kind: ClusterRole\n")).unwrap();
+    let watched = "resources: [namespaces]\n    verbs: [get, list, watch]";
+    assert!(role.contains(watched));
+    let role = role
+        .replace(watched, "resources: [namespaces]\n    verbs: [get]")
+        .replace("name: atlas-integration-operator", &format!("name: {home}"));
+    let plane = &world.shared.plane;
+    tokio::task::block_in_place(|| {
+        plane.kubectl(&["delete", "clusterrolebinding", home]).unwrap();
+        plane.kubectl_stdin(&["apply", "-f", "-"], &role).unwrap();
+        let account = format!("--serviceaccount={home}:operator");
+        let role = format!("--clusterrole={home}");
+        plane.kubectl(&["create", "clusterrolebinding", home, &role, &account]).unwrap();
+    });
+    let operator = platform.operator(&["--resync-interval", "1s"]).await;
+    assert!(operator.logs().contains("watch of Namespaces"), "refused: {}", operator.logs());
+    platform.create().await;
+    world.until_ready("x", "False", "ProjectNotAllowed").await;
+    world.grant(Some(platform.project_id())).await;
+    world.until_ready("x", "True", "Synced").await;
+    world.grant(None).await;
+    world.until_ready("x", "False", "ProjectNotAllowed").await;
+}
+
 /// The Roles of docs/tenancy.md, for these namespaces and this operator.
 fn documented_roles(tenant: &str, home: &str) -> String {
     let text = include_str!("../../docs/tenancy.md");
