@@ -147,12 +147,21 @@ impl Client {
         if let Some(version) = self.version() {
             return self.list_with(session, project, version, On::List).await;
         }
+        let not_served = |listing: &Result<Listing, Failure>| matches!(listing, Err(failure) if failure.kind == FailureKind::NotServed);
         let newer = self.list_with(session, project, ApiVersion::V2, On::List).await;
-        if !matches!(&newer, Err(failure) if failure.kind == FailureKind::NotServed) {
+        if !not_served(&newer) {
             self.settle(ApiVersion::V2, &newer);
             return newer;
         }
         let older = self.list_with(session, project, ApiVersion::V1, On::List).await;
+        if older.is_ok() {
+            // What a proxy said once in passing must not cost version 2 for the life of the process.
+            let again = self.list_with(session, project, ApiVersion::V2, On::List).await;
+            if !not_served(&again) {
+                self.settle(ApiVersion::V2, &again);
+                return again;
+            }
+        }
         self.settle(ApiVersion::V1, &older);
         older
     }

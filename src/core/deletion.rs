@@ -26,6 +26,10 @@ fn remedy(reason: Reason) -> &'static str {
         Reason::SecretNotFound | Reason::SecretKeyMissing | Reason::SecretKeyInvalid => {
             "there is no key to delete with; put the credentials Secret right, and the operator goes on by itself"
         }
+        Reason::ProjectNotAllowed => {
+            "the Namespace is no longer granted the project; have its id added to the annotation \
+             atlas-integrations.dev/project-ids again, and the operator goes on by itself"
+        }
         Reason::Unauthorized => {
             "Atlas refuses the key; put one with the role Project Owner on the project into the credentials Secret, \
              and the operator goes on by itself"

@@ -394,9 +394,6 @@ async fn fail(
     let verdict = if faster {
         // What is there now is never ours.
         Verdict::new(Reason::AlreadyExists, already_exists_message(job.spec))
-    } else if failure.kind == FailureKind::Gone {
-        // The place is empty although LIST showed it; the next LIST knows.
-        Verdict::new(Reason::NotVisibleYet, failure.message.clone())
     } else {
         Verdict::new(failure.reason(), failure.message.clone())
     };

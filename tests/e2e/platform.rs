@@ -156,7 +156,7 @@ async fn deletion_of_what_is_not_granted_any_more(
     let object = world.until("x", "waiting", waits).await;
     assert_eq!(condition(&object, "Ready")["reason"], "ProjectNotAllowed");
     let said = message(&object);
-    assert!(said.contains("project-ids") && said.contains("spec.deletionPolicy to Retain"), "{said}");
+    assert!(said.contains("no longer granted the project") && said.contains("kubectl patch"), "{said}");
     if way == "grant" {
         assert_eq!(world.project.exchanges().len(), calls, "no call");
         world.grant(Some(platform.project_id())).await;
