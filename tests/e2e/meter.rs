@@ -8,7 +8,8 @@ use crate::world::{LIMIT, World};
 
 /// Two passes over a project are a second apart: what an event still causes has come by then.
 const QUIET: Duration = Duration::from_millis(1_500);
-const POLL: Duration = Duration::from_millis(50);
+/// Each reading parses the audit log, which is some work.
+const POLL: Duration = Duration::from_millis(250);
 
 /// What one event cost, in the words of the table.
 pub struct Cost {
@@ -57,8 +58,11 @@ impl<'a> Meter<'a> {
     pub async fn count_among_resyncs(&mut self, event: &str, doing: impl Future<Output = ()>) {
         let before = self.read();
         doing.await;
+        let done = self.read();
         let after = self.settled_but(|reading| reading.writes.len() + reading.reads.len()).await;
-        let mut calls = since(&before, &after);
+        // A LIST from here on is the next resync's.
+        let mut calls = since(&before, &done);
+        calls.extend(since(&done, &after).into_iter().filter(|call| call != "LIST"));
         calls.dedup();
         self.note(event, calls, &before, &after);
     }
