@@ -67,10 +67,9 @@ async fn without_a_word_on_how_long() {
 async fn a_paused_project_holds_nobody_up() {
     let world = world("limit-paused").await;
     let _operator = world.operator(&["--concurrency", "1"]).await;
-    for name in ["x", "y"] {
-        world.create(&world.integration(name, &pager_duty())).await;
-    }
+    world.create(&world.integration("x", &pager_duty())).await;
     world.until_ready("x", "True", "Synced").await;
+    world.create(&world.integration("y", &pager_duty())).await;
     world.until_ready("y", "False", "Conflict").await;
     let limit = Effect::RateLimitedTokenBucket { retry_after: Some(3_600) };
     world.project.fault(Fault::new(limit).at(Operation::List));
