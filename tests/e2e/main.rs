@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod admission;
+mod answers;
 mod canary;
 mod conflict;
 mod costs;

@@ -1,0 +1,178 @@
+//! What Atlas adds, leaves out or refuses as such, as an object shows it.
+
+use std::time::Duration;
+
+use atlas_sim::{Effect, Exchange, Fault, Flowdock, Operation, SlackFirstCreate};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::samples;
+use crate::world::{World, condition, message, until};
+
+const LONG: &[&str] = &["--resync-interval", "1h"];
+
+/// LISTs that were answered with success so far.
+fn looks(world: &World) -> usize {
+    world.project.count(|e| e.operation == Some(Operation::List) && e.status == 200)
+}
+
+/// Whatever LIST shows beside ours or leaves out: in sync stays so, and nothing is written.
+#[rstest]
+#[case::nulls("nulls", Effect::NullInResults)]
+#[case::unknown_type("type", Effect::UnknownType)]
+#[case::unknown_fields("fields", Effect::UnknownFields)]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_atlas_adds_changes_nothing(#[case] name: &str, #[case] effect: Effect) {
+    let world = World::new(&format!("adds-{name}")).await;
+    world.project.fault(Fault::new(effect).always());
+    let _operator = world.operator(&[]).await;
+    let mut names = Vec::new();
+    for kind in ["DATADOG", "WEBHOOK", "PROMETHEUS"] {
+        names.push(samples::of(kind).create(&world, &json!({})).await);
+    }
+    for name in &names {
+        world.until_ready(name, "True", "Synced").await;
+    }
+    let before = looks(&world);
+    until("three more looks", || (looks(&world) >= before + 3).then_some(())).await;
+    assert_eq!(world.project.count(Exchange::is_write), names.len(), "each written once");
+    for name in &names {
+        let object = world.until_ready(name, "True", "Synced").await;
+        assert_eq!(condition(&object, "InSync")["status"], "True");
+        assert!(!object["status"].to_string().contains("aFuture"), "only known fields are shown");
+    }
+}
+
+/// Ids that come and go: without one nothing hidden can be seen, and nothing is written because of that alone more
+/// often than repairs are.
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_are_missing() {
+    let world = World::new("no-ids").await;
+    world.project.fault(Fault::new(Effect::MissingIds).always());
+    let _operator = world.operator(&[]).await;
+    let name = samples::of("DATADOG").create(&world, &json!({})).await;
+    let object = world.until_ready(&name, "True", "Synced").await;
+    assert!(object["status"]["integration"]["id"].is_null());
+    let before = looks(&world);
+    until("three more looks", || (looks(&world) >= before + 3).then_some(())).await;
+    assert_eq!(world.project.count(Exchange::is_write), 1);
+    // A visible change is found all the same.
+    world.project.edit("DATADOG", |stored| stored["region"] = "EU".into());
+    until("the region put back", || world.project.stored_type("DATADOG").filter(|s| s["region"] == "US5"))
+        .await;
+}
+
+/// The answer to a write is cut into pages, or wrapped: our own entry is found where it is.
+#[rstest]
+#[case::cut("cut", json!({"results": [], "links": [{"rel": "next", "href": "x"}], "totalCount": 1}))]
+#[case::wrapped("wrapped", json!({"status": 200, "content": {"results": [{"type": "OPS_GENIE", "apiKey": "********************0001",
+    "region": "EU", "id": "5d791c84ff7a2522cc4f9aa9"}]}}))]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_to_a_write_is_cut_or_wrapped(#[case] name: &str, #[case] value: Value) {
+    let world = World::new(&format!("answer-{name}")).await;
+    let _operator = world.operator(LONG).await;
+    world.project.fault(Fault::new(Effect::ReplaceAnswer { value }).at(Operation::Create));
+    let name = samples::of("OPS_GENIE").create(&world, &json!({})).await;
+    let object = world.until_ready(&name, "True", "Synced").await;
+    assert_eq!(object["status"]["integration"]["apiKey"], "****0001");
+    assert_eq!(world.project.count(|e| e.method == "POST"), 1, "taken for what it is");
+    assert_eq!(world.project.stored().len(), 1);
+}
+
+/// Accepted, and not shown at first: the object says so, waits, and ends with one integration.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_is_not_visible_right_after_its_creation() {
+    let world = World::new("invisible").await;
+    let _operator = world.operator(&["--atlas-timeout", "2s"]).await;
+    let value = json!({"results": [], "links": [], "totalCount": 0});
+    world.project.fault(
+        Fault::new(Effect::DelayedVisibility { time: Duration::from_secs(3), reads: 2 })
+            .at(Operation::Create),
+    );
+    world.project.fault(Fault::new(Effect::ReplaceAnswer { value }).at(Operation::List).after(1));
+    let name = samples::of("DATADOG").create(&world, &json!({})).await;
+    world.until_ready(&name, "True", "Synced").await;
+    assert_eq!(world.project.stored().len(), 1);
+    world.delete("AtlasIntegration", &name).await;
+    world.until_gone(&name).await;
+    assert!(world.project.stored().is_empty(), "it was ours all along");
+}
+
+/// The create page's `409` while LIST shows nothing: somebody's entry that is not visible yet is never ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn configured_and_not_shown() {
+    let world = World::with_datadog_key("not-shown").await;
+    let _operator = world.operator(&[]).await;
+    let name = "x";
+    world.create(&world.integration(name, &samples::of("DATADOG").spec)).await;
+    world.until_ready(name, "True", "Synced").await;
+    // Ours was removed and another's is hidden: the POST of the repair meets it.
+    let conflict = Effect::error(409, "INTEGRATION_ALREADY_CONFIGURED", "configured");
+    world.project.fault(Fault::new(conflict).at(Operation::Create));
+    world.project.remove_by_other("DATADOG");
+    let object = world.until_ready(name, "False", "NotVisibleYet").await;
+    assert_eq!(condition(&object, "Reconciling")["status"], "True", "it goes on by itself");
+    world.until_ready(name, "True", "Synced").await;
+}
+
+/// Types that Atlas refuses as such.
+#[rstest]
+#[case::flowdock("FLOWDOCK", None)]
+#[case::new_relic(
+    "NEW_RELIC",
+    Some(Effect::error(400, "INVALID_ENUM_VALUE", "An invalid enumeration value NEW_RELIC was specified."))
+)]
+#[case::retired(
+    "VICTOR_OPS",
+    Some(Effect::error(404, "RESOURCE_NOT_FOUND", "Cannot find resource VICTOR_OPS."))
+)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_that_atlas_refuses(#[case] kind: &str, #[case] effect: Option<Effect>) {
+    let sample = samples::of(kind);
+    let world = World::new(&format!("refused-{}", sample.name())).await;
+    world.project.settings(|settings| settings.flowdock = Flowdock::Nowhere);
+    if let Some(effect) = effect {
+        world.project.fault(Fault::new(effect).of_type(kind).at(Operation::Create).always());
+    }
+    let _operator = world.operator(&[]).await;
+    let name = sample.create(&world, &json!({})).await;
+    let other = samples::of("OPS_GENIE").create(&world, &json!({})).await;
+    let object = world.until_ready(&name, "False", "NotSupportedByAtlas").await;
+    assert_eq!(condition(&object, "Stalled")["status"], "True");
+    assert!(message(&object).contains("delete the object"), "{}", message(&object));
+    assert!(object["metadata"]["finalizers"].is_null(), "nothing is claimed");
+    world.until_ready(&other, "True", "Synced").await;
+    let tries = || world.project.count(|e| e.is_write() && e.integration_type.as_deref() == Some(kind));
+    let before = (tries(), looks(&world));
+    until("three more looks", || (looks(&world) >= before.1 + 3).then_some(())).await;
+    assert_eq!(tries(), before.0, "not sent again");
+    world.delete("AtlasIntegration", &name).await;
+    world.until_gone(&name).await;
+}
+
+/// Slack is connected by people: each of the three refusals says what they have to do, and a request goes on after it.
+#[rstest]
+#[case::never("SLACK_OAUTH2_NOT_CONFIGURED", "was never connected")]
+#[case::changed("MUST_RECONFIGURE_SLACK_OAUTH2", "connect Slack anew")]
+#[case::legacy("LEGACY_SLACK_CONFIGURATION_UNSUPPORTED", "legacy Slack token")]
+#[tokio::test(flavor = "multi_thread")]
+async fn slack_refusals_are_explained(#[case] code: &str, #[case] words: &str) {
+    let world = World::new(&code.to_lowercase().replace('_', "-")[..20]).await;
+    let _operator = world.operator(LONG).await;
+    if code == "SLACK_OAUTH2_NOT_CONFIGURED" {
+        world.project.settings(|settings| settings.slack_first_create = SlackFirstCreate::RequireOAuth2);
+    } else {
+        world.project.fault(Fault::new(Effect::error(400, code, "refused")).at(Operation::Create).always());
+    }
+    let name = samples::of("SLACK").create(&world, &json!({})).await;
+    let object = world.until_ready(&name, "False", "Rejected").await;
+    let said = message(&object);
+    assert!(said.contains(words) && said.contains(code) && said.contains("Integrations, "), "{said}");
+    // Connected meanwhile.
+    world.project.settings(|settings| settings.slack_first_create = SlackFirstCreate::Accept);
+    world.project.clear_faults();
+    let request =
+        json!({"metadata": {"annotations": {"atlas-integrations.dev/reconcile-requested-at": "connected"}}});
+    world.patch("AtlasIntegration", &name, &request).await;
+    world.until_ready(&name, "True", "Synced").await;
+}
