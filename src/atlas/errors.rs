@@ -63,7 +63,7 @@ pub(super) fn answered(
         }
     };
     // Of a server's own failure nobody knows how far it came.
-    Failure { kind: row.kind, message, outcome_unknown: status >= 500, retry_after }
+    Failure { kind: row.kind, message, outcome_unknown: status >= 500, without_call: false, retry_after }
 }
 
 /// The failure for an answer that is not Atlas's: a proxy's, a load balancer's, or none that can be read.
@@ -77,6 +77,7 @@ pub(super) fn not_understood(name: &str, status: u16, why: &str) -> Failure {
         kind,
         message: format!("the answer to {name} (HTTP {status}) is not one of Atlas: {why}; {hint}"),
         outcome_unknown: in_doubt,
+        without_call: false,
         retry_after: None,
     }
 }

@@ -239,5 +239,5 @@ fn refuses_token(response: &Response) -> bool {
 /// Without a token the call itself was never sent.
 fn unsent(failure: Failure) -> Failure {
     let kind = if failure.kind == FailureKind::NotServed { FailureKind::Unavailable } else { failure.kind };
-    Failure { kind, outcome_unknown: false, ..failure }
+    Failure { kind, outcome_unknown: false, without_call: true, ..failure }
 }

@@ -40,6 +40,8 @@ pub struct Failure {
     pub message: String,
     /// Whether a write that failed so may still have been, or may yet be, carried out.
     pub outcome_unknown: bool,
+    /// Whether the call was not even sent, since there was no token for it: that says nothing of the project.
+    pub without_call: bool,
     /// When Atlas said to come back.
     pub retry_after: Option<Duration>,
 }
@@ -47,7 +49,13 @@ pub struct Failure {
 impl Failure {
     /// A failure after which nothing is in doubt.
     pub fn known(kind: FailureKind, message: impl Into<String>) -> Failure {
-        Failure { kind, message: message.into(), outcome_unknown: false, retry_after: None }
+        Failure {
+            kind,
+            message: message.into(),
+            outcome_unknown: false,
+            without_call: false,
+            retry_after: None,
+        }
     }
 
     /// The reason that a condition gives for it.

@@ -153,8 +153,12 @@ fn paused(shared: &Shared, project: &ProjectId) -> Option<Pause> {
     memory.pause.clone()
 }
 
-/// Notes Atlas's wish to be left alone, for the whole project: a 429, or whatever else says `Retry-After`.
+/// Notes Atlas's wish to be left alone, for the whole project: a 429, or whatever else says `Retry-After`. That an
+/// account gets no token is its own affair: it must not hold up others who name the project.
 pub(super) fn pause(shared: &Shared, project: &ProjectId, failure: &Failure) {
+    if failure.without_call {
+        return;
+    }
     let mut projects = lock(&shared.projects);
     let memory = projects.entry(project.clone()).or_default();
     let wait = match (failure.retry_after, failure.kind) {
@@ -244,7 +248,10 @@ async fn look(
     }
     let retry = match (pause, outage) {
         (Some(pause), _) => Some(pause.until),
-        (None, Some(_)) => Some(Instant::now() + pacing::backoff(memory.failures, random())),
+        (None, Some(failure)) => {
+            let backoff = pacing::backoff(memory.failures, random());
+            Some(Instant::now() + backoff.max(failure.retry_after.unwrap_or_default()))
+        }
         (None, None) => None,
     };
     (views, retry)

@@ -1,6 +1,6 @@
 //! Tenants of one operator: nothing that one credential got or was refused serves or harms another.
 
-use atlas_sim::{Exchange, Operation};
+use atlas_sim::{Api, Authentication, Effect, Exchange, Fault, Operation};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -130,4 +130,28 @@ async fn the_last_good_key_is_the_namespaces_own() {
         .await;
     second.until_gone("x").await;
     until("the deletion in Atlas", || (first.project.stored().len() == 1).then_some(())).await;
+}
+
+/// A service account whose token requests Atlas limits holds up nobody else who names the project.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_without_a_token_holds_up_nobody_else() {
+    let (good, limited) = tenants("no-token").await;
+    let (id, secret) = (format!("mdb_sa_id_{}", good.project.id()), "mdb_sa_sk_canary-client-secret");
+    good.project.allow_service_account(&id, secret);
+    limited.secret("account", &[("clientId", &id), ("clientSecret", secret)]).await;
+    let limit = Effect::RateLimited { retry_after: Some(3_600) };
+    let mut fault = Fault::new(limit).over(Api::OAuth).always();
+    fault.when.authentication = Authentication::Any;
+    good.project.fault(fault);
+    let _operator = operator(&good, &limited, LONG).await;
+    let account = json!({"credentialsSecretRef": {"name": "account"}});
+    limited.create(&limited.integration("x", &datadog(&account))).await;
+    limited.until_ready("x", "False", "RateLimited").await;
+    good.create(&good.integration("x", &datadog(&json!({})))).await;
+    good.until_ready("x", "True", "Synced").await;
+    good.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": "EU"}}})).await;
+    good.until_ready("x", "True", "Synced").await;
+    let strays = good.shared.sim.stray_exchanges();
+    let asked = strays.iter().filter(|exchange| exchange.credential.as_deref() == Some(&*id)).count();
+    assert_eq!(asked, 1, "the account itself is left alone");
 }
