@@ -148,7 +148,7 @@ pub(super) type Place = Option<ProjectId>;
 /// The index. Plain data: fed with events, asked by passes.
 #[derive(Default)]
 pub(super) struct Index {
-    objects: HashMap<ObjectKey, Record>,
+    objects: HashMap<ObjectKey, Box<Record>>,
     places: HashMap<Place, BTreeSet<ObjectKey>>,
     secrets: HashMap<ObjectKey, SecretRecord>,
     /// Keys seen by each list that is under way.
@@ -246,7 +246,7 @@ impl Index {
         for secret in self.secret_keys(&record) {
             self.secrets.entry(secret).or_default().users.insert(record.key.clone());
         }
-        self.objects.insert(record.key.clone(), record);
+        self.objects.insert(record.key.clone(), Box::new(record));
     }
 
     /// Forgets an object; answers its place, if it had one.
@@ -255,7 +255,7 @@ impl Index {
     }
 
     fn unlink(&mut self, key: &ObjectKey) -> Option<Record> {
-        let record = self.objects.remove(key)?;
+        let record = *self.objects.remove(key)?;
         if let Some(keys) = self.places.get_mut(&record.project) {
             keys.remove(key);
             if keys.is_empty() {
@@ -456,7 +456,11 @@ impl Index {
     /// The records of a place, in the order of their keys.
     pub fn place(&self, place: &Place) -> Vec<Record> {
         let keys = self.places.get(place);
-        keys.into_iter().flatten().filter_map(|key| self.objects.get(key)).cloned().collect()
+        keys.into_iter()
+            .flatten()
+            .filter_map(|key| self.objects.get(key))
+            .map(|record| Record::clone(record))
+            .collect()
     }
 
     /// Every place that has an object.
@@ -466,7 +470,7 @@ impl Index {
 
     /// All records, for counts.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
-        self.objects.values()
+        self.objects.values().map(AsRef::as_ref)
     }
 }
 

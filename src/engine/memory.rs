@@ -31,7 +31,7 @@ pub(super) struct Refused {
     pub verdict: Verdict,
 }
 
-/// One object's memory.
+/// One object's memory. Most objects have none, or little: what is rare is kept apart.
 #[derive(Default)]
 pub(super) struct Memory {
     /// The Secret values of the last confirmed write, with its attempt: a Secret that changed without changing a
@@ -42,13 +42,13 @@ pub(super) struct Memory {
     /// The attempt whose DELETE Atlas confirmed: what is there now is somebody else's.
     pub deleted: Option<String>,
     /// The last write that failed.
-    pub refused: Option<Refused>,
+    pub refused: Option<Box<Refused>>,
     /// Failures in a row.
     pub failures: u32,
     /// Since when the present reason holds.
     pub since: Option<(Reason, Instant)>,
-    /// The verdict that was stored last, the object's resourceVersion with it.
-    pub said: Option<(u64, Verdict)>,
+    /// The verdict that was stored last, the object's resourceVersion with it, unless all was well.
+    pub said: Option<Box<(u64, Verdict)>>,
     /// Repairs of drift in the last day, and the last of them.
     pub repairs: u32,
     pub last_repair: Option<Instant>,

@@ -86,7 +86,7 @@ pub(super) async fn pass(shared: &Shared, place: &Place) -> Option<Instant> {
             && owner.is_none()
             && is_quiet(shared, record, listing)
         {
-            shared.memory(&record.uid, |memory| {
+            shared.known_memory(&record.uid, |memory| {
                 memory.unread_since = None;
                 memory.failures = 0;
                 memory.waiting_since = None;
@@ -115,7 +115,7 @@ pub(super) async fn pass(shared: &Shared, place: &Place) -> Option<Instant> {
         }
         None => {
             for record in busy {
-                shared.memory(&record.uid, |memory| memory.waiting_since = None);
+                shared.known_memory(&record.uid, |memory| memory.waiting_since = None);
             }
             if let Some(memory) = lock(&shared.projects).get_mut(project) {
                 memory.limited = 0;
@@ -129,8 +129,8 @@ pub(super) async fn pass(shared: &Shared, place: &Place) -> Option<Instant> {
 fn in_waiting_order(shared: &Shared, records: &mut [Record]) {
     let now = Instant::now();
     records.sort_by_cached_key(|record| {
-        let since = shared.memory(&record.uid, |memory| memory.waiting_since.unwrap_or(now));
-        (since, record.created, record.key.clone())
+        let since = shared.known_memory(&record.uid, |memory| memory.waiting_since).flatten();
+        (since.unwrap_or(now), record.created, record.key.clone())
     });
 }
 

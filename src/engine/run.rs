@@ -70,7 +70,7 @@ pub(super) struct Shared {
     pub events: Events,
     pub telemetry: Arc<dyn Telemetry>,
     /// By uid.
-    pub memories: Mutex<HashMap<String, Memory>>,
+    pub memories: Mutex<HashMap<String, Box<Memory>>>,
     pub projects: Mutex<HashMap<ProjectId, ProjectMemory>>,
     pub started: Instant,
 }
@@ -80,6 +80,11 @@ impl Shared {
     pub fn memory<R>(&self, uid: &str, f: impl FnOnce(&mut Memory) -> R) -> R {
         let mut memories = lock(&self.memories);
         f(memories.entry(uid.to_owned()).or_default())
+    }
+
+    /// The same where there is one already.
+    pub fn known_memory<R>(&self, uid: &str, f: impl FnOnce(&mut Memory) -> R) -> Option<R> {
+        lock(&self.memories).get_mut(uid).map(|memory| f(memory))
     }
 
     /// When a project's next resync is: its own place in every interval.

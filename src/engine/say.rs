@@ -23,7 +23,7 @@ pub(super) fn already_said(shared: &Shared, record: &Record, verdict: &Verdict) 
     let stall_after = shared.settings.stall_after;
     shared.memory(&record.uid, |memory| {
         let lasting = memory.lasting(verdict.reason, Instant::now());
-        let (version, said) = memory.said.as_ref()?;
+        let (version, said) = memory.said.as_deref()?;
         let same = *version == record.resource_version
             && said.reason == verdict.reason
             && said.message == verdict.message
@@ -94,7 +94,8 @@ pub(super) async fn say(
     let after = store(shared, stored, &status).await?;
     let again = stalls_at(shared, &verdict, verdict.lasting);
     let version = after.object.resource_version.parse().unwrap_or_default();
-    shared.memory(&object.uid, |memory| memory.said = Some((version, verdict)));
+    let good = verdict.reason.prospect() == Prospect::Good;
+    shared.memory(&object.uid, |memory| memory.said = (!good).then(|| Box::new((version, verdict))));
     Ok((after, again))
 }
 

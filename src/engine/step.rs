@@ -167,7 +167,7 @@ async fn blocked(shared: &Shared, record: &Record, blocked: &Blocked) -> Result<
 /// refused are others since.
 fn refusal_stands(shared: &Shared, record: &Record) -> bool {
     let refused = shared.memory(&record.uid, |memory| {
-        let (version, said) = memory.said.as_ref()?;
+        let (version, said) = memory.said.as_deref()?;
         let stands = said.reason.prospect() == Prospect::Final && *version == record.resource_version;
         stands.then(|| memory.refused.as_ref().map(|refused| refused.signature.secrets.clone()))
     });
