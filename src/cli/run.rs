@@ -17,7 +17,11 @@ pub(super) fn run(args: Run) -> Result<(), String> {
     telemetry::install(args.log_format, &args.log_level)?;
     // Both HTTP clients find the provider here. It is only ever set once, so the answer does not matter.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("no threads to run on: {error}"))?;
+    // One thread is enough for what mostly waits, and one heap is smaller than several.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("no threads to run on: {error}"))?;
     runtime.block_on(serve(args))
 }
 
