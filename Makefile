@@ -6,6 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
+OBJECTS ?= 1000,10000
 BUILT = $${CARGO_TARGET_DIR:-target}/debug
 NEEDS = command -v $(1) > /dev/null || { echo "$(1) is not on PATH: $(2)" >&2; exit 1; }
 
@@ -30,6 +31,11 @@ test: tools lint control-plane ## Run every check and test, on real parts
 	$(CARGO) test --locked --workspace --exclude atlas-integration-operator
 	# These mostly wait for servers, so more of them run at a time than there are cores.
 	$(CARGO) test --locked -p atlas-integration-operator --tests -- --test-threads=6
+
+.PHONY: bench
+bench: tools control-plane ## Measure time, memory and requests beside a floor (OBJECTS=1000,10000); write docs/figures.md
+	$(CARGO) build --locked --release -p atlas-integration-operator -p atlas-integration-bench
+	$${CARGO_TARGET_DIR:-target}/release/atlas-integration-bench --objects $(OBJECTS) --write docs/figures.md
 
 .PHONY: lint
 lint: tools ## Formatting and lints

@@ -1,0 +1,193 @@
+//! What is measured on: a control plane, a simulator, and the objects, projects and Secrets in them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use atlas_sim::{AtlasSim, Project};
+use control_plane::{ControlPlane, Options};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::{Value, json};
+
+use crate::Failed;
+
+/// Writes at a time, as the operator's default `--concurrency`.
+pub const CONCURRENCY: usize = 16;
+/// Objects of a project: one of each type.
+pub const TYPES: usize = 10;
+
+const PUBLIC_KEY: &str = "benchkey";
+const PRIVATE_KEY: &str = "8f0d7c52-1a2b-4c3d-9e8f-1234567890ab";
+const ACCOUNT: &str = "atlas-integration-operator";
+
+/// The parts.
+pub struct Stage {
+    pub plane: ControlPlane,
+    pub sim: AtlasSim,
+    pub client: Client,
+    pub kubeconfig: PathBuf,
+}
+
+impl Stage {
+    /// Starts everything but the operator.
+    pub async fn set(latency: Duration) -> Result<Stage, Failed> {
+        let sim = AtlasSim::start().await?;
+        sim.settings(|settings| settings.latency = latency);
+        let plane = ControlPlane::start(Options::default())?;
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for file in ["crds/atlasintegrations.yaml", "deploy/namespace.yaml", "deploy/rbac.yaml"] {
+            plane.kubectl(&["apply", "-f", &root.join(file).to_string_lossy()])?;
+        }
+        plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"])?;
+        let kubeconfig = plane.kubeconfig_for_service_account(ACCOUNT, ACCOUNT)?;
+        let admin = Kubeconfig::read_from(plane.kubeconfig())?;
+        let config = Config::from_custom_kubeconfig(admin, &KubeConfigOptions::default()).await?;
+        Ok(Stage { plane, sim, client: Client::try_from(config)?, kubeconfig })
+    }
+
+    /// Objects of a kind in a namespace.
+    pub fn api(&self, kind: &str, namespace: &str) -> Api<DynamicObject> {
+        let (api_version, plural) = match kind {
+            "AtlasIntegration" => ("atlas-integrations.dev/v1", "atlasintegrations"),
+            _ => ("v1", "secrets"),
+        };
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let resource = ApiResource {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+            plural: plural.to_owned(),
+        };
+        Api::namespaced_with(self.client.clone(), namespace, &resource)
+    }
+
+    /// Creates an object.
+    pub async fn create(&self, object: &Value) -> Result<DynamicObject, Failed> {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let object: DynamicObject = serde_json::from_value(object.clone())?;
+        let api = self.api(text_of(&object), text("/metadata/namespace"));
+        Ok(api.create(&PostParams::default(), &object).await?)
+    }
+
+    /// A namespace with a credential, and for each project its Secret of keys. Answers the projects.
+    pub async fn populate(
+        &self,
+        namespace: &str,
+        projects: usize,
+        first: usize,
+    ) -> Result<Vec<Project>, Failed> {
+        self.plane.kubectl(&["create", "namespace", namespace])?;
+        let key = json!({"publicApiKey": PUBLIC_KEY, "privateApiKey": PRIVATE_KEY});
+        self.create(&secret(namespace, "atlas", &key)).await?;
+        let projects: Vec<Project> = (first..first + projects)
+            .map(|number| self.sim.project(&format!("5d791c84ff7a2522{number:08x}")))
+            .collect();
+        for project in &projects {
+            project.set_org("bench");
+            project.allow_key(PUBLIC_KEY, PRIVATE_KEY);
+        }
+        let keys = keys(1);
+        let secrets = stream::iter(&projects).map(|project| {
+            let secret = secret(namespace, &keys_of(project), &keys);
+            async move { self.create(&secret).await.map(drop) }
+        });
+        secrets.buffer_unordered(CONCURRENCY).try_collect::<Vec<()>>().await?;
+        Ok(projects)
+    }
+
+    /// Creates the ten objects of each project.
+    pub async fn create_objects(&self, namespace: &str, projects: &[Project]) -> Result<(), Failed> {
+        let objects = projects.iter().flat_map(|project| objects(namespace, project));
+        let creations =
+            stream::iter(objects).map(|object| async move { self.create(&object).await.map(drop) });
+        creations.buffer_unordered(CONCURRENCY).try_collect::<Vec<()>>().await.map(drop)
+    }
+
+    /// Secrets that no object refers to.
+    pub async fn create_foreign_secrets(&self, namespace: &str, number: usize) -> Result<(), Failed> {
+        let value = json!({"value": "x".repeat(1_000)});
+        let secrets = (0..number).map(|n| secret(namespace, &format!("foreign-{n}"), &value));
+        let creations =
+            stream::iter(secrets).map(|secret| async move { self.create(&secret).await.map(drop) });
+        creations.buffer_unordered(CONCURRENCY).try_collect::<Vec<()>>().await.map(drop)
+    }
+
+    /// Gives a project's Secret the nth set of keys.
+    pub async fn rotate(&self, namespace: &str, project: &Project, number: usize) -> Result<(), Failed> {
+        let change = json!({"stringData": keys(number)});
+        let api = self.api("Secret", namespace);
+        api.patch(&keys_of(project), &PatchParams::default(), &Patch::Merge(&change)).await?;
+        Ok(())
+    }
+
+    /// Takes all objects of a namespace away.
+    pub async fn delete_objects(&self, namespace: &str) -> Result<(), Failed> {
+        let api = self.api("AtlasIntegration", namespace);
+        api.delete_collection(&DeleteParams::default(), &kube::api::ListParams::default()).await?;
+        Ok(())
+    }
+}
+
+fn text_of(object: &DynamicObject) -> &str {
+    object.types.as_ref().map_or("Secret", |types| types.kind.as_str())
+}
+
+fn keys_of(project: &Project) -> String {
+    format!("keys-{}", project.id())
+}
+
+fn secret(namespace: &str, name: &str, values: &Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}, "stringData": values})
+}
+
+/// The key that the nth set has for DATADOG.
+pub fn datadog_key(number: usize) -> String {
+    format!("{number:032x}")
+}
+
+fn keys(number: usize) -> Value {
+    json!({"hex": datadog_key(number), "text": format!("a-key-for-benchmarks-{number}"),
+        "url": format!("https://hooks.example.com/{number}")})
+}
+
+/// The ten objects of a project.
+pub fn objects(namespace: &str, project: &Project) -> Vec<Value> {
+    let key = |name: &str| json!({"name": keys_of(project), "key": name});
+    let (hex, text, url) = (key("hex"), key("text"), key("url"));
+    let blocks = [
+        ("PAGER_DUTY", "pagerDuty", json!({"serviceKeySecretRef": hex, "region": "EU"})),
+        ("SLACK", "slack", json!({"apiTokenSecretRef": text, "teamName": "team", "channelName": "alerts"})),
+        ("DATADOG", "datadog", json!({"apiKeySecretRef": hex, "region": "US5"})),
+        (
+            "NEW_RELIC",
+            "newRelic",
+            json!({"accountId": "1234567", "licenseKeySecretRef": text,
+            "writeTokenSecretRef": text, "readTokenSecretRef": text}),
+        ),
+        ("OPS_GENIE", "opsGenie", json!({"apiKeySecretRef": text, "region": "EU"})),
+        ("VICTOR_OPS", "victorOps", json!({"apiKeySecretRef": text, "routingKey": "database"})),
+        ("FLOWDOCK", "flowdock", json!({"flowName": "flow", "orgName": "org", "apiTokenSecretRef": text})),
+        ("WEBHOOK", "webhook", json!({"urlSecretRef": url, "signingSecretRef": text})),
+        ("MICROSOFT_TEAMS", "microsoftTeams", json!({"webhookUrlSecretRef": url})),
+        (
+            "PROMETHEUS",
+            "prometheus",
+            json!({"username": "prom", "passwordSecretRef": text, "serviceDiscovery": "http"}),
+        ),
+    ];
+    let object = |(kind, block, settings): (&str, &str, Value)| {
+        let name = format!("{}-{}", block.to_lowercase(), project.id());
+        json!({"apiVersion": "atlas-integrations.dev/v1", "kind": "AtlasIntegration",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"projectId": project.id(), "credentialsSecretRef": {"name": "atlas"}, "type": kind, block: settings}})
+    };
+    blocks.into_iter().map(object).collect()
+}
+
+/// What the operator's client needs to act as it does, for the floor.
+pub fn credential() -> (&'static str, &'static str) {
+    (PUBLIC_KEY, PRIVATE_KEY)
+}
