@@ -11,7 +11,7 @@ use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition, message, until};
 const LONG: &[&str] = &["--resync-interval", "1h"];
 
 fn in_region(region: &str) -> Value {
-    datadog(&json!({"datadog": {"region": region}}))
+    datadog(json!({"datadog": {"region": region}}))
 }
 
 fn region(world: &World) -> Value {
@@ -92,7 +92,7 @@ async fn a_squatter_with_bad_credentials(#[values("wrong", "missing")] credentia
     }
     let reason = if credentials == "wrong" { "Unauthorized" } else { "SecretNotFound" };
     let nearby = json!({"credentialsSecretRef": {"name": "typo"}});
-    create(&here, "squatter", &datadog(&nearby)).await;
+    create(&here, "squatter", &datadog(nearby)).await;
     here.until_ready("squatter", "False", "SecretNotFound").await;
     create(&there, "squatter", &in_region("EU")).await;
     there.until_ready("squatter", "False", reason).await;
@@ -115,7 +115,7 @@ async fn the_winner_only_observes(#[values("Refuse", "Adopt")] policy: &str) {
     let _operator = world.operator(LONG).await;
     create(&world, "first", &in_region("US5")).await;
     world.until_ready("first", "True", "Synced").await;
-    create(&world, "second", &datadog(&json!({"datadog": {"region": "EU"}, "adoptionPolicy": policy}))).await;
+    create(&world, "second", &datadog(json!({"datadog": {"region": "EU"}, "adoptionPolicy": policy}))).await;
     world.until_ready("second", "False", "Conflict").await;
     world.patch("AtlasIntegration", "first", &json!({"spec": {"managementPolicy": "Observe"}})).await;
     if policy == "Adopt" {
@@ -135,7 +135,7 @@ async fn the_winner_is_suspended_before_it_claims() {
     let world = World::with_datadog_key("suspended").await;
     let _operator = world.operator(LONG).await;
     let without_key = json!({"datadog": {"apiKeySecretRef": {"name": "later"}}});
-    create(&world, "first", &datadog(&without_key)).await;
+    create(&world, "first", &datadog(without_key)).await;
     world.until_ready("first", "False", "SecretNotFound").await;
     create_younger(&world, "second", &in_region("EU")).await;
     world.until_ready("second", "False", "Conflict").await;
@@ -155,7 +155,7 @@ async fn the_winner_is_suspended_before_it_claims() {
 async fn claimed_before_older() {
     let world = World::with_datadog_key("claimed").await;
     let _operator = world.operator(LONG).await;
-    create(&world, "older", &datadog(&json!({"suspend": true}))).await;
+    create(&world, "older", &datadog(json!({"suspend": true}))).await;
     world.until_ready("older", "False", "Suspended").await;
     let refusal = Effect::error(403, "IP_ADDRESS_NOT_ON_ACCESS_LIST", "IP address 10.0.0.1 is not allowed");
     world.project.fault(Fault::new(refusal).at(Operation::Create).always());

@@ -5,16 +5,10 @@ use atlas_sim::{Effect, Exchange, Fault, HowNormalised, Normalise, Operation, Pu
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::samples;
-use crate::world::{World, condition, merge, until, until_found};
+use crate::samples::{self, datadog};
+use crate::world::{World, condition, until, until_found};
 
 const KEY: &str = "fedcba9876543210fedcba9876540001";
-
-fn datadog(extra: &Value) -> Value {
-    let mut spec = samples::of("DATADOG").spec;
-    merge(&mut spec, extra);
-    spec
-}
 
 /// Notes of the Events with this reason.
 async fn notes(world: &World, reason: &str) -> Vec<String> {
@@ -97,7 +91,7 @@ fn other(value: &Value) -> Value {
 async fn deleted_and_created_by_others() {
     let world = World::with_datadog_key("drift-gone").await;
     let _operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "True", "Synced").await;
     world.project.remove_by_other("DATADOG");
     until("the integration created again", || world.project.stored_type("DATADOG")).await;
@@ -137,7 +131,7 @@ async fn observed_drift_is_told() {
     let operator = world.operator(&[]).await;
     let mut foreign = samples::of("DATADOG").stored;
     world.project.replace_by_other(foreign.clone());
-    world.create(&world.integration("x", &datadog(&json!({"managementPolicy": "Observe"})))).await;
+    world.create(&world.integration("x", &datadog(json!({"managementPolicy": "Observe"})))).await;
     world.until_ready("x", "True", "Observed").await;
     foreign["region"] = "EU".into();
     world.project.replace_by_other(foreign);
@@ -165,7 +159,7 @@ async fn a_normalised_value(#[case] name: &str, #[case] how: HowNormalised) {
             vec![Normalise { integration_type: "DATADOG".into(), field: "region".into(), how }];
     });
     let _operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "True", "Synced").await;
     until_looked(&world, 5).await;
     assert_eq!(writes(&world), 1, "the POST");
@@ -225,7 +219,7 @@ async fn what_atlas_does_not_take_is_not_tried_for_ever() {
 async fn ids_that_roll_for_ever() {
     let world = World::with_datadog_key("rolling").await;
     let _operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "True", "Synced").await;
     world.project.fault(Fault::new(Effect::RollIds).at(Operation::List).always());
     let overwritten = |object: &Value| condition(object, "InSync")["reason"] == "Overwritten";
@@ -248,11 +242,11 @@ async fn two_owners_who_both_adopt() {
     other.secret("keys", &samples::of("DATADOG").secrets).await;
     let _operators = (one.operator(&[]).await, other.operator(&[]).await);
     let adopt = json!({"adoptionPolicy": "Adopt"});
-    one.create(&one.integration("x", &datadog(&adopt))).await;
+    one.create(&one.integration("x", &datadog(adopt.clone()))).await;
     one.until_ready("x", "True", "Synced").await;
     let mut second = adopt;
     second["datadog"] = json!({"region": "EU"});
-    other.create(&other.integration("x", &datadog(&second))).await;
+    other.create(&other.integration("x", &datadog(second))).await;
     let overwritten = |object: &Value| condition(object, "InSync")["reason"] == "Overwritten";
     // The one who spent its repairs last sees its own; the other says so.
     let say = || async {

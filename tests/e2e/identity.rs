@@ -11,16 +11,10 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::operator::Operator;
-use crate::samples;
-use crate::world::{Shared, World, condition, merge, new_project_id, start, until};
+use crate::samples::{self, datadog};
+use crate::world::{Shared, World, condition, new_project_id, start, until};
 
 const CLAIM: &str = "atlas-integrations.dev/claim";
-
-fn datadog(extra: &Value) -> Value {
-    let mut spec = samples::of("DATADOG").spec;
-    merge(&mut spec, extra);
-    spec
-}
 
 fn stored(world: &World, field: &str) -> Value {
     world.project.stored_type("DATADOG").map(|stored| stored[field].clone()).unwrap_or_default()
@@ -70,7 +64,7 @@ async fn restored_by_a_backup_tool(
     let name = format!("restored-{}{}{}", u8::from(status), u8::from(finalizers), u8::from(annotations));
     let world = World::with_datadog_key(&name).await;
     let operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     let original = world.until_ready("x", "True", "Synced").await;
     let id = stored(&world, "id");
     operator.stop().await;
@@ -111,7 +105,7 @@ async fn restored_by_a_backup_tool(
 async fn restored_after_atlas_lost_it_too() {
     let world = World::with_datadog_key("restored-absent").await;
     let operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     let original = world.until_ready("x", "True", "Synced").await;
     operator.stop().await;
     world.lose("x").await;
@@ -137,7 +131,7 @@ async fn copied_to_a_second_cluster(#[case] name: &str, #[case] seen: bool) {
     let second = World::with_project(&format!("second-{name}"), first.project.id()).await;
     second.secret("keys", &[("api", "22222222222222222222222222220002")]).await;
     let _operator = first.operator(&[]).await;
-    first.create(&first.integration("x", &datadog(&json!({})))).await;
+    first.create(&first.integration("x", &datadog(json!({})))).await;
     let original = first.until_ready("x", "True", "Synced").await;
     let before = first.project.stored_type("DATADOG");
 
@@ -176,7 +170,7 @@ async fn copied_to_a_second_cluster(#[case] name: &str, #[case] seen: bool) {
 async fn a_dropped_finalizer_is_put_back(#[case] what: &str) {
     let world = World::with_datadog_key(&format!("dropped-{what}")).await;
     let _operator = world.operator(&["--resync-interval", "1h"]).await;
-    let manifest = world.integration("x", &datadog(&json!({})));
+    let manifest = world.integration("x", &datadog(json!({})));
     world.create(&manifest).await;
     let before = world.until_ready("x", "True", "Synced").await;
     let change = match what {
@@ -212,7 +206,7 @@ async fn a_claim_dropped_while_it_is_used() {
     let _operator = world.operator(&["--atlas-timeout", "10s"]).await;
     let slow = Effect::Slow { delay: Duration::from_secs(3) };
     world.project.fault(Fault::new(slow).at(Operation::Create));
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     until("the POST at Atlas", || (world.project.count(|e| e.faulted) == 1).then_some(())).await;
     let change = json!({"metadata": {"finalizers": null, "annotations": {CLAIM: null}}});
     world.patch("AtlasIntegration", "x", &change).await;
@@ -230,7 +224,7 @@ async fn a_claim_dropped_while_it_is_used() {
 async fn a_finalizer_dropped_while_deleting_leaves_the_integration() {
     let world = World::with_datadog_key("dropped-deleting").await;
     let _operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "True", "Synced").await;
     world.project.fault(Fault::new(Effect::Unavailable { retry_after: None }).at(Operation::Delete).always());
     world.delete("AtlasIntegration", "x").await;
@@ -239,7 +233,7 @@ async fn a_finalizer_dropped_while_deleting_leaves_the_integration() {
     world.patch("AtlasIntegration", "x", &json!({"metadata": {"finalizers": null}})).await;
     world.until_gone("x").await;
     world.project.clear_faults();
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "False", "AlreadyExists").await;
     assert_eq!(world.project.stored_type("DATADOG"), before);
 }
@@ -295,9 +289,9 @@ async fn a_write_lands_late(
     let late = Fault::new(Effect::AppliedLate { delay: Duration::from_secs(8) }).at(operation);
     if operation == Operation::Create {
         world.project.fault(late);
-        world.create(&world.integration("x", &datadog(&json!({"datadog": {"region": "EU"}})))).await;
+        world.create(&world.integration("x", &datadog(json!({"datadog": {"region": "EU"}})))).await;
     } else {
-        world.create(&world.integration("x", &datadog(&json!({})))).await;
+        world.create(&world.integration("x", &datadog(json!({})))).await;
         world.until_ready("x", "True", "Synced").await;
         world.project.fault(late);
         world.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": "EU"}}})).await;
@@ -339,7 +333,7 @@ async fn a_confirmed_deletion_is_not_repeated() {
     world.secret("keys", &samples::of("DATADOG").secrets).await;
     let mut operator = Operator::start_on(&shared.plane, &world.namespace, &shared.sim.url(), &[]).await;
     operator.until_ready().await;
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "True", "Synced").await;
     let slow = Effect::Slow { delay: Duration::from_secs(4) };
     world.project.fault(Fault::new(slow).at(Operation::Delete));

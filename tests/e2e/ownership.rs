@@ -6,18 +6,8 @@ use std::time::Duration;
 use atlas_sim::{Effect, Exchange, Fault, Operation};
 use serde_json::{Value, json};
 
-use crate::samples;
+use crate::samples::{self, datadog, foreign};
 use crate::world::{World, condition, until};
-
-fn datadog(extra: Value) -> Value {
-    let mut spec = samples::of("DATADOG").spec;
-    crate::world::merge(&mut spec, &extra);
-    spec
-}
-
-fn foreign() -> Value {
-    json!({"type": "DATADOG", "apiKey": "00000000000000000000000000009999", "region": "EU"})
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_refused_is_not_deleted() {

@@ -66,7 +66,7 @@ impl Platform {
 
     /// An object that names no credentials.
     fn object(&self, world: &World, change: &Value) -> Value {
-        let mut object = world.integration("x", &datadog(change));
+        let mut object = world.integration("x", &datadog(change.clone()));
         merge(&mut object["spec"], &json!({"credentialsSecretRef": null}));
         object["metadata"]["labels"] = json!({"tenant": self.tenant.namespace});
         object

@@ -7,30 +7,16 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::history::History;
-use crate::samples;
-use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition, merge, new_project_id, until};
+use crate::samples::{self, datadog, foreign};
+use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition, message, new_project_id, until};
 
 const OLD_KEY: &str = "fedcba9876543210fedcba9876540001";
 const NEW_KEY: &str = "fedcba9876543210fedcba9876540002";
 /// Whatever happens is not by the grace of a resync.
 const LONG_RESYNC: &[&str] = &["--resync-interval", "1h"];
 
-fn datadog(extra: Value) -> Value {
-    let mut spec = samples::of("DATADOG").spec;
-    merge(&mut spec, &extra);
-    spec
-}
-
 /// What somebody does to Atlas, and the write that mends it.
 type ByHand = (&'static str, fn(&World));
-
-fn foreign() -> Value {
-    json!({"type": "DATADOG", "apiKey": "00000000000000000000000000009999", "region": "EU"})
-}
-
-fn message(object: &Value) -> String {
-    condition(object, "Ready")["message"].as_str().unwrap_or_default().to_owned()
-}
 
 async fn version_of_secret(world: &World, name: &str) -> Value {
     world.get("Secret", name).await.unwrap()["metadata"]["resourceVersion"].clone()

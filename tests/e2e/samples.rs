@@ -171,10 +171,15 @@ impl Sample {
 }
 
 /// The spec of the DATADOG sample with a change.
-pub fn datadog(change: &Value) -> Value {
+pub fn datadog(change: Value) -> Value {
     let mut spec = of("DATADOG").spec;
-    merge(&mut spec, change);
+    merge(&mut spec, &change);
     spec
+}
+
+/// A DATADOG integration that somebody else made.
+pub fn foreign() -> Value {
+    json!({"type": "DATADOG", "apiKey": "00000000000000000000000000009999", "region": "EU"})
 }
 
 /// The sample of a type.

@@ -40,10 +40,10 @@ async fn a_public_key_is_no_credential(#[case] name: &str, #[case] order: [&str;
     let operator = operator(&good, &bad, LONG).await;
     for tenant in order {
         if tenant == "good" {
-            good.create(&good.integration("x", &datadog(&json!({})))).await;
+            good.create(&good.integration("x", &datadog(json!({})))).await;
             good.until_ready("x", "True", "Synced").await;
         } else {
-            bad.create(&bad.integration("spying", &datadog(&json!({"managementPolicy": "Observe"})))).await;
+            bad.create(&bad.integration("spying", &datadog(json!({"managementPolicy": "Observe"})))).await;
             bad.create(&bad.integration("creating", &samples::of("OPS_GENIE").spec)).await;
             bad.until_ready("spying", "False", "Unauthorized").await;
         }
@@ -83,9 +83,9 @@ async fn a_list_for_each_credential() {
         .secret("atlas", &[("publicApiKey", "second"), ("privateApiKey", "8f0d7c52-canaryPRIVATE-second")])
         .await;
     let _operator = operator(&first, &second, LONG).await;
-    first.create(&first.integration("x", &datadog(&json!({})))).await;
+    first.create(&first.integration("x", &datadog(json!({})))).await;
     first.until_ready("x", "True", "Synced").await;
-    second.create(&second.integration("x", &datadog(&json!({"managementPolicy": "Observe"})))).await;
+    second.create(&second.integration("x", &datadog(json!({"managementPolicy": "Observe"})))).await;
     second.until_ready("x", "True", "Observed").await;
     let calls = first.project.exchanges().len();
     first.patch("AtlasIntegration", "x", &request("1")).await;
@@ -112,7 +112,7 @@ async fn a_list_for_each_credential() {
 async fn the_last_good_key_is_the_namespaces_own() {
     let (first, second) = tenants("last-good").await;
     let _operator = operator(&first, &second, LONG).await;
-    first.create(&first.integration("x", &datadog(&json!({})))).await;
+    first.create(&first.integration("x", &datadog(json!({})))).await;
     first.until_ready("x", "True", "Synced").await;
     second.secret("ops", &samples::of("OPS_GENIE").secrets).await;
     let spec = json!({"type": "OPS_GENIE", "opsGenie": {"apiKeySecretRef": {"name": "ops", "key": "api"}}});
@@ -145,9 +145,9 @@ async fn an_account_without_a_token_holds_up_nobody_else() {
     good.project.fault(fault);
     let _operator = operator(&good, &limited, LONG).await;
     let account = json!({"credentialsSecretRef": {"name": "account"}});
-    limited.create(&limited.integration("x", &datadog(&account))).await;
+    limited.create(&limited.integration("x", &datadog(account))).await;
     limited.until_ready("x", "False", "RateLimited").await;
-    good.create(&good.integration("x", &datadog(&json!({})))).await;
+    good.create(&good.integration("x", &datadog(json!({})))).await;
     good.until_ready("x", "True", "Synced").await;
     good.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": "EU"}}})).await;
     good.until_ready("x", "True", "Synced").await;

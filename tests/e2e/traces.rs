@@ -11,27 +11,16 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::operator::Operator;
-use crate::samples;
-use crate::world::{World, condition, merge, until};
+use crate::samples::{self, datadog, foreign};
+use crate::world::{World, condition, until};
 
 /// Keys that look alike once they are masked.
 const ONE: &str = "fedcba9876543210fedcba9876540001";
 const TWO: &str = "00000000000000000000000000000001";
 const THREE: &str = "11111111111111111111111111110001";
 
-fn datadog(extra: &Value) -> Value {
-    let mut spec = samples::of("DATADOG").spec;
-    merge(&mut spec, extra);
-    spec
-}
-
 fn region(region: &str) -> Value {
     json!({"spec": {"datadog": {"region": region}}})
-}
-
-/// What an outsider makes that can be told from ours.
-fn foreign() -> Value {
-    json!({"type": "DATADOG", "apiKey": "00000000000000000000000000009999", "region": "EU"})
 }
 
 fn stored(world: &World, field: &str) -> Value {
@@ -75,7 +64,7 @@ async fn trace_1_an_old_leader_hears_of_its_post_late() {
     let a = world.old_leader(&[]).await;
     let slow = Effect::Slow { delay: Duration::from_secs(2) };
     world.project.fault(Fault::new(slow).at(Operation::Create));
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_faulted(1).await;
     a.pause();
     until("the POST's effect", || world.project.stored_type("DATADOG")).await;
@@ -106,7 +95,7 @@ async fn trace_1_an_old_leader_hears_of_its_post_late() {
 async fn trace_1b_an_old_leaders_put_lands_last() {
     let world = World::with_datadog_key("trace-1b").await;
     let a = world.old_leader(&["--atlas-api", "v1.0"]).await;
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "True", "Synced").await;
     // The second PUT is B's and goes through.
     let slow = Effect::Slow { delay: Duration::from_secs(12) };
@@ -133,7 +122,7 @@ async fn trace_2_there_and_back_with_a_lost_answer() {
     let world = World::with_datadog_key("trace-2").await;
     world.secret("other", &[("api", TWO)]).await;
     let _operator = world.operator(&["--atlas-api", "v1.0", "--atlas-timeout", "2s"]).await;
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "True", "Synced").await;
     world.project.fault(Fault::new(Effect::AppliedThenCut).at(Operation::Update));
     let reference =
@@ -150,7 +139,7 @@ async fn trace_2_there_and_back_with_a_lost_answer() {
 async fn trace_3_a_put_that_never_arrived_is_no_write() {
     let world = World::with_datadog_key("trace-3").await;
     let _operator = world.operator(&["--atlas-api", "v1.0", "--atlas-timeout", "2s"]).await;
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "True", "Synced").await;
     world.project.fault(Fault::new(Effect::Close).at(Operation::Update));
     world.secret("keys", &[("api", TWO)]).await;
@@ -166,7 +155,7 @@ async fn trace_3_a_put_that_never_arrived_is_no_write() {
 async fn trace_3b_what_was_sent_before_anothers_write_counts_for_nothing() {
     let world = World::with_datadog_key("trace-3b").await;
     let a = world.old_leader(&["--atlas-api", "v1.0"]).await;
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "True", "Synced").await;
     a.pause();
     let b = world.new_leader(&["--atlas-api", "v1.0"]).await;
@@ -186,7 +175,7 @@ async fn trace_4_a_lost_claim_deletes_nothing_of_others() {
     let world = World::with_datadog_key("trace-4").await;
     let _operator = world.operator(&["--atlas-timeout", "2s"]).await;
     world.project.fault(Fault::new(Effect::Close).at(Operation::Create));
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "False", "AtlasUnavailable").await;
     world.delete("AtlasIntegration", "x").await;
     world.project.replace_by_other(foreign());
@@ -202,7 +191,7 @@ async fn trace_5a_edited_after_a_crash_in_the_post() {
     let world = World::with_datadog_key("trace-5a").await;
     let a = world.old_leader(&[]).await;
     world.project.fault(Fault::new(Effect::AppliedThenHeld).at(Operation::Create));
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_faulted(1).await;
     a.kill();
     world.patch_x(&region("EU")).await;
@@ -226,7 +215,7 @@ async fn trace_5b_a_twin_made_before_our_post_is_not_ours() {
     // LIST does not show it, so that the operator claims and posts.
     let hidden = json!({"results": [], "links": [], "totalCount": 0});
     world.project.fault(Fault::new(Effect::ReplaceAnswer { value: hidden }).at(Operation::List).times(1));
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     let object = world.until_ready("x", "False", "AlreadyExists").await;
     assert!(object["metadata"]["finalizers"].is_null(), "released");
     let methods: Vec<String> =
@@ -243,7 +232,7 @@ async fn trace_5c_a_lost_answer_proves_nothing() {
     let world = World::with_datadog_key("trace-5c").await;
     let _operator = world.operator(&["--atlas-timeout", "2s"]).await;
     world.project.fault(Fault::new(Effect::Close).at(Operation::Create));
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "False", "AtlasUnavailable").await;
     world.project.replace_by_other(foreign());
     let before = world.project.stored_type("DATADOG");
@@ -259,7 +248,7 @@ async fn trace_5e_consent_is_part_of_the_claim() {
     world.project.replace_by_other(foreign());
     let a = world.old_leader(&[]).await;
     world.project.fault(Fault::new(Effect::Hold).at(Operation::Update));
-    world.create(&world.integration("x", &datadog(&json!({"adoptionPolicy": "Adopt"})))).await;
+    world.create(&world.integration("x", &datadog(json!({"adoptionPolicy": "Adopt"})))).await;
     world.until_faulted(1).await;
     a.kill();
     world.patch_x(&json!({"spec": {"adoptionPolicy": "Refuse"}})).await;
@@ -275,7 +264,7 @@ async fn trace_6_an_old_leaders_list_shows_nothing_of_a_later_post() {
     let a = world.old_leader(&[]).await;
     let slow = |seconds| Effect::Slow { delay: Duration::from_secs(seconds) };
     world.project.fault(Fault::new(slow(2)).at(Operation::List));
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_faulted(1).await;
     a.pause();
     until("the LIST's answer", || {
@@ -310,7 +299,7 @@ async fn trace_6_a_list_from_before_a_late_post_landed() {
     world
         .project
         .fault(Fault::new(Effect::AppliedLate { delay: Duration::from_secs(10) }).at(Operation::Create));
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "False", "AtlasUnavailable").await;
     // At some 7 s a pass begins whose LIST shows nothing of x, and in which a's PUT keeps x waiting beyond 12 s.
     let slow = Effect::Slow { delay: Duration::from_millis(5_500) };
@@ -337,7 +326,7 @@ async fn trace_7_deleted_while_a_post_is_on_its_way(#[case] name: &str, #[case] 
     world
         .project
         .fault(Fault::new(Effect::AppliedLate { delay: Duration::from_secs(8) }).at(Operation::Create));
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_faulted(1).await;
     world.delete("AtlasIntegration", "x").await;
     let _next = if killed {
@@ -383,7 +372,7 @@ async fn trace_8_a_hidden_overwrite_is_seen_by_its_id() {
 async fn trace_9_what_was_released_proves_nothing() {
     let world = World::with_datadog_key("trace-9").await;
     let operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "True", "Synced").await;
     operator.stop().await;
     let released = json!({"metadata": {"finalizers": null, "annotations": {
@@ -406,13 +395,13 @@ async fn trace_10_a_copied_status_confirms_nothing() {
     let second = World::with_project("trace-10-copy", first.project.id()).await;
     second.secret("keys", &[("api", TWO)]).await;
     let operator = first.operator(&[]).await;
-    first.create(&first.integration("x", &datadog(&json!({"deletionPolicy": "Retain"})))).await;
+    first.create(&first.integration("x", &datadog(json!({"deletionPolicy": "Retain"})))).await;
     let original = first.until_ready("x", "True", "Synced").await;
     first.delete("AtlasIntegration", "x").await;
     first.until_gone("x").await;
     operator.stop().await;
 
-    let copy = second.integration("x", &datadog(&json!({"adoptionPolicy": "Adopt"})));
+    let copy = second.integration("x", &datadog(json!({"adoptionPolicy": "Adopt"})));
     second.create(&copy).await;
     second.status("x", &original["status"]).await;
     let a = second.old_leader(&[]).await;
@@ -434,9 +423,9 @@ async fn trace_11_what_adoption_refuses_does_not_compete() {
     let world = World::with_datadog_key("trace-11").await;
     world.project.replace_by_other(foreign());
     let _operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "False", "AlreadyExists").await;
-    world.create(&world.integration("y", &datadog(&json!({"adoptionPolicy": "Adopt"})))).await;
+    world.create(&world.integration("y", &datadog(json!({"adoptionPolicy": "Adopt"})))).await;
     world.until_ready("y", "True", "Synced").await;
     assert_eq!(stored(&world, "apiKey"), ONE);
     world.until_ready("x", "False", "Conflict").await;
@@ -447,7 +436,7 @@ async fn trace_11_what_adoption_refuses_does_not_compete() {
 async fn trace_13_a_rotation_while_suspended_is_owed() {
     let world = World::with_datadog_key("trace-13").await;
     let _operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &datadog(&json!({})))).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "True", "Synced").await;
     world.patch_x(&json!({"spec": {"suspend": true}})).await;
     world.until("x", "suspended", |object| condition(object, "Suspended")["status"] == "True").await;
