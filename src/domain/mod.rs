@@ -4,6 +4,7 @@
 mod failure;
 mod integration;
 mod integration_type;
+mod lease;
 mod object;
 mod project;
 mod reason;
@@ -14,6 +15,7 @@ mod text;
 pub use failure::{Failure, FailureKind};
 pub use integration::{FieldRef, Integration, SecretKey};
 pub use integration_type::IntegrationType;
+pub use lease::LeaseRecord;
 pub use object::{
     AdoptionPolicy, Applied, AppliedSecret, Attempt, Claim, Condition, ConditionStatus, ConditionType,
     CredentialsRef, DeletionPolicy, ManagementPolicy, Object, ObjectKey, Spec, Status,

@@ -1,0 +1,300 @@
+//! Who leads, decided from what a Lease says and when it was seen to change.
+//!
+//! Clocks of two machines are never compared. All times here are of this process's own monotonic clock, counted from
+//! any fixed moment; a holder counts as gone when its record has not changed for as long as the record itself says.
+//! What a leader promises in return is counted from the moment at which it *asked* for its last renewal, so it ends
+//! before anybody can have seen it end.
+
+use std::time::Duration;
+
+use crate::domain::LeaseRecord;
+
+/// `leaseDurationSeconds` of a Lease that its holder gave up.
+pub const RELEASED_SECONDS: i64 = 1;
+/// No leader asks for more (`--leader-election-lease-duration` is bounded by it); what does is not believed.
+pub const LONGEST_LEASE: Duration = Duration::from_secs(3600);
+
+/// How long things take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// How long others leave the Lease to a holder that shows no sign of life.
+    pub lease: Duration,
+    /// How long after it asked for its last renewal a leader may begin to write.
+    pub renew_deadline: Duration,
+    /// Between two looks at the Lease, or two renewals.
+    pub retry_period: Duration,
+    /// How long a new leader waits when the former one did not hand over: by then what that one sent has ended.
+    pub takeover_wait: Duration,
+}
+
+/// What to do next about the Lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Write our own record over what was read, or create it. Who succeeds leads, and waits as long as this says.
+    Acquire {
+        /// For the record.
+        transitions: i64,
+        /// From the moment at which it asked.
+        takeover_wait: Duration,
+    },
+    /// It is still ours: write it again, over what was read.
+    Renew,
+    /// Somebody else's, for at least so long.
+    Wait {
+        /// Unless it changes.
+        left: Duration,
+    },
+    /// We led, and must not any more.
+    Lost {
+        /// For a person.
+        why: String,
+    },
+}
+
+/// One candidate's view.
+pub struct Election {
+    identity: String,
+    timing: Timing,
+    /// What was read last, and since when it has been like that.
+    seen: Option<(LeaseRecord, Duration)>,
+    /// What the last attempt to take it has to wait for: its answer may be lost, and the debt stays.
+    owed: Duration,
+    /// When we asked for the last acquisition or renewal that succeeded.
+    led_since: Option<Duration>,
+}
+
+impl Election {
+    /// A candidate. No other process, and no other life of this one, may have its identity.
+    pub fn new(identity: String, timing: Timing) -> Election {
+        Election { identity, timing, seen: None, owed: Duration::ZERO, led_since: None }
+    }
+
+    /// What to do, `now` that this was read (`None`: there is no Lease).
+    pub fn decide(&mut self, now: Duration, read: Option<&LeaseRecord>) -> Decision {
+        if let Some(deadline) = self.deadline() {
+            return self.keep(now >= deadline, read);
+        }
+        if let Some(read) = read
+            && self.seen.as_ref().is_none_or(|(seen, _)| seen != read)
+        {
+            self.seen = Some((read.clone(), now));
+        }
+        // A Lease that somebody deleted says nothing about its holder, so what was seen last goes on to count.
+        let Some((record, since)) = &self.seen else {
+            return self.acquire(0, Duration::ZERO);
+        };
+        let (transitions, left) = (record.transitions, (*since + self.duration(record)).saturating_sub(now));
+        if record.holder == self.identity {
+            // Ours, and the answer was lost.
+            return Decision::Acquire { transitions, takeover_wait: self.owed };
+        }
+        let next = transitions.max(0).saturating_add(1);
+        if record.holder.is_empty() {
+            // Whoever gives it up says so in the duration; a holder that was only wiped out may not know it yet.
+            let handed_over = record.duration_seconds == Some(RELEASED_SECONDS);
+            let wait = if handed_over { Duration::ZERO } else { self.timing.takeover_wait };
+            return self.acquire(next, wait);
+        }
+        if left > Duration::ZERO {
+            Decision::Wait { left }
+        } else {
+            self.acquire(next, self.timing.takeover_wait)
+        }
+    }
+
+    fn acquire(&mut self, transitions: i64, takeover_wait: Duration) -> Decision {
+        self.owed = takeover_wait;
+        Decision::Acquire { transitions, takeover_wait }
+    }
+
+    /// As leader: only an unbroken chain of our own writes proves that nobody led in between.
+    fn keep(&self, late: bool, read: Option<&LeaseRecord>) -> Decision {
+        let why = match read {
+            _ if late => "it was not renewed in time".to_owned(),
+            Some(record) if record.holder == self.identity => return Decision::Renew,
+            Some(record) if record.holder.is_empty() => "somebody took it away: it has no holder".to_owned(),
+            Some(record) => format!("it is held by {}", record.holder),
+            None => "somebody deleted it".to_owned(),
+        };
+        Decision::Lost { why }
+    }
+
+    /// Our record was written; it had been asked for at `asked`. Answers whether we lead: not when that took too long.
+    pub fn wrote(&mut self, asked: Duration, now: Duration) -> bool {
+        let late = now >= asked + self.timing.renew_deadline || self.deadline().is_some_and(|end| now >= end);
+        if !late {
+            self.led_since = Some(asked);
+        }
+        !late
+    }
+
+    /// The moment from which on a leader begins nothing any more; `None` for who does not lead.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.led_since.map(|asked| asked + self.timing.renew_deadline)
+    }
+
+    /// How long a record is its holder's: what it says, since its holder counts on that, if that can be.
+    fn duration(&self, record: &LeaseRecord) -> Duration {
+        let said =
+            record.duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+        said.filter(|said| !said.is_zero() && *said <= LONGEST_LEASE).unwrap_or(self.timing.lease)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    const TIMING: Timing = Timing {
+        lease: Duration::from_secs(15),
+        renew_deadline: Duration::from_secs(10),
+        retry_period: Duration::from_secs(2),
+        takeover_wait: Duration::from_secs(20),
+    };
+
+    fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn candidate() -> Election {
+        Election::new("me".to_owned(), TIMING)
+    }
+
+    fn record(holder: &str, renewed: &str) -> LeaseRecord {
+        LeaseRecord {
+            holder: holder.to_owned(),
+            duration_seconds: Some(15),
+            acquired: Some("then".to_owned()),
+            renewed: Some(renewed.to_owned()),
+            transitions: 4,
+        }
+    }
+
+    fn acquire(transitions: i64, wait: u64) -> Decision {
+        Decision::Acquire { transitions, takeover_wait: s(wait) }
+    }
+
+    #[test]
+    fn without_a_lease_it_is_created_and_nothing_is_waited_for() {
+        assert_eq!(candidate().decide(s(0), None), acquire(0, 0));
+    }
+
+    #[test]
+    fn a_holder_is_gone_when_its_record_stands_still() {
+        let mut me = candidate();
+        assert_eq!(me.decide(s(100), Some(&record("other", "a"))), Decision::Wait { left: s(15) });
+        assert_eq!(me.decide(s(114), Some(&record("other", "a"))), Decision::Wait { left: s(1) });
+        // Any change is a sign of life, whatever the time in it: that clock is not ours.
+        assert_eq!(me.decide(s(114), Some(&record("other", "0001"))), Decision::Wait { left: s(15) });
+        assert_eq!(me.decide(s(129), Some(&record("other", "0001"))), acquire(5, 20));
+    }
+
+    #[test]
+    fn what_was_handed_over_is_taken_at_once() {
+        let given_up = LeaseRecord { duration_seconds: Some(RELEASED_SECONDS), ..record("", "a") };
+        assert_eq!(candidate().decide(s(0), Some(&given_up)), acquire(5, 0));
+    }
+
+    #[test]
+    fn a_holder_that_was_wiped_out_may_still_write() {
+        assert_eq!(candidate().decide(s(0), Some(&record("", "a"))), acquire(5, 20));
+        assert_eq!(candidate().decide(s(0), Some(&LeaseRecord::default())), acquire(1, 20));
+    }
+
+    #[test]
+    fn a_deleted_lease_does_not_end_its_holder() {
+        let mut me = candidate();
+        me.decide(s(0), Some(&record("other", "a")));
+        assert_eq!(me.decide(s(5), None), Decision::Wait { left: s(10) });
+        assert_eq!(me.decide(s(15), None), acquire(5, 20));
+    }
+
+    #[rstest]
+    #[case::missing(None, 15)]
+    #[case::nothing(Some(0), 15)]
+    #[case::negative(Some(-7), 15)]
+    #[case::for_ever(Some(i64::MAX), 15)]
+    #[case::longer_than_ours(Some(60), 60)]
+    #[case::shorter_than_ours(Some(3), 3)]
+    fn a_record_says_how_long_it_counts_if_that_can_be(#[case] said: Option<i64>, #[case] seconds: u64) {
+        let record = LeaseRecord { duration_seconds: said, ..record("other", "a") };
+        let mut me = candidate();
+        assert_eq!(me.decide(s(0), Some(&record)), Decision::Wait { left: s(seconds) });
+        assert_eq!(me.decide(s(seconds), Some(&record)), acquire(5, 20));
+    }
+
+    #[rstest]
+    #[case(i64::MAX, i64::MAX)]
+    #[case(-3, 1)]
+    fn transitions_stay_within_their_bounds(#[case] before: i64, #[case] after: i64) {
+        let record = LeaseRecord { transitions: before, ..record("", "a") };
+        assert_eq!(candidate().decide(s(0), Some(&record)), acquire(after, 20));
+    }
+
+    /// Written, and the answer lost: it is ours, and the wait is owed all the same.
+    #[test]
+    fn an_acquisition_without_an_answer_is_made_again() {
+        let mut me = candidate();
+        me.decide(s(0), Some(&record("other", "a")));
+        assert_eq!(me.decide(s(15), Some(&record("other", "a"))), acquire(5, 20));
+        let mine = LeaseRecord { transitions: 5, ..record("me", "b") };
+        assert_eq!(me.decide(s(20), Some(&mine)), acquire(5, 20));
+        assert!(me.wrote(s(20), s(21)));
+        assert_eq!(me.deadline(), Some(s(30)), "from when it was asked for, not from when it was answered");
+    }
+
+    #[test]
+    fn an_acquisition_that_took_too_long_is_none() {
+        let mut me = candidate();
+        assert!(!me.wrote(s(0), s(10)));
+        assert_eq!(me.deadline(), None);
+    }
+
+    #[test]
+    fn a_leader_goes_on_while_its_chain_is_unbroken() {
+        let mut me = candidate();
+        assert!(me.wrote(s(0), s(1)));
+        assert_eq!(me.decide(s(2), Some(&record("me", "b"))), Decision::Renew);
+        assert!(me.wrote(s(2), s(3)));
+        assert_eq!(me.deadline(), Some(s(12)));
+        assert_eq!(me.decide(s(11), Some(&record("me", "b"))), Decision::Renew);
+        // The answer came after the end of what was promised before: too late, even if nobody noticed.
+        assert!(!me.wrote(s(11), s(12)));
+        assert_eq!(me.deadline(), Some(s(12)));
+        let late = me.decide(s(12), Some(&record("me", "b")));
+        assert_eq!(late, Decision::Lost { why: "it was not renewed in time".to_owned() });
+    }
+
+    #[rstest]
+    #[case::taken(Some(record("other", "b")), "it is held by other")]
+    #[case::wiped(Some(record("", "b")), "somebody took it away: it has no holder")]
+    #[case::deleted(None, "somebody deleted it")]
+    fn a_leader_whose_chain_is_broken_is_none(#[case] read: Option<LeaseRecord>, #[case] why: &str) {
+        let mut me = candidate();
+        assert!(me.wrote(s(0), s(0)));
+        assert_eq!(me.decide(s(1), read.as_ref()), Decision::Lost { why: why.to_owned() });
+    }
+
+    /// Two candidates with clocks that run from different moments: from the old leader's last renewal on, the new
+    /// one's first write comes later than the old one's last call can have ended, whenever the new one looked.
+    #[test]
+    fn terms_do_not_overlap() {
+        for looked in 0..=4 {
+            let mut old = candidate();
+            assert!(old.wrote(s(0), s(0)));
+            let end = old.deadline().expect("it leads");
+            let mut new = Election::new("new".to_owned(), TIMING);
+            // Its clock shows 1,000 when the old one's shows 0.
+            let mut at = s(1_000 + looked);
+            let wait = loop {
+                match new.decide(at, Some(&record("me", "b"))) {
+                    Decision::Wait { left } => at += left.min(TIMING.retry_period),
+                    Decision::Acquire { takeover_wait, .. } => break takeover_wait,
+                    other => panic!("{other:?}"),
+                }
+            };
+            assert!(at + wait - s(1_000) >= end + TIMING.takeover_wait, "{looked}: {at:?}");
+        }
+    }
+}
