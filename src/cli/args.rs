@@ -7,6 +7,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use url::Url;
 
 use crate::cluster;
+use crate::engine::LONGEST_LEASE;
 use crate::telemetry::LogFormat;
 
 /// Keeps the third-party integrations of MongoDB Atlas projects equal to AtlasIntegration objects.
@@ -86,9 +87,30 @@ pub(super) struct Run {
     #[arg(long, value_name = "NAME", env = "ATLAS_INTEGRATION_CREDENTIALS_SECRET", value_parser = parse_secret_name)]
     pub credentials_secret: Option<String>,
 
-    /// Namespace of --credentials-secret. Unset: that of the pod, or of the kubeconfig's context.
+    /// Namespace of --credentials-secret and of the Lease. Unset: that of the pod, or of the kubeconfig's context.
     #[arg(long, value_name = "NS", env = "ATLAS_INTEGRATION_OPERATOR_NAMESPACE", value_parser = parse_namespace)]
     pub operator_namespace: Option<String>,
+
+    /// Let one of several replicas act, whoever holds a Lease, and the others stand by.
+    #[arg(long, env = "ATLAS_INTEGRATION_LEADER_ELECT")]
+    pub leader_elect: bool,
+
+    /// Name of the Lease.
+    #[arg(long, value_name = "NAME", env = "ATLAS_INTEGRATION_LEADER_ELECTION_LEASE_NAME", default_value = "atlas-integration-operator", value_parser = parse_lease_name)]
+    pub leader_election_lease_name: String,
+
+    /// How long the others leave the Lease to a leader that shows no sign of life; whole seconds, at most 1h.
+    #[arg(long, value_name = "DUR", env = "ATLAS_INTEGRATION_LEADER_ELECTION_LEASE_DURATION", default_value = "15s", value_parser = parse_lease_duration)]
+    pub leader_election_lease_duration: Duration,
+
+    /// How long a leader that can't renew the Lease goes on before it gives up; less than the lease duration.
+    #[arg(long, value_name = "DUR", env = "ATLAS_INTEGRATION_LEADER_ELECTION_RENEW_DEADLINE", default_value = "10s", value_parser = parse_short)]
+    pub leader_election_renew_deadline: Duration,
+
+    /// Time between two renewals, or two looks at the Lease; 100ms or more, a fifth more than it less than the renew
+    /// deadline.
+    #[arg(long, value_name = "DUR", env = "ATLAS_INTEGRATION_LEADER_ELECTION_RETRY_PERIOD", default_value = "2s", value_parser = parse_short)]
+    pub leader_election_retry_period: Duration,
 
     /// Label selector: objects that it does not match are left to others.
     #[arg(long, value_name = "LABELS", env = "ATLAS_INTEGRATION_SELECTOR")]
@@ -146,6 +168,20 @@ impl Run {
                 self.atlas_url
             ));
         }
+        let (lease, deadline) = (self.leader_election_lease_duration, self.leader_election_renew_deadline);
+        let retry = self.leader_election_retry_period;
+        if lease <= deadline {
+            return Err(format!(
+                "--leader-election-lease-duration {lease:?} must be longer than --leader-election-renew-deadline \
+                 {deadline:?}: a leader has to give up before another one takes over; by half as much again is usual"
+            ));
+        }
+        if deadline <= retry.mul_f64(1.2) {
+            return Err(format!(
+                "--leader-election-renew-deadline {deadline:?} must be longer than 1.2 times \
+                 --leader-election-retry-period {retry:?}, or no renewal comes in time; five times as long is usual"
+            ));
+        }
         Ok(())
     }
 }
@@ -182,11 +218,48 @@ fn parse_secret_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// `1s`, `10m`, `1h30m`.
-fn parse_duration(text: &str) -> Result<Duration, String> {
+fn parse_lease_name(text: &str) -> Result<String, String> {
+    // The same rule.
+    if cluster::is_secret_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("not the name of a Lease".to_owned())
+    }
+}
+
+fn parse_any_duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration =
         text.parse().map_err(|_| "no duration; write it like 30s, 10m or 1h30m".to_owned())?;
-    let duration = Duration::try_from(parsed).map_err(|_| "a duration can't be negative".to_owned())?;
+    Duration::try_from(parsed).map_err(|_| "a duration can't be negative".to_owned())
+}
+
+/// A Lease counts in whole seconds.
+fn parse_lease_duration(text: &str) -> Result<Duration, String> {
+    let duration = parse_any_duration(text)?;
+    if duration.subsec_nanos() != 0 || duration.is_zero() {
+        return Err("a Lease counts in whole seconds".to_owned());
+    }
+    if duration > LONGEST_LEASE {
+        return Err("the most is 1h".to_owned());
+    }
+    Ok(duration)
+}
+
+/// A time that may be part of a second.
+fn parse_short(text: &str) -> Result<Duration, String> {
+    let duration = parse_any_duration(text)?;
+    if duration < Duration::from_millis(100) {
+        return Err("the least is 100ms".to_owned());
+    }
+    if duration > LONGEST_LEASE {
+        return Err("the most is 1h".to_owned());
+    }
+    Ok(duration)
+}
+
+/// `1s`, `10m`, `1h30m`.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration = parse_any_duration(text)?;
     if duration < Duration::from_secs(1) {
         return Err("the least is 1s".to_owned());
     }
@@ -266,14 +339,45 @@ mod tests {
         assert_eq!(parse_url(text).is_ok(), good);
     }
 
+    fn checked(args: &[&str]) -> Result<(), String> {
+        match Args::try_parse_from([&["x", "run"], args].concat()).map(|args| args.command) {
+            Ok(Command::Run(run)) => run.check(),
+            Ok(_) => Err("no run".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     #[test]
     fn http_needs_consent() {
-        let parse = |args: &[&str]| match Args::try_parse_from(args).map(|args| args.command) {
-            Ok(Command::Run(run)) => run.check(),
-            _ => Err("no run".to_owned()),
-        };
-        let plain = ["x", "run", "--atlas-url", "http://127.0.0.1:1"];
-        assert!(parse(&plain).is_err_and(|error| error.contains("--insecure-atlas-url")));
-        assert!(parse(&[&plain[..], &["--insecure-atlas-url"]].concat()).is_ok());
+        let plain = ["--atlas-url", "http://127.0.0.1:1"];
+        assert!(checked(&plain).is_err_and(|error| error.contains("--insecure-atlas-url")));
+        assert!(checked(&[&plain[..], &["--insecure-atlas-url"]].concat()).is_ok());
+    }
+
+    #[rstest]
+    #[case("15s", "10s", "2s", "")]
+    #[case("3s", "2s", "500ms", "")]
+    #[case("10s", "10s", "2s", "must be longer than --leader-election-renew-deadline")]
+    #[case("15s", "2400ms", "2s", "--leader-election-retry-period")]
+    #[case("1500ms", "1s", "100ms", "whole seconds")]
+    #[case("0s", "1s", "100ms", "whole seconds")]
+    #[case("2h", "1s", "100ms", "1h")]
+    #[case("15s", "10s", "99ms", "100ms")]
+    #[case("15s", "-10s", "2s", "negative")]
+    fn times_of_the_election_fit(
+        #[case] lease: &str,
+        #[case] deadline: &str,
+        #[case] retry: &str,
+        #[case] problem: &str,
+    ) {
+        let result = checked(&[
+            &format!("--leader-election-lease-duration={lease}"),
+            &format!("--leader-election-renew-deadline={deadline}"),
+            &format!("--leader-election-retry-period={retry}"),
+        ]);
+        match result {
+            Ok(()) => assert_eq!(problem, ""),
+            Err(error) => assert!(!problem.is_empty() && error.contains(problem), "{error}"),
+        }
     }
 }

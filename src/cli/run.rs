@@ -8,7 +8,7 @@ use super::args::{Adoption, AtlasApi, Deletion, Run};
 use crate::atlas::{self, ApiVersion, VersionChoice};
 use crate::cluster::{self, Defaults, Events, Scope, Writer};
 use crate::domain::{AdoptionPolicy, DeletionPolicy, MemoryKey, ObjectKey};
-use crate::engine::{Engine, Settings};
+use crate::engine::{ElectionSettings, Engine, Settings, Timing};
 use crate::telemetry::{self, Metrics};
 
 /// Runs until it is told to stop.
@@ -38,11 +38,11 @@ async fn serve(args: Run) -> Result<(), String> {
     let requests = Arc::new(move |operation, status| counter.atlas_request(operation, status));
     let atlas = atlas::Client::new(options, requests).map_err(|error| error.to_string())?;
     let client = cluster::connect().await?;
-    let settings = settings(&args, client.default_namespace());
+    let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| format!("pid-{}", std::process::id()));
+    let settings = settings(&args, client.default_namespace(), &instance);
     let counter = Arc::clone(&metrics);
     let writer =
         Writer::new(client.clone(), settings.defaults, Arc::new(move |kind| counter.api_write(kind)));
-    let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| format!("pid-{}", std::process::id()));
     let (events, sender) = Events::start(client.clone(), instance);
     let engine = Engine::new(client, atlas, writer, events, Arc::clone(&metrics) as _, key, settings);
     let address = telemetry::serve(args.bind, metrics, engine.ready()).await?;
@@ -54,8 +54,8 @@ async fn serve(args: Run) -> Result<(), String> {
     result
 }
 
-/// `own_namespace` is that of the pod, or of the kubeconfig's context.
-fn settings(args: &Run, own_namespace: &str) -> Settings {
+/// `own_namespace` is that of the pod, or of the kubeconfig's context; `instance` names the pod.
+fn settings(args: &Run, own_namespace: &str, instance: &str) -> Settings {
     let scope = if args.watch_namespace.is_empty() {
         Scope::All
     } else {
@@ -77,8 +77,20 @@ fn settings(args: &Run, own_namespace: &str) -> Settings {
         .credentials_secret
         .as_ref()
         .map(|name| ObjectKey { namespace: namespace.to_owned(), name: name.clone() });
+    let election = args.leader_elect.then(|| ElectionSettings {
+        lease: ObjectKey { namespace: namespace.to_owned(), name: args.leader_election_lease_name.clone() },
+        instance: instance.to_owned(),
+        timing: Timing {
+            lease: args.leader_election_lease_duration,
+            renew_deadline: args.leader_election_renew_deadline,
+            retry_period: args.leader_election_retry_period,
+            // A call that the former leader began may take as long.
+            takeover_wait: args.atlas_timeout,
+        },
+    });
     Settings {
         scope,
+        election,
         credentials_secret,
         selector: args.selector.clone(),
         defaults: Defaults { adoption, deletion },

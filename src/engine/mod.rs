@@ -2,6 +2,7 @@
 //! projects, and a pass over one project lists, plans, fences, writes and records, one object after another.
 
 mod credentials;
+mod election;
 mod index;
 mod memory;
 mod pass;
@@ -11,4 +12,6 @@ mod say;
 mod step;
 mod write;
 
+pub use crate::core::election::{LONGEST_LEASE, Timing};
+pub use election::ElectionSettings;
 pub use run::{Engine, Settings, Telemetry};

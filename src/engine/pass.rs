@@ -57,12 +57,13 @@ pub(super) enum Blocked {
 /// Runs a pass; answers when the next one is due without any other cause.
 pub(super) async fn pass(shared: &Shared, place: &Place) -> Option<Instant> {
     let mut records = lock(&shared.index).place(place);
-    if records.is_empty() {
+    if records.is_empty() || !shared.leads() {
         return None;
     }
     let Some(project) = place else {
         let mut next = Instant::now() + shared.settings.resync_interval;
         for record in &records {
+            // Each step asks whether it may.
             next = step::step(shared, record, None, None).await.map_or(next, |again| next.min(again));
         }
         return Some(next);
@@ -212,6 +213,8 @@ async fn look(
         if let std::collections::hash_map::Entry::Vacant(place) = listings.entry(key) {
             let listing = match paused(shared, project) {
                 Some(pause) => Err(pause.failure),
+                // The term ended: there are no views, and so no steps.
+                None if !shared.leads() => break,
                 None => {
                     let listing = shared.atlas.list(&session, project, flowdock).await;
                     if let Err(failure) = &listing {

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::credentials::{Credentials, lock};
+use super::election::{Candidate, ElectionSettings, Lead};
 use super::index::{Index, Place};
 use super::memory::Memory;
 use super::pass::{self, ProjectMemory};
@@ -45,6 +46,8 @@ pub struct Settings {
     pub concurrency: usize,
     /// Atlas's address, for `status.prometheusDiscoveryUrl`.
     pub atlas_url: url::Url,
+    /// How the one of several replicas that acts is found; `None`: there is but this one.
+    pub election: Option<ElectionSettings>,
 }
 
 /// What the engine tells whoever counts.
@@ -57,6 +60,8 @@ pub trait Telemetry: Send + Sync {
     fn transition(&self, reason: Reason);
     /// How many objects and places there are, and how many places wait.
     fn size(&self, objects: usize, places: usize, waiting: usize);
+    /// Whether this process is the one that acts.
+    fn leader(&self, leads: bool);
 }
 
 /// What all passes share.
@@ -73,9 +78,15 @@ pub(super) struct Shared {
     pub memories: Mutex<HashMap<String, Box<Memory>>>,
     pub projects: Mutex<HashMap<ProjectId, ProjectMemory>>,
     pub started: Instant,
+    pub lead: Lead,
 }
 
 impl Shared {
+    /// Whether this process may begin a write now. When it may not any more it never will, and ends.
+    pub fn leads(&self) -> bool {
+        self.lead.may_write(Instant::now())
+    }
+
     /// Works on an object's memory.
     pub fn memory<R>(&self, uid: &str, f: impl FnOnce(&mut Memory) -> R) -> R {
         let mut memories = lock(&self.memories);
@@ -117,8 +128,10 @@ impl Engine {
     ) -> Engine {
         let own = settings.credentials_secret.clone();
         let (secrets, namespaces) = (Secrets::new(client.clone()), Namespaces::new(client.clone()));
+        let lead = Lead::new(settings.election.is_some());
         let shared = Shared {
             settings,
+            lead,
             index: Mutex::new(Index::new(own.clone())),
             queue: Queue::new(),
             writer,
@@ -133,22 +146,63 @@ impl Engine {
         Engine { shared: Arc::new(shared), client, ready: Arc::default() }
     }
 
-    /// Set once the first lists are complete.
+    /// Set while it stands by, or once the first lists are complete.
     pub fn ready(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.ready)
     }
 
-    /// Runs until `stop` resolves; then no pass begins, and those under way may end.
+    /// Runs until `stop` resolves; then no pass begins, and those under way may end. Where leaders are elected it
+    /// first stands by until it is one.
     ///
     /// # Errors
-    /// When the watches ended instead: a deaf operator must not go on.
+    /// When leadership was lost, or the watches ended: a deaf operator must not go on.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), String> {
+        let mut stop = std::pin::pin!(stop);
+        let Some(election) = self.shared.settings.election.clone() else {
+            return self.act(stop, Instant::now(), std::future::pending()).await.0;
+        };
+        let mut candidate = Candidate::new(self.client.clone(), election);
+        let lead = &self.shared.lead;
+        let standing_by = || self.ready.store(true, Ordering::Relaxed);
+        let elected = tokio::select! {
+            not_before = candidate.stand(lead, standing_by) => Some(not_before),
+            () = &mut stop => None,
+        };
+        let Some(not_before) = elected else {
+            candidate.release(false).await;
+            return Ok(());
+        };
+        // From here on it is ready when it acts.
+        self.ready.store(false, Ordering::Relaxed);
+        let (result, idle) = self.act(stop, not_before, candidate.renew(lead)).await;
+        // What did not end may still reach Atlas: then the next leader has to wait until the Lease is over. What this
+        // one waited for itself, the next one must.
+        if idle && self.shared.leads() {
+            candidate.release(Instant::now() >= not_before).await;
+        }
+        result
+    }
+
+    /// Acts, but not before `not_before`, until told to stop or until `lost` says why it must. Also answers whether
+    /// all passes ended.
+    async fn act(
+        &self,
+        stop: impl Future<Output = ()>,
+        not_before: Instant,
+        lost: impl Future<Output = String>,
+    ) -> (Result<(), String>, bool) {
+        let mut lost = std::pin::pin!(lost);
         let mut watches = JoinSet::new();
         let shared = Arc::clone(&self.shared);
         let (client, ready) = (self.client.clone(), Arc::clone(&self.ready));
-        watches.spawn(async move { follow(shared, client, ready).await });
+        shared.telemetry.leader(true);
+        watches.spawn(async move { follow(shared, client, ready, not_before).await });
         let result = tokio::select! {
             () = stop => Ok(()),
+            why = &mut lost => {
+                tracing::error!(%why, "lost leadership");
+                Err(format!("leadership was lost ({why}); a restart stands by again"))
+            }
             _ = watches.join_next() => Err("the watches ended, which they never should; the log says why".to_owned()),
         };
         tracing::info!("stopping: passes under way may end, none begins");
@@ -159,17 +213,26 @@ impl Engine {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        if tokio::time::timeout(STOP_LIMIT, idle).await.is_err() {
+        let idle = tokio::time::timeout(STOP_LIMIT, idle);
+        let idle = if result.is_ok() {
+            // What ends must still be led.
+            let mut idle = std::pin::pin!(idle);
+            tokio::select! { idle = &mut idle => idle, _ = lost => idle.await }
+        } else {
+            idle.await
+        };
+        if idle.is_err() {
             tracing::warn!("some passes did not end in time; what they began is taken up at the next start");
         }
+        self.shared.telemetry.leader(false);
         watches.shutdown().await;
-        result
+        (result, idle.is_ok())
     }
 }
 
 /// Feeds the index; starts the workers once the first lists are complete. Secrets are listed after objects, so
-/// that only those are remembered which an object refers to.
-async fn follow(shared: Arc<Shared>, client: kube::Client, ready: Arc<AtomicBool>) {
+/// that only those are remembered which an object refers to. No pass begins before `not_before`.
+async fn follow(shared: Arc<Shared>, client: kube::Client, ready: Arc<AtomicBool>, not_before: Instant) {
     let settings = &shared.settings;
     let mut objects =
         watch_objects(&client, &settings.scope, settings.selector.as_deref(), settings.defaults);
@@ -217,7 +280,7 @@ async fn follow(shared: Arc<Shared>, client: kube::Client, ready: Arc<AtomicBool
     }
     let mut workers = JoinSet::new();
     for _ in 0..settings.concurrency {
-        workers.spawn(work(Arc::clone(&shared)));
+        workers.spawn(work(Arc::clone(&shared), not_before));
     }
     workers.spawn(janitor(Arc::clone(&shared)));
     loop {
@@ -229,7 +292,7 @@ async fn follow(shared: Arc<Shared>, client: kube::Client, ready: Arc<AtomicBool
                 // A worker ends when the queue is closed, or by a panic, which costs its one pass and no more.
                 if ended.is_err() {
                     tracing::error!("a pass panicked; its project is looked at again at the next resync or change");
-                    workers.spawn(work(Arc::clone(&shared)));
+                    workers.spawn(work(Arc::clone(&shared), not_before));
                 }
             }
             else => return,
@@ -321,7 +384,8 @@ fn enqueue(shared: &Shared, due: Vec<Place>) {
     }
 }
 
-async fn work(shared: Arc<Shared>) {
+async fn work(shared: Arc<Shared>, not_before: Instant) {
+    tokio::time::sleep_until(not_before).await;
     while let Some(place) = shared.queue.next().await {
         let begun = Instant::now();
         let mut running = Running { shared: &shared, place, next: None };

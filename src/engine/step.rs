@@ -68,7 +68,8 @@ pub(super) async fn step(
 async fn read(shared: &Shared, record: &Record) -> Result<Stored, WriteError> {
     let stored = shared.writer.get(&record.key).await?.ok_or(WriteError::Gone)?;
     refresh(shared, &stored);
-    if stored.object.uid == record.uid { Ok(stored) } else { Err(WriteError::Moved) }
+    // What was listed belongs to the term in which it was: a plan must not outlive it.
+    if stored.object.uid == record.uid && shared.leads() { Ok(stored) } else { Err(WriteError::Moved) }
 }
 
 /// Tells the index of a fresh read, and queues what that makes due.
@@ -202,6 +203,9 @@ async fn seen(
             lock(&shared.index).secrets_changed(&object.key.namespace, &names, &applied_secrets);
         let crd_terminating = object.deleting && shared.writer.crd_terminating().await?;
         let outcome_known = shared.memory(&record.uid, |memory| write::is_outcome_known(object, memory));
+        if !shared.leads() {
+            return Ok(None);
+        }
         let input = Input {
             object,
             spec: &spec,

@@ -148,8 +148,11 @@ async fn record_secrets(
     Ok(None)
 }
 
-/// Whether a fence took so long that the write it was for must not be sent any more.
+/// Whether a fence took so long that the write it was for must not be sent any more, or the term ended meanwhile.
 pub(super) fn too_late(shared: &Shared, attempt: &Attempt) -> bool {
+    if !shared.leads() {
+        return true;
+    }
     let passed = Timestamp::now().duration_since(attempt.time);
     Duration::try_from(passed).is_ok_and(|passed| passed > shared.atlas.time_limit() / SLOW_FENCE)
 }
@@ -244,6 +247,9 @@ async fn begin(
     resolved: &Resolved,
 ) -> Result<Option<(Stored, Attempt)>, WriteError> {
     let object = &stored.object;
+    if !shared.leads() {
+        return Ok(None);
+    }
     let sent = resolved.integration.redacted();
     let attempt = Attempt { id: attempt_id(object), time: Timestamp::now(), sent: Some(sent.clone()) };
     let fenced = match job.claim {

@@ -69,9 +69,11 @@ fn answer(request: &Request<Incoming>, metrics: &Metrics, ready: bool) -> Respon
     let (status, kind, body) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/livez") => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
         (&Method::GET, "/readyz") if ready => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
-        (&Method::GET, "/readyz") => {
-            (StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the first lists are not complete\n".to_owned())
-        }
+        (&Method::GET, "/readyz") => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "text/plain",
+            "neither standing by nor are the first lists complete\n".to_owned(),
+        ),
         (&Method::GET, "/metrics") => match metrics.text() {
             Ok(text) => (StatusCode::OK, OPEN_METRICS, text),
             Err(_) => {

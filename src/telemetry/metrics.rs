@@ -26,6 +26,7 @@ pub struct Metrics {
     objects: Gauge<u64, AtomicU64>,
     projects: Gauge<u64, AtomicU64>,
     waiting: Gauge<u64, AtomicU64>,
+    leader: Gauge<u64, AtomicU64>,
 }
 
 impl Default for Metrics {
@@ -65,6 +66,12 @@ impl Metrics {
         registry.register("projects", "Atlas projects with at least one object", projects.clone());
         let waiting = Gauge::default();
         registry.register("projects_waiting", "Projects that wait for their next pass", waiting.clone());
+        let leader = Gauge::default();
+        registry.register(
+            "leader",
+            "1 where this replica is the one that acts, 0 where it stands by",
+            leader.clone(),
+        );
         let metrics = Metrics {
             registry,
             atlas_requests,
@@ -75,6 +82,7 @@ impl Metrics {
             objects,
             projects,
             waiting,
+            leader,
         };
         metrics.start_at_zero();
         metrics
@@ -136,6 +144,10 @@ impl crate::engine::Telemetry for Metrics {
         self.objects.set(objects as u64);
         self.projects.set(projects as u64);
         self.waiting.set(waiting as u64);
+    }
+
+    fn leader(&self, leads: bool) {
+        self.leader.set(u64::from(leads));
     }
 }
 

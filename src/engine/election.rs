@@ -1,0 +1,268 @@
+//! Leader election: the loop that looks at the Lease and renews it, and what the passes ask before they write.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::credentials::lock;
+use super::pass::random;
+use crate::cluster::{LeaseError, Leases, StoredLease};
+use crate::core::election::{Decision, Election, RELEASED_SECONDS, Timing};
+use crate::domain::{LeaseRecord, ObjectKey};
+
+/// How long giving the Lease up may take.
+const RELEASE_LIMIT: Duration = Duration::from_secs(5);
+const RELEASE_TRIES: usize = 3;
+
+/// How leaders are elected.
+#[derive(Clone, Debug)]
+pub struct ElectionSettings {
+    /// The Lease.
+    pub lease: ObjectKey,
+    /// How the Lease names this process, with something random added.
+    pub instance: String,
+    /// How long things take.
+    pub timing: Timing,
+}
+
+/// Whether this process may act. It only ever leads once: whoever loses the Lease ends, so a pass can't outlive the
+/// term that it began in.
+pub(super) struct Lead {
+    /// Nothing is begun from then on; `None`: nobody else acts.
+    until: Option<Mutex<Instant>>,
+}
+
+impl Lead {
+    /// Who does not elect leads; who does leads nothing yet.
+    pub fn new(elects: bool) -> Lead {
+        Lead { until: elects.then(|| Mutex::new(Instant::now())) }
+    }
+
+    /// Asked at planning and before each write. It reads the clock itself, so it knows of the end of the term even
+    /// where nobody was awake to note it.
+    pub fn may_write(&self, now: Instant) -> bool {
+        self.until.as_ref().is_none_or(|until| now < *lock(until))
+    }
+
+    fn extend(&self, to: Instant) {
+        if let Some(until) = &self.until {
+            *lock(until) = to;
+        }
+    }
+}
+
+/// This process as a candidate.
+pub(super) struct Candidate {
+    leases: Leases,
+    election: Election,
+    identity: String,
+    timing: Timing,
+    /// Times of the election are counted from here.
+    origin: Instant,
+    /// Our own record as the API server has it.
+    held: Option<StoredLease>,
+    /// When it was taken, for the record.
+    acquired: Option<String>,
+    /// Whether a write of ours was ever sent.
+    tried: bool,
+    /// What went wrong last; said once.
+    problem: Option<String>,
+    /// Who leads, as last said.
+    leader: Option<String>,
+}
+
+impl Candidate {
+    pub fn new(client: kube::Client, settings: ElectionSettings) -> Candidate {
+        let ElectionSettings { lease, instance, timing } = settings;
+        // A restarted container keeps its name, and must not take its former life's Lease for its own.
+        let identity = format!("{instance}_{:08x}{:08x}", random(), random());
+        Candidate {
+            leases: Leases::new(client, lease),
+            election: Election::new(identity.clone(), timing),
+            identity,
+            timing,
+            origin: Instant::now(),
+            held: None,
+            acquired: None,
+            tried: false,
+            problem: None,
+            leader: None,
+        }
+    }
+
+    /// Waits for the Lease; answers from when on the new leader may act. `standing_by` is called where somebody else
+    /// has it.
+    pub async fn stand(&mut self, lead: &Lead, standing_by: impl Fn()) -> Instant {
+        loop {
+            let mut wait = self.pause();
+            match self.leases.read(self.call_limit()).await {
+                Ok(found) => {
+                    match self.election.decide(self.now(), found.as_ref().map(|found| &found.record)) {
+                        Decision::Acquire { transitions, takeover_wait } => {
+                            let asked = self.now();
+                            if self.acquire(found, transitions, asked, lead).await {
+                                return self.origin + asked + takeover_wait;
+                            }
+                        }
+                        Decision::Wait { left } => {
+                            self.well();
+                            self.led_by(found.map(|found| found.record.holder).unwrap_or_default());
+                            standing_by();
+                            // On the dot, rather than a whole period later.
+                            wait = wait.min(left);
+                        }
+                        Decision::Renew | Decision::Lost { .. } => {}
+                    }
+                }
+                Err(error) => self.failed(&error.to_string()),
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn acquire(
+        &mut self,
+        over: Option<StoredLease>,
+        transitions: i64,
+        asked: Duration,
+        lead: &Lead,
+    ) -> bool {
+        let former = over.as_ref().map(|over| over.record.holder.clone()).unwrap_or_default();
+        self.tried = true;
+        self.leader = None;
+        self.acquired = Some(micro_time());
+        match self.leases.write(over.as_ref(), &self.record(transitions), self.call_limit()).await {
+            Ok(stored) if self.election.wrote(asked, self.now()) => {
+                self.held = Some(stored);
+                self.well();
+                lead.extend(self.origin + asked + self.timing.renew_deadline);
+                tracing::info!(lease = %self.leases.key(), identity = %self.identity, former, "became leader");
+                true
+            }
+            Ok(_) => false,
+            // Another one was faster.
+            Err(LeaseError::Moved) => false,
+            Err(LeaseError::Server(why)) => {
+                self.failed(&why);
+                false
+            }
+        }
+    }
+
+    /// Renews for as long as that goes well; answers why it went wrong.
+    pub async fn renew(&mut self, lead: &Lead) -> String {
+        let mut wait = self.pause();
+        loop {
+            let end = self.origin + self.election.deadline().unwrap_or_default();
+            tokio::time::sleep(wait.min(end.saturating_duration_since(Instant::now()))).await;
+            wait = self.pause();
+            let asked = self.now();
+            let limit = self.call_limit().min(end.saturating_duration_since(Instant::now()));
+            if limit.is_zero() {
+                let problem = self.problem.take();
+                return problem
+                    .unwrap_or_else(|| "it was not renewed in time: the process stood still".to_owned());
+            }
+            let transitions = self.held.as_ref().map(|held| held.record.transitions).unwrap_or_default();
+            match self.leases.write(self.held.as_ref(), &self.record(transitions), limit).await {
+                Ok(stored) => {
+                    self.held = Some(stored);
+                    if self.election.wrote(asked, self.now()) {
+                        lead.extend(self.origin + asked + self.timing.renew_deadline);
+                    }
+                    self.well();
+                }
+                Err(LeaseError::Moved) => match self.leases.read(limit).await {
+                    Ok(found) => {
+                        match self.election.decide(self.now(), found.as_ref().map(|found| &found.record)) {
+                            Decision::Lost { why } => return why,
+                            // Touched, and still ours: again at once, over what is there now.
+                            _ => (self.held, wait) = (found, Duration::ZERO),
+                        }
+                    }
+                    Err(error) => self.failed(&error.to_string()),
+                },
+                Err(LeaseError::Server(why)) => self.failed(&why),
+            }
+        }
+    }
+
+    /// Gives the Lease up, if it is ours, so that the next leader need not wait for its end. Only after all that this
+    /// one began has ended. `handed_over`: the next one need not wait for calls to Atlas either.
+    pub async fn release(mut self, handed_over: bool) {
+        if !self.tried {
+            return;
+        }
+        for _ in 0..RELEASE_TRIES {
+            let found = match self.leases.read(RELEASE_LIMIT).await {
+                Ok(Some(found)) if found.record.holder == self.identity => found,
+                Ok(_) => return,
+                Err(error) => return tracing::warn!(%error, "the Lease is not given up; it ends by itself"),
+            };
+            self.acquired = found.record.acquired.clone();
+            let mut record = LeaseRecord { holder: String::new(), ..self.record(found.record.transitions) };
+            if handed_over {
+                record.duration_seconds = Some(RELEASED_SECONDS);
+            }
+            match self.leases.write(Some(&found), &record, RELEASE_LIMIT).await {
+                Ok(_) => return tracing::info!(lease = %self.leases.key(), "gave leadership up"),
+                // A renewal that was on its way.
+                Err(LeaseError::Moved) => {}
+                Err(error) => return tracing::warn!(%error, "the Lease is not given up; it ends by itself"),
+            }
+        }
+    }
+
+    fn record(&self, transitions: i64) -> LeaseRecord {
+        LeaseRecord {
+            holder: self.identity.clone(),
+            // Whole seconds, since the flag takes no others.
+            duration_seconds: i64::try_from(self.timing.lease.as_secs()).ok(),
+            acquired: self.acquired.clone(),
+            renewed: Some(micro_time()),
+            transitions,
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    /// Two calls fit into a term, so that one without an answer does not cost it.
+    fn call_limit(&self) -> Duration {
+        self.timing.renew_deadline / 2
+    }
+
+    /// The retry period and up to a fifth more, so that replicas don't go in step.
+    fn pause(&self) -> Duration {
+        let period = self.timing.retry_period;
+        period + period.mul_f64(f64::from(random()) / f64::from(u32::MAX) / 5.0)
+    }
+
+    fn failed(&mut self, why: &str) {
+        if self.problem.as_deref() != Some(why) {
+            tracing::warn!(lease = %self.leases.key(), "leader election: {why}; trying again");
+            self.problem = Some(why.to_owned());
+        }
+    }
+
+    fn led_by(&mut self, leader: String) {
+        if self.leader.as_ref() != Some(&leader) {
+            tracing::info!(lease = %self.leases.key(), leader, "standing by");
+            self.leader = Some(leader);
+        }
+    }
+
+    fn well(&mut self) {
+        if self.problem.take().is_some() {
+            tracing::info!(lease = %self.leases.key(), "leader election: the Lease can be used again");
+        }
+    }
+}
+
+/// Now, as Kubernetes writes it: always with six digits.
+fn micro_time() -> String {
+    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+}
