@@ -27,12 +27,6 @@ fn deleted(world: &World) -> usize {
 }
 
 impl World {
-    /// Creates the DATADOG sample as `x` and waits for it to be in sync.
-    async fn synced(&self) {
-        self.create(&self.integration("x", &samples::of("DATADOG").spec)).await;
-        self.until_ready("x", "True", "Synced").await;
-    }
-
     /// Waits until a deletion waits for this reason; answers its message.
     async fn until_waiting(&self, name: &str, reason: &str) -> String {
         let waiting = |object: &Value| {

@@ -1,7 +1,7 @@
 //! The operator's process.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -56,7 +56,12 @@ impl Operator {
     ) -> Operator {
         let kubeconfig =
             tokio::task::block_in_place(|| plane.kubeconfig_for_service_account(namespace, name)).unwrap();
-        let log = plane.dir().join(format!("{namespace}-{}.log", uid()));
+        Operator::start_by(plane, &kubeconfig, atlas, flags).await
+    }
+
+    /// Starts one by a kubeconfig of any kind.
+    pub async fn start_by(plane: &ControlPlane, kubeconfig: &Path, atlas: &str, flags: &[&str]) -> Operator {
+        let log = plane.dir().join(format!("operator-{}.log", uid()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_atlas-integration-operator"));
         command.env_clear().env("KUBECONFIG", kubeconfig).env("RUST_BACKTRACE", "full").arg("run").args([
             "--insecure-atlas-url",
@@ -113,6 +118,18 @@ impl Operator {
         Some(answer)
     }
 
+    /// The value of a metric, summed over its labels: of all samples that begin like this.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let metrics = self.get("/metrics").await.unwrap();
+        let samples = metrics.lines().filter(|line| line.starts_with(name));
+        samples.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+    }
+
+    /// How it names itself where it has no pod's name.
+    pub fn instance(&self) -> String {
+        format!("pid-{}", self.child.id())
+    }
+
     /// All that it logged.
     pub fn logs(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
@@ -139,8 +156,13 @@ impl Operator {
     }
 
     /// SIGTERM; waits for the end and answers the exit code and the logs.
-    pub async fn stop(mut self) -> (Option<i32>, String) {
+    pub async fn stop(self) -> (Option<i32>, String) {
         self.signal(rustix::process::Signal::TERM);
+        self.ended().await
+    }
+
+    /// Waits for the end and answers the exit code and the logs.
+    pub async fn ended(mut self) -> (Option<i32>, String) {
         let status = until("the operator's end", || self.child.try_wait().unwrap()).await;
         (status.code(), self.logs())
     }

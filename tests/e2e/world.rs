@@ -150,6 +150,7 @@ impl World {
             "Namespace" => ("", "v1", "namespaces"),
             "ServiceAccount" => ("", "v1", "serviceaccounts"),
             "Event" => ("events.k8s.io", "v1", "events"),
+            "Lease" => ("coordination.k8s.io", "v1", "leases"),
             "ClusterRoleBinding" => ("rbac.authorization.k8s.io", "v1", "clusterrolebindings"),
             other => panic!("{other} is not in the table"),
         };
@@ -263,6 +264,12 @@ impl World {
                 && object["status"]["observedGeneration"] == object["metadata"]["generation"]
         })
         .await
+    }
+
+    /// Creates the DATADOG sample as `x` and waits for it to be in sync.
+    pub async fn synced(&self) {
+        self.create(&self.integration("x", &samples::of("DATADOG").spec)).await;
+        self.until_ready("x", "True", "Synced").await;
     }
 
     /// Waits until an object is gone.

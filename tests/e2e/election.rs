@@ -1,0 +1,427 @@
+//! Several replicas, one of which acts: whoever holds the Lease.
+
+use std::time::Duration;
+
+use atlas_sim::{Effect, Exchange, Fault, Operation};
+use jiff::{SignedDuration, Timestamp};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::link::Link;
+use crate::operator::Operator;
+use crate::samples::{self, datadog};
+use crate::world::{World, until, until_found};
+
+const LEASE: &str = "atlas-integration-operator";
+const DURATION: SignedDuration = SignedDuration::from_secs(6);
+const ATLAS_LIMIT: SignedDuration = SignedDuration::from_secs(2);
+/// Short enough to wait for their end, long enough for a busy machine.
+const TIMES: [&str; 8] = [
+    "--leader-election-lease-duration=6s",
+    "--leader-election-renew-deadline=4s",
+    "--leader-election-retry-period=300ms",
+    "--atlas-timeout",
+    "2s",
+    "--leader-elect",
+    "--log-level",
+    "debug",
+];
+
+/// A world whose operator may use the Lease as `deploy/rbac.yaml` allows it.
+async fn world(name: &str) -> World {
+    let world = World::with_datadog_key(name).await;
+    world.allow_leases();
+    world
+}
+
+impl World {
+    /// Gives the operator the Role of `deploy/rbac.yaml`, in this namespace.
+    fn allow_leases(&self) {
+        let text = include_str!("../../deploy/rbac.yaml");
+        let parts = text
+            .split("---\n")
+            .filter(|part| part.contains("\nkind: Role\n") || part.contains("\nkind: RoleBinding\n"));
+        let parts: Vec<String> = parts
+            .map(|part| {
+                part.replace(
+                    "namespace: atlas-integration-operator",
+                    &format!("namespace: {}", self.namespace),
+                )
+            })
+            .map(|part| {
+                part.replace(
+                    "kind: ServiceAccount\n    name: atlas-integration-operator",
+                    "kind: ServiceAccount\n    name: operator",
+                )
+            })
+            .collect();
+        assert_eq!(parts.len(), 2);
+        let plane = &self.shared.plane;
+        tokio::task::block_in_place(|| plane.kubectl_stdin(&["apply", "-f", "-"], &parts.join("---\n")))
+            .unwrap();
+    }
+
+    /// Starts a replica and waits until it is ready.
+    async fn replica(&self) -> Operator {
+        self.operator(&TIMES).await
+    }
+
+    /// Starts a replica with a link of its own to the API server.
+    async fn replica_over(&self, link: &Link, flags: &[&str]) -> Operator {
+        let plane = &self.shared.plane;
+        let kubeconfig = link.kubeconfig(plane, (&self.namespace, "operator"));
+        let flags = [&["--watch-namespace", &self.namespace], flags].concat();
+        let mut operator = Operator::start_by(plane, &kubeconfig, &self.shared.sim.url(), &flags).await;
+        operator.until_ready().await;
+        operator
+    }
+
+    async fn lease(&self) -> Value {
+        self.get("Lease", LEASE).await.unwrap()["spec"].clone()
+    }
+
+    /// Waits until the Lease is this one's.
+    async fn until_led_by(&self, operator: &Operator) -> Value {
+        let name = format!("{}_", operator.instance());
+        until_found("another leader", || async {
+            let lease = self.get("Lease", LEASE).await?["spec"].clone();
+            lease["holderIdentity"].as_str()?.starts_with(&name).then_some(lease)
+        })
+        .await
+    }
+
+    async fn move_to(&self, region: &str) {
+        self.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": region}}})).await;
+    }
+
+    /// Waits until the object and Atlas say so.
+    async fn until_in(&self, region: &str) {
+        self.until_ready("x", "True", "Synced").await;
+        assert_eq!(self.project.stored_type("DATADOG").unwrap()["region"], region);
+        assert_eq!(self.project.stored().len(), 1);
+    }
+
+    fn atlas_writes(&self) -> u64 {
+        self.project.count(Exchange::is_write) as u64
+    }
+
+    /// When each call came, from the `from`th on.
+    fn calls_from(&self, from: usize) -> Vec<Timestamp> {
+        self.project.exchanges()[from..].iter().map(|e| Timestamp::try_from(e.time).unwrap()).collect()
+    }
+}
+
+fn time(lease: &Value, field: &str) -> Timestamp {
+    lease[field].as_str().unwrap().parse().unwrap()
+}
+
+/// How many writes it sent to Atlas.
+async fn writes_of(operator: &Operator) -> u64 {
+    let mut count = 0;
+    for operation in ["POST", "PUT", "DELETE"] {
+        count += operator
+            .metric(&format!("atlas_integration_atlas_requests_total{{operation=\"{operation}\""))
+            .await;
+    }
+    count
+}
+
+async fn leads(operator: &Operator) -> bool {
+    operator.metric("atlas_integration_leader").await == 1
+}
+
+/// Of two or three one acts. The others are ready, send nothing to Atlas, and write no object.
+#[rstest]
+#[case::of_two("two", 2)]
+#[case::of_three("three", 3)]
+#[tokio::test(flavor = "multi_thread")]
+async fn one_acts(#[case] name: &str, #[case] count: usize) {
+    let world = world(&format!("lead-{name}")).await;
+    // All at once: one of them creates the Lease.
+    let replicas = futures::future::join_all((0..count).map(|_| world.replica())).await;
+    world.synced().await;
+    world.move_to("EU").await;
+    world.until_in("EU").await;
+    let mut leaders = 0;
+    for replica in &replicas {
+        assert!(replica.get("/readyz").await.unwrap().starts_with("HTTP/1.1 200"));
+        let calls = replica.metric("atlas_integration_atlas_requests_total").await;
+        let writes = replica.metric("atlas_integration_api_writes_total").await;
+        if leads(replica).await {
+            leaders += 1;
+            world.until_led_by(replica).await;
+            assert_eq!(writes_of(replica).await, world.atlas_writes());
+        } else {
+            assert_eq!((calls, writes), (0, 0), "a standby does nothing");
+            assert!(replica.logs().contains("standing by"));
+        }
+    }
+    assert_eq!(leaders, 1);
+    assert_eq!(world.lease().await["leaseTransitions"], 0);
+}
+
+/// Killed, the leader can't hand over: the next one waits for the end of its Lease, and for calls that it may have
+/// sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_leader_is_followed() {
+    let world = world("lead-killed").await;
+    let old = world.replica().await;
+    let new = world.replica().await;
+    world.synced().await;
+    old.kill();
+    let last = world.lease().await;
+    let calls = world.project.exchanges().len();
+    world.move_to("EU").await;
+    let taken = world.until_led_by(&new).await;
+    world.until_in("EU").await;
+    assert!(time(&taken, "acquireTime") >= time(&last, "renewTime") + DURATION, "{last} {taken}");
+    assert_eq!(taken["leaseTransitions"], 1);
+    let first = world.calls_from(calls)[0];
+    assert!(first >= time(&last, "renewTime") + DURATION + ATLAS_LIMIT, "{last} {first}");
+    assert!(leads(&new).await);
+}
+
+/// On SIGTERM the Lease is handed over, however long it would have been good for, and nothing else is waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_leader_hands_over() {
+    let world = world("lead-stopped").await;
+    let long = [
+        "--leader-elect",
+        "--leader-election-lease-duration=10m",
+        "--leader-election-renew-deadline=5m",
+        "--leader-election-retry-period=300ms",
+        "--atlas-timeout",
+        "2m",
+    ];
+    let old = world.operator(&long).await;
+    let new = world.operator(&long).await;
+    world.synced().await;
+    let held = world.lease().await;
+    assert_eq!(held["leaseDurationSeconds"], 600);
+    let (code, logs) = old.stop().await;
+    assert_eq!(code, Some(0));
+    assert!(logs.contains("gave leadership up"), "{logs}");
+    let calls = world.project.exchanges().len();
+    world.move_to("EU").await;
+    let taken = world.until_led_by(&new).await;
+    world.until_in("EU").await;
+    assert!(time(&taken, "acquireTime") < time(&held, "renewTime") + SignedDuration::from_secs(600));
+    assert!(world.calls_from(calls)[0] < time(&taken, "acquireTime") + SignedDuration::from_secs(120));
+
+    // A standby ends as quietly; a replica that comes later finds the Lease given up.
+    let standby = world.operator(&long).await;
+    assert_eq!(standby.stop().await.0, Some(0));
+    world.until_led_by(&new).await;
+    assert_eq!(new.stop().await.0, Some(0));
+    assert_eq!(world.lease().await["holderIdentity"], "");
+}
+
+/// Stopped while its LIST is on its way and continued when another leads: the term of that LIST is over, so nothing
+/// comes of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_stood_still_plans_nothing() {
+    let world = world("lead-still").await;
+    let old = world.operator(&[&TIMES[..], &["--resync-interval", "1h"]].concat()).await;
+    let new = world.operator(&[&TIMES[..], &["--resync-interval", "1h"]].concat()).await;
+    let slow = Effect::Slow { delay: Duration::from_secs(1) };
+    world.project.fault(Fault::new(slow).at(Operation::List));
+    world.create(&world.integration("x", &datadog(json!({})))).await;
+    until("a LIST under way", || (world.project.count(|e| e.faulted) == 1).then_some(())).await;
+    old.pause();
+    world.until_led_by(&new).await;
+    world.until_ready("x", "True", "Synced").await;
+    ends_without_a_write(&world, old, &new).await;
+    world.until_in("US5").await;
+}
+
+/// Stopped when its fence is stored and before it hears of that: the write that the fence was for must not be sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_stood_still_at_its_fence_sends_nothing() {
+    let world = world("lead-fence").await;
+    let link = Link::to(&world.shared.plane).await;
+    // So long a time limit that the fence is still good when it wakes up.
+    let patient: Vec<&str> = TIMES.iter().map(|flag| if *flag == "2s" { "2m" } else { flag }).collect();
+    let old = world.replica_over(&link, &patient).await;
+    let new = world.replica().await;
+    world.synced().await;
+    let attempt = |object: &Value| object["status"]["attempt"]["id"].clone();
+    let before = world.get("AtlasIntegration", "x").await.unwrap();
+    // Answers of the API server take a while from here on, which is when it is caught.
+    link.delay(Duration::from_millis(800));
+    world.move_to("EU").await;
+    world.until("x", "fenced", |object| attempt(object) != attempt(&before)).await;
+    old.pause();
+    link.delay(Duration::ZERO);
+    assert_eq!(world.atlas_writes(), 1, "the PUT is not sent yet");
+    world.until_led_by(&new).await;
+    world.until_ready("x", "True", "Synced").await;
+    ends_without_a_write(&world, old, &new).await;
+    world.until_in("EU").await;
+}
+
+/// Continues the old leader, which ends by itself, and sends no write any more.
+async fn ends_without_a_write(world: &World, old: Operator, new: &Operator) {
+    let by_others = world.atlas_writes() - writes_of(new).await;
+    old.resume();
+    let (code, logs) = old.ended().await;
+    assert_eq!(code, Some(1), "{logs}");
+    assert!(logs.contains("lost leadership"), "{logs}");
+    assert_eq!(world.atlas_writes() - writes_of(new).await, by_others, "{logs}");
+    assert!(leads(new).await);
+}
+
+/// Only the leader loses the API server, without being told: it stops in time, ends, and another takes over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_without_the_api_server_stops_in_time() {
+    let world = world("lead-cut").await;
+    let link = Link::to(&world.shared.plane).await;
+    let old = world.replica_over(&link, &TIMES).await;
+    let new = world.replica().await;
+    world.synced().await;
+    link.cut();
+    let (code, logs) = old.ended().await;
+    assert_eq!(code, Some(1));
+    assert!(logs.contains("lost leadership") && logs.contains("did not answer within"), "{logs}");
+    let calls = world.project.exchanges().len();
+    assert!(!leads(&new).await, "the old one ended first");
+    let last = world.lease().await;
+    world.move_to("EU").await;
+    let taken = world.until_led_by(&new).await;
+    world.until_in("EU").await;
+    assert!(time(&taken, "acquireTime") >= time(&last, "renewTime") + DURATION);
+    // It looked at Atlas every second, and no more when its term was over.
+    let end = time(&last, "renewTime") + DURATION;
+    assert!(world.calls_from(0)[..calls].iter().all(|call| *call < end));
+    assert!(world.calls_from(calls)[0] >= end + ATLAS_LIMIT);
+}
+
+/// What somebody does to the Lease.
+#[rstest]
+#[case::deleted("deleted", None, "somebody deleted it")]
+#[case::given_away("given", Some("somebody"), "it is held by somebody")]
+// The other one may have it before the old one looks.
+#[case::wiped_out("wiped", Some(""), "lost leadership")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_others_change(#[case] name: &str, #[case] holder: Option<&str>, #[case] said: &str) {
+    let world = world(&format!("lead-{name}")).await;
+    let old = world.replica().await;
+    let new = world.replica().await;
+    world.synced().await;
+    match holder {
+        None => world.delete("Lease", LEASE).await,
+        Some(holder) => {
+            world.patch("Lease", LEASE, &json!({"spec": {"holderIdentity": holder}})).await;
+        }
+    }
+    world.move_to("EU").await;
+    let (code, logs) = old.ended().await;
+    assert_eq!(code, Some(1));
+    assert!(logs.contains(said), "{logs}");
+    world.until_led_by(&new).await;
+    world.until_in("EU").await;
+    // Whatever it was, two never wrote at a time: nothing was written twice.
+    assert_eq!(world.atlas_writes(), 2);
+}
+
+/// Labels and the like don't end a term.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_others_touch_stays() {
+    let world = world("lead-touched").await;
+    let leader = world.replica().await;
+    let before = world.lease().await;
+    for value in ["a", "b", "c"] {
+        world.patch("Lease", LEASE, &json!({"metadata": {"labels": {"team": value}}})).await;
+        let touched = world.lease().await;
+        until_found("a renewal", || async {
+            (world.lease().await["renewTime"] != touched["renewTime"]).then_some(())
+        })
+        .await;
+    }
+    let after = world.get("Lease", LEASE).await.unwrap();
+    assert_eq!(after["spec"]["holderIdentity"], before["holderIdentity"]);
+    assert_eq!(after["spec"]["acquireTime"], before["acquireTime"]);
+    assert_eq!(after["metadata"]["labels"]["team"], "c", "and they are left alone");
+    assert!(leads(&leader).await);
+}
+
+/// What a Lease may hold that no leader wrote.
+#[rstest]
+#[case::nothing("nothing", json!({}))]
+#[case::no_times("no-times", json!({"holderIdentity": "ghost"}))]
+#[case::the_future("future", json!({"holderIdentity": "ghost", "leaseDurationSeconds": 1,
+    "acquireTime": "9999-12-31T23:59:59.999999Z", "renewTime": "9999-12-31T23:59:59.999999Z"}))]
+#[case::for_ever("for-ever", json!({"holderIdentity": "ghost", "leaseDurationSeconds": i32::MAX,
+    "leaseTransitions": i32::MAX, "renewTime": "0001-01-01T00:00:00.000000Z"}))]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_with_garbage(#[case] name: &str, #[case] spec: Value) {
+    let world = world(&format!("lead-{name}")).await;
+    world
+        .create(&json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": LEASE, "namespace": world.namespace}, "spec": spec}))
+        .await;
+    let operator = world.replica().await;
+    let lease = world.until_led_by(&operator).await;
+    assert_eq!(lease["leaseDurationSeconds"], 6);
+    world.synced().await;
+}
+
+/// What the Role of `deploy/rbac.yaml` gives is needed, and the log says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_leave_to_use_leases() {
+    let world = World::with_datadog_key("lead-refused").await;
+    let mut operator = Operator::start_unready(&world, &TIMES).await;
+    world.create(&world.integration("x", &datadog(json!({})))).await;
+    let said = format!("not allowed to get Lease {LEASE} in namespace {}", world.namespace);
+    until("the refusal in the log", || operator.logs().contains(&said).then_some(())).await;
+    assert!(operator.logs().contains("deploy/rbac.yaml"));
+    assert!(operator.get("/readyz").await.unwrap().starts_with("HTTP/1.1 503"));
+    assert!(operator.get("/livez").await.unwrap().starts_with("HTTP/1.1 200"));
+    assert_eq!(world.project.exchanges().len(), 0);
+    world.allow_leases();
+    operator.until_ready().await;
+    world.until_ready("x", "True", "Synced").await;
+}
+
+/// Three replicas are replaced one after another, as a Deployment does, while people edit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_restart_under_edits() {
+    let world = world("lead-rolling").await;
+    let mut replicas = Vec::new();
+    for _ in 0..3 {
+        replicas.push(world.replica().await);
+    }
+    world.synced().await;
+    let teams = samples::of("MICROSOFT_TEAMS");
+    world.secret("teams", &teams.secrets).await;
+    let teams = serde_json::from_str(&teams.spec.to_string().replace("\"keys\"", "\"teams\"")).unwrap();
+    for (round, region) in ["EU", "US5", "US3"].into_iter().enumerate() {
+        let fresh = world.replica().await;
+        world.move_to("US").await;
+        let old = replicas.remove(0);
+        let stopping = old.stop();
+        let editing = async {
+            world.move_to(region).await;
+            match round {
+                0 => world.create(&world.integration("y", &teams)).await,
+                1 => world.delete("AtlasIntegration", "y").await,
+                _ => world.create(&world.integration("y", &teams)).await,
+            }
+        };
+        let ((code, logs), ()) = tokio::join!(stopping, editing);
+        assert_eq!(code, Some(0), "{logs}");
+        replicas.push(fresh);
+        if round == 1 {
+            world.until_gone("y").await;
+        } else {
+            world.until_ready("y", "True", "Synced").await;
+        }
+    }
+    world.until_ready("x", "True", "Synced").await;
+    assert_eq!(world.project.stored_type("DATADOG").unwrap()["region"], "US3");
+    assert_eq!(world.project.stored().len(), 2);
+    let deletions = world.project.count(|e| e.operation == Some(Operation::Delete) && e.is_write());
+    assert_eq!(deletions, 1, "by the one that led");
+    for event in world.list("Event").await {
+        assert_ne!(event["reason"], "AlreadyExists", "{event:#}");
+    }
+}
