@@ -76,6 +76,14 @@ impl World {
         operator
     }
 
+    /// Creates the Lease as somebody left it.
+    async fn leave_lease(&self, spec: &Value) {
+        let metadata = json!({"name": LEASE, "namespace": self.namespace});
+        let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata,
+            "spec": spec});
+        self.create(&lease).await;
+    }
+
     async fn lease(&self) -> Value {
         self.get("Lease", LEASE).await.unwrap()["spec"].clone()
     }
@@ -214,6 +222,25 @@ async fn a_stopped_leader_hands_over() {
     world.until_led_by(&new).await;
     assert_eq!(new.stop().await.0, Some(0));
     assert_eq!(world.lease().await["holderIdentity"], "");
+}
+
+/// Who is stopped while it still waits for a former leader's calls must not say that all is over: the next one waits
+/// in turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_is_handed_on() {
+    let world = world("lead-handed-on").await;
+    world.leave_lease(&json!({"holderIdentity": "ghost", "leaseDurationSeconds": 1})).await;
+    let patient: Vec<&str> = TIMES.iter().map(|flag| if *flag == "2s" { "2m" } else { flag }).collect();
+    let operator = world.operator(&patient).await;
+    world.until_led_by(&operator).await;
+    assert_eq!(operator.stop().await.0, Some(0));
+    let lease = world.lease().await;
+    assert_eq!((&lease["holderIdentity"], &lease["leaseDurationSeconds"]), (&json!(""), &json!(6)));
+
+    let next = world.replica().await;
+    let taken = world.until_led_by(&next).await;
+    world.synced().await;
+    assert!(world.calls_from(0)[0] > time(&lease, "renewTime") + ATLAS_LIMIT, "{taken}");
 }
 
 /// Stopped while its LIST is on its way and continued when another leads: the term of that LIST is over, so nothing
@@ -355,10 +382,7 @@ async fn a_lease_that_others_touch_stays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_with_garbage(#[case] name: &str, #[case] spec: Value) {
     let world = world(&format!("lead-{name}")).await;
-    world
-        .create(&json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-            "metadata": {"name": LEASE, "namespace": world.namespace}, "spec": spec}))
-        .await;
+    world.leave_lease(&spec).await;
     let operator = world.replica().await;
     let lease = world.until_led_by(&operator).await;
     assert_eq!(lease["leaseDurationSeconds"], 6);
@@ -424,4 +448,26 @@ async fn a_rolling_restart_under_edits() {
     for event in world.list("Event").await {
         assert_ne!(event["reason"], "AlreadyExists", "{event:#}");
     }
+}
+
+/// What `deploy/` runs is several replicas that elect, of which a new one comes before an old one goes, and the Role
+/// names the Lease that they use.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deployed_elects() {
+    let plane = &crate::world::shared().await.plane;
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/deployment.yaml");
+    // Strict: a field that the API server does not know is refused.
+    let apply = ["apply", "--dry-run=server", "--validate=strict", "-o", "json", "-f", file];
+    let text = tokio::task::block_in_place(|| plane.kubectl(&apply)).unwrap();
+    let spec = serde_json::from_str::<Value>(&text).unwrap()["spec"].clone();
+    assert!(spec["replicas"].as_u64().unwrap() > 1, "{spec:#}");
+    assert_eq!(spec["strategy"]["type"], "RollingUpdate");
+    assert_eq!(spec["template"]["spec"]["containers"][0]["args"], json!(["run", "--leader-elect"]));
+    let get = ["get", "role", "-n", "atlas-integration-operator", "atlas-integration-operator", "-o", "json"];
+    let role = tokio::task::block_in_place(|| plane.kubectl(&get)).unwrap();
+    let rules = serde_json::from_str::<Value>(&role).unwrap()["rules"].clone();
+    let named = json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": [LEASE],
+        "verbs": ["get", "update"]});
+    let created = json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]});
+    assert_eq!(rules, json!([created, named]));
 }
