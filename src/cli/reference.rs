@@ -51,7 +51,7 @@ pub fn reference() -> Result<String, std::fmt::Error> {
         "\n`atlas-integration-operator crd` prints the CustomResourceDefinition.\n\n\
          ## `/metrics`\n\n\
          In the OpenMetrics text format, on `--bind`, beside `/livez` and `/readyz` (ready once the first lists are \
-         complete). No label names an object, a namespace or a project.\n\n| Metric | Type | Meaning |\n|---|---|---|\n",
+         complete, or while another replica leads). No label names an object, a namespace or a project.\n\n| Metric | Type | Meaning |\n|---|---|---|\n",
     );
     let metrics = Metrics::new().text()?;
     for line in metrics.lines() {

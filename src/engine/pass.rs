@@ -213,7 +213,7 @@ async fn look(
         if let std::collections::hash_map::Entry::Vacant(place) = listings.entry(key) {
             let listing = match paused(shared, project) {
                 Some(pause) => Err(pause.failure),
-                // The term ended: there are no views, and so no steps.
+                // The term ended, and no step gets past its read.
                 None if !shared.leads() => break,
                 None => {
                     let listing = shared.atlas.list(&session, project, flowdock).await;
