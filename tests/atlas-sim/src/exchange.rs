@@ -161,6 +161,43 @@ impl Log {
     }
 }
 
+/// One change of what Atlas stores: of one type in one project.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// When it took effect, which may be long after its request came.
+    pub at: Instant,
+    /// The request that did it ([`Exchange::sequence`]); `None` where a test played another actor.
+    pub by: Option<u64>,
+    /// The integration type.
+    pub integration_type: String,
+    /// What was there, secrets in clear.
+    pub before: Option<Value>,
+    /// What is there now, secrets in clear.
+    pub after: Option<Value>,
+}
+
+/// The last changes, oldest first.
+#[derive(Default)]
+pub(crate) struct Changes(VecDeque<Change>);
+
+impl Changes {
+    /// Notes what became of one type, if anything did.
+    pub fn note(&mut self, by: Option<u64>, kind: &str, before: Option<Value>, after: Option<Value>) {
+        if before == after {
+            return;
+        }
+        if self.0.len() == KEPT {
+            self.0.pop_front();
+        }
+        let integration_type = kind.to_owned();
+        self.0.push_back(Change { at: Instant::now(), by, integration_type, before, after });
+    }
+
+    pub fn copies(&self) -> Vec<Change> {
+        self.0.iter().cloned().collect()
+    }
+}
+
 /// Counters of the whole simulator.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]

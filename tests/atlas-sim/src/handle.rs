@@ -226,7 +226,12 @@ fn work(state: &mut State, request: &Request, plan: &Plan) -> Reply {
         Step::OAuth => auth::oauth_answer(state, request, &plan.settings, now),
         Step::Work(principal) => {
             let (target, settings, effect) = (&plan.target, &plan.settings, plan.effect.as_ref());
-            integrations::answer(state, &Call { request, target, principal, settings, effect, now })
+            let call = Call { request, target, principal, settings, effect, now };
+            match (&target.project, &target.integration_type) {
+                (Some(project), Some(kind)) => state
+                    .noting(project, kind, Some(plan.sequence), |state| integrations::answer(state, &call)),
+                _ => integrations::answer(state, &call),
+            }
         }
     }
 }

@@ -35,7 +35,7 @@ mod store;
 mod validate;
 mod version;
 
-pub use exchange::{Api, Counters, Exchange, Operation, Scheme};
+pub use exchange::{Api, Change, Counters, Exchange, Operation, Scheme};
 pub use fault::{Authentication, Effect, Fault, Matcher};
 pub use project::{Project, Role};
 pub use settings::{

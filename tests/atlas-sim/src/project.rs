@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::exchange::Exchange;
+use crate::exchange::{Change, Exchange};
 use crate::fault::Fault;
 use crate::settings::Settings;
 use crate::state::{ProjectState, Shared};
@@ -36,6 +36,13 @@ impl Project {
     /// The closure runs under the simulator's lock, hence those of callers must not call the simulator.
     fn with<T>(&self, work: impl FnOnce(&mut ProjectState) -> T) -> T {
         work(self.shared.lock().project(&self.id))
+    }
+
+    /// The same for what another actor does to one type.
+    fn as_other<T>(&self, kind: &str, work: impl FnOnce(&mut ProjectState) -> T) -> T {
+        let mut state = self.shared.lock();
+        state.project(&self.id);
+        state.noting(&self.id, kind, None, |state| work(state.project(&self.id)))
     }
 
     /// The project's id. Atlas takes ids of 24 hexadecimal digits only.
@@ -113,7 +120,7 @@ impl Project {
     /// Another actor edits an entry; the id stays. Nothing happens if there is none.
     /// The closure must not call the simulator.
     pub fn edit(&self, integration_type: &str, change: impl FnOnce(&mut Value)) {
-        self.with(|project| {
+        self.as_other(integration_type, |project| {
             if let Some(mut value) = project.store.plain(integration_type) {
                 change(&mut value);
                 project.store.set_plain(integration_type, value);
@@ -127,13 +134,19 @@ impl Project {
         let Value::Object(mut fields) = value else { return };
         fields.remove("id");
         if let Some(Value::String(kind)) = fields.remove("type") {
-            self.with(|project| project.store.put(&kind, fields, true));
+            self.as_other(&kind, |project| project.store.put(&kind, fields, true));
         }
     }
 
     /// Another actor removes an entry. `false` if there is none.
     pub fn remove_by_other(&self, integration_type: &str) -> bool {
-        self.with(|project| project.store.remove(integration_type))
+        self.as_other(integration_type, |project| project.store.remove(integration_type))
+    }
+
+    /// How what Atlas stores came about: every change by a request or another actor, in order; the last 10,000. What
+    /// [`crate::Effect::RollIds`] does is not in it.
+    pub fn changes(&self) -> Vec<Change> {
+        self.with(|project| project.changes.copies())
     }
 
     /// Changes the switches for this project; they start as a copy of the global ones.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::auth::{Accounts, Keys, Nonces, Tokens};
-use crate::exchange::{Counters, Exchange, Log};
+use crate::exchange::{Changes, Counters, Exchange, Log};
 use crate::fault::Queue;
 use crate::limits::{Bucket, PerMinute};
 use crate::settings::Settings;
@@ -53,6 +53,7 @@ pub struct ProjectState {
     pub settings: Option<Settings>,
     pub faults: Queue,
     pub log: Log,
+    pub changes: Changes,
     pub bucket: Bucket,
     pub legacy: PerMinute,
 }
@@ -65,6 +66,7 @@ impl ProjectState {
             settings: None,
             faults: Queue::default(),
             log: Log::default(),
+            changes: Changes::default(),
             bucket: Bucket::default(),
             legacy: PerMinute::default(),
         }
@@ -75,6 +77,24 @@ impl State {
     /// The project; an empty one if it is new.
     pub fn project(&mut self, id: &str) -> &mut ProjectState {
         self.projects.entry(id.to_owned()).or_insert_with(|| ProjectState::new(id))
+    }
+
+    /// Does something to the store of a project that exists, and notes what became of one type.
+    pub fn noting<T>(
+        &mut self,
+        project: &str,
+        kind: &str,
+        by: Option<u64>,
+        work: impl FnOnce(&mut State) -> T,
+    ) -> T {
+        let plain = |state: &State| state.projects.get(project).and_then(|found| found.store.plain(kind));
+        let before = plain(self);
+        let done = work(self);
+        let after = plain(self);
+        if let Some(found) = self.projects.get_mut(project) {
+            found.changes.note(by, kind, before, after);
+        }
+        done
     }
 
     /// The switches that are in force for a project, or for none.

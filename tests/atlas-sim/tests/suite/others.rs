@@ -30,6 +30,30 @@ async fn another_actor_edits_replaces_and_removes() {
     project.edit("SLACK", |_| panic!("there is nothing to edit"));
 }
 
+/// Who did what to which type, with what was there before: reads and refused writes are no changes.
+#[tokio::test]
+async fn changes_tell_who_did_what() {
+    let (project, _, v2) = fresh();
+    v2.post(&sample("DATADOG")).await;
+    let stored = project.stored_type("DATADOG");
+    v2.post(&sample("DATADOG")).await;
+    v2.list().await;
+    project.edit("DATADOG", |entry| entry["region"] = json!("AP1"));
+    project.edit("DATADOG", |_| {});
+    project.fault(Fault::new(Effect::AppliedThenCut));
+    assert!(v2.try_send(Method::DELETE, "/DATADOG", None).await.is_err());
+    project.replace_by_other(sample("SLACK"));
+    let changes = project.changes();
+    let told: Vec<(&str, bool)> =
+        changes.iter().map(|change| (change.integration_type.as_str(), change.by.is_some())).collect();
+    assert_eq!(told, [("DATADOG", true), ("DATADOG", false), ("DATADOG", true), ("SLACK", false)]);
+    assert_eq!((&changes[0].before, &changes[0].after), (&None, &stored));
+    assert_eq!(changes[1].before, stored);
+    assert_eq!((&changes[2].before, &changes[2].after), (&changes[1].after, &None));
+    let cut = project.exchanges().into_iter().find(|exchange| exchange.faulted).unwrap();
+    assert_eq!((changes[2].by, cut.method.as_str()), (Some(cut.sequence), "DELETE"));
+}
+
 #[tokio::test]
 async fn another_actor_may_bring_what_nobody_knows() {
     let (project, _, v2) = fresh();
