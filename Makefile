@@ -33,6 +33,11 @@ test: tools lint control-plane ## Run every check and test, on real parts
 	# These mostly wait for servers, so more of them run at a time than there are cores.
 	$(CARGO) test --locked -p atlas-integration-operator --tests -- --test-threads=6
 
+.PHONY: chaos
+chaos: tools control-plane ## Churn at random, then compare Kubernetes with Atlas, secrets too (SEED=7 MINUTES=5)
+	CHAOS_SEED=$(or $(SEED),$$RANDOM) CHAOS_MINUTES=$(or $(MINUTES),1) \
+		$(CARGO) test --locked --test e2e chaos::churn -- --exact
+
 .PHONY: bench
 bench: tools control-plane ## Measure time, memory and requests beside a floor (OBJECTS=1000,10000); write docs/figures.md
 	$(CARGO) build --locked --release -p atlas-integration-operator -p atlas-integration-bench

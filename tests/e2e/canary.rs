@@ -29,7 +29,8 @@ fn base64(bytes: &[u8]) -> String {
     whole.flat_map(group).collect()
 }
 
-fn assert_clean(what: &str, text: &str, secrets: &[String]) {
+/// No spelling of any of these is in a text.
+pub fn assert_clean(what: &str, text: &str, secrets: &[String]) {
     for secret in secrets {
         for spelling in spellings(secret) {
             assert!(!text.contains(&spelling), "{what} holds {spelling}");

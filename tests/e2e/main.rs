@@ -8,6 +8,7 @@
 mod admission;
 mod answers;
 mod canary;
+mod chaos;
 mod conflict;
 mod costs;
 mod costs_table;

@@ -149,10 +149,11 @@ impl Operator {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// SIGKILL.
-    pub fn kill(mut self) {
+    /// SIGKILL; answers all that it logged.
+    pub fn kill(mut self) -> String {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        self.logs()
     }
 
     /// SIGTERM; waits for the end and answers the exit code and the logs.
