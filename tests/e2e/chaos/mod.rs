@@ -62,6 +62,8 @@ async fn churn() {
     let objects = verdict.objects;
     let deleted = delete_all(&mut stage, &verdict.remains).await;
     let counts: Vec<String> = stage.counts.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    let reasons: Vec<String> =
+        verdict.reasons.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
     let met: usize = stage.projects.iter().map(|project| project.count(|e| e.faulted)).sum();
     let writes: usize = stage
         .projects
@@ -74,9 +76,10 @@ async fn churn() {
         counts.join(", ")
     ));
     tell(&format!(
-        "seed {seed}: {} places equal, {objects} objects settled after {:.1} s, {} places left as they were, \
+        "seed {seed}: {} places equal, {objects} objects settled ({}) after {:.1} s, {} places left as they were, \
          {rewrites} rewrites asked for, {events} events without a secret, {deleted} objects deleted",
         verdict.kept,
+        reasons.join(", "),
         rested.as_secs_f64(),
         verdict.left,
     ));

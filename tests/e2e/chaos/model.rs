@@ -24,6 +24,8 @@ pub struct Verdict {
     pub left: usize,
     /// Objects whose conditions and finalizer are as expected.
     pub objects: usize,
+    /// How many objects give each reason for Ready.
+    pub reasons: BTreeMap<String, usize>,
     /// What is otherwise than it must be.
     pub problems: Vec<(Place, String)>,
     /// What deleting every object must leave in each place.
@@ -108,6 +110,8 @@ pub async fn compare(stage: &Stage) -> Verdict {
         }
     }
     for (slot, object) in &objects {
+        let reason = condition(object, "Ready")["reason"].as_str().unwrap_or_default().to_owned();
+        *verdict.reasons.entry(reason).or_default() += 1;
         let secrets = stage.secrets(*slot).await;
         let wanted = catalog::wanted(&object["spec"], &secrets);
         let now: Vec<[Value; 3]> = catalog::references(&object["spec"])
@@ -167,7 +171,9 @@ fn compare_place(stage: &Stage, place: Place, all: &[Seen<'_>], verdict: &mut Ve
             None => verdict.left += 1,
         },
     }
-    verdict.remains.insert(place, remains(keeper, stored));
+    if let Some(remains) = remains(keeper, stored) {
+        verdict.remains.insert(place, remains);
+    }
     verdict.problems.extend(problems.into_iter().map(|text| (place, text)));
 }
 
@@ -199,12 +205,16 @@ fn orphaned(place: Place, keeper: Option<&Seen<'_>>, changes: &[Change], lives: 
     })
 }
 
-/// docs/deletion.md: what deleting all objects of a place leaves there.
-fn remains(keeper: Option<&Seen<'_>>, stored: Option<Value>) -> Option<Value> {
-    let deletes = keeper.is_some_and(|keeper| {
-        keeper.applied() && !keeper.suspended() && keeper.spec("deletionPolicy") != "Retain"
-    });
-    stored.filter(|_| !deletes)
+/// docs/deletion.md: what deleting all objects of a place leaves there; `None` where that depends on whether what is
+/// there looks like what was sent, since it was claimed and never confirmed.
+fn remains(keeper: Option<&Seen<'_>>, stored: Option<Value>) -> Option<Option<Value>> {
+    let deletes = |keeper: &&Seen<'_>| {
+        keeper.held() && !keeper.suspended() && keeper.spec("deletionPolicy") != "Retain"
+    };
+    match keeper.filter(deletes) {
+        Some(keeper) => keeper.applied().then_some(None),
+        None => Some(stored),
+    }
 }
 
 /// docs/conditions.md: what an object must say.

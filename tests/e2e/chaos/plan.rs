@@ -217,7 +217,7 @@ impl Planner {
             secret: self.rng.usize(..SECRETS),
             management: self.management(slot),
             adoption: self.adoption(slot),
-            deletion: self.pick(&[None, None, Some("Delete"), Some("Retain")]),
+            deletion: self.deletion(),
             suspend: self.rng.u8(..14) == 0,
         };
         (place, shape)
@@ -234,38 +234,42 @@ impl Planner {
     fn adoption(&mut self, slot: usize) -> Option<&'static str> {
         match slot {
             REFUSING => self.pick(&[None, Some("Refuse")]),
-            _ => self.pick(&[None, Some("Refuse"), Some("Adopt"), Some("Adopt")]),
+            _ => self.pick(&[None, Some("Refuse"), Some("Adopt"), Some("Adopt"), Some("Adopt")]),
         }
+    }
+
+    fn deletion(&mut self) -> Option<&'static str> {
+        self.pick(&[None, None, Some("Delete"), Some("Delete"), Some("Retain")])
     }
 
     fn next(&mut self, at: Duration, length: Duration) {
         let slot = self.rng.usize(..SLOTS);
         let action = match self.rng.u32(..1000) {
-            0..100 => {
+            0..130 => {
                 let (place, shape) = self.object(slot);
                 Action::Create { slot, place, shape }
             }
-            100..420 => Action::Edit { slot, edit: self.edit(slot) },
-            420..470 => Action::Delete { slot },
-            470..530 => {
+            130..520 => Action::Edit { slot, edit: self.edit(slot) },
+            520..555 => Action::Delete { slot },
+            555..625 => {
                 let (place, shape) = self.object(slot);
                 Action::Recreate { slot, place, shape }
             }
-            530..650 => self.secret(),
-            650..680 => {
+            625..755 => self.secret(),
+            755..767 => {
                 let namespace = self.rng.usize(..NAMESPACES);
                 let state = self.pick(&[Credentials::Wrong, Credentials::Missing, Credentials::Revoked]);
                 // Good again before long.
-                let good = at + Duration::from_millis(self.rng.u64(500..5_000));
+                let good = at + Duration::from_millis(self.rng.u64(500..4_000));
                 if good < length {
                     self.due.push((good, Action::Credentials { namespace, state: Credentials::Good }));
                 }
                 Action::Credentials { namespace, state }
             }
-            680..800 => self.outside(),
-            800..975 => self.fault(),
-            975..988 => Action::Kill { away: Duration::from_millis(self.rng.u64(..1_500)) },
-            988..997 => Action::Stop { away: Duration::from_millis(self.rng.u64(100..1_500)) },
+            767..885 => self.outside(),
+            885..970 => self.fault(),
+            970..986 => Action::Kill { away: Duration::from_millis(self.rng.u64(..1_500)) },
+            986..996 => Action::Stop { away: Duration::from_millis(self.rng.u64(100..1_500)) },
             _ => Action::ApiServer,
         };
         self.due.push((at, action));
@@ -277,7 +281,7 @@ impl Planner {
             7..10 => Edit::Secret(self.rng.usize(..SECRETS)),
             10..12 => Edit::Management(self.management(slot)),
             12..14 => Edit::Adoption(self.adoption(slot)),
-            14..15 => Edit::Deletion(self.pick(&[None, Some("Delete"), Some("Retain")])),
+            14..15 => Edit::Deletion(self.deletion()),
             15..18 => Edit::Suspend(self.rng.u8(..4) == 0),
             18 => Edit::LookNow,
             _ => Edit::RewriteNow,
@@ -286,7 +290,7 @@ impl Planner {
 
     fn secret(&mut self) -> Action {
         let number = self.number();
-        let content = match self.rng.u8(..12) {
+        let content = match self.rng.u8(..28) {
             0 => Content::Missing,
             1 => Content::Empty,
             2 => Content::WithoutKeys,
@@ -313,7 +317,7 @@ impl Planner {
             self.pick(&[Outside::Edit, Outside::Put, Outside::Hidden])
         } else {
             use Outside::{Create, Delete, Edit, Hidden, Put};
-            self.pick(&[Edit, Put, Hidden, Delete, Create, Create])
+            self.pick(&[Edit, Put, Hidden, Delete, Create])
         };
         Action::Outside { place, what, number: self.number() }
     }

@@ -43,6 +43,15 @@ pub struct Foreign {
     pub at: Instant,
 }
 
+/// What a line of the history is about.
+#[derive(Clone, Copy)]
+enum About {
+    All,
+    Place(Place),
+    Project(usize),
+    Namespace(usize),
+}
+
 /// All that a run acts on.
 pub struct Stage {
     shared: &'static Shared,
@@ -55,7 +64,7 @@ pub struct Stage {
     pub lives: Vec<Life>,
     pub foreign: Vec<Foreign>,
     pub counts: BTreeMap<&'static str, usize>,
-    history: Vec<(Instant, Option<Place>, String)>,
+    history: Vec<(Instant, About, String)>,
 }
 
 /// The name of a slot's object.
@@ -125,16 +134,24 @@ impl Stage {
         self.operator = Some(self.worlds[0].operator(&flags).await);
     }
 
-    fn note(&mut self, place: Option<Place>, text: String) {
-        self.history.push((Instant::now(), place, text));
+    fn note(&mut self, about: About, text: String) {
+        self.history.push((Instant::now(), about, text));
     }
 
     /// What happened to a place, or to all, and how Atlas's store changed there; names and times only.
     pub fn history(&self, place: Place) -> String {
+        let concerns = |about: &About| match *about {
+            About::All => true,
+            About::Place(at) => at == place,
+            About::Project(project) => project == place.project,
+            About::Namespace(of) => {
+                self.lives.iter().any(|life| life.place == place && namespace(life.slot) == of)
+            }
+        };
         let mut lines: Vec<(Instant, String)> = self
             .history
             .iter()
-            .filter(|(_, at, _)| at.is_none_or(|at| at == place))
+            .filter(|(_, about, _)| concerns(about))
             .map(|(at, _, text)| (*at, text.clone()))
             .collect();
         for change in self.changes(place) {
@@ -227,41 +244,50 @@ impl Stage {
                 }
             }
             Action::Secret { namespace, secret, content, anew } => {
-                self.note(None, format!("Secret {namespace}/{} is {content:?}", secret_name(*secret)));
+                self.note(
+                    About::Namespace(*namespace),
+                    format!("Secret {namespace}/{} is {content:?}", secret_name(*secret)),
+                );
                 self.secret(*namespace, *secret, *content, *anew).await;
             }
             Action::Credentials { namespace, state } => {
-                self.note(None, format!("credentials of namespace {namespace} are {state:?}"));
+                self.note(
+                    About::Namespace(*namespace),
+                    format!("credentials of namespace {namespace} are {state:?}"),
+                );
                 self.credentials(*namespace, *state).await;
             }
             Action::Outside { place, what, number } => self.outside(*place, *what, *number).await,
             Action::Fault { project, operation, effect, times } => {
-                self.note(None, format!("fault in project {project}, {operation:?}: {effect:?} x {times}"));
+                self.note(
+                    About::Project(*project),
+                    format!("fault in project {project}, {operation:?}: {effect:?} x {times}"),
+                );
                 let mut fault = Fault::new(effect.clone()).times(*times);
                 fault.when.operation = *operation;
                 self.projects[*project].fault(fault);
             }
             Action::Kill { away } => {
-                self.note(None, format!("the operator is killed and away for {away:?}"));
+                self.note(About::All, format!("the operator is killed and away for {away:?}"));
                 let operator = self.operator.take().unwrap();
                 self.logs.push(operator.kill());
                 tokio::time::sleep(*away).await;
                 self.start_operator().await;
             }
             Action::Stop { away } => {
-                self.note(None, format!("the operator is stopped for {away:?}"));
+                self.note(About::All, format!("the operator is stopped for {away:?}"));
                 let operator = self.operator.as_ref().unwrap();
                 operator.pause();
                 tokio::time::sleep(*away).await;
                 operator.resume();
             }
             Action::ApiServer => {
-                self.note(None, "the API server is killed".to_owned());
+                self.note(About::All, "the API server is killed".to_owned());
                 tokio::task::block_in_place(|| {
                     self.shared.plane.kill_apiserver().unwrap();
                     self.shared.plane.start_apiserver().unwrap();
                 });
-                self.note(None, "the API server is back".to_owned());
+                self.note(About::All, "the API server is back".to_owned());
                 for world in &self.worlds {
                     let api = world.api("Namespace", None);
                     until_found("an answer of the API server", async || api.get(&world.namespace).await.ok())
@@ -279,7 +305,7 @@ impl Stage {
         for namespace in 0..NAMESPACES {
             self.credentials(namespace, Credentials::Good).await;
         }
-        self.note(None, "the churn has ended".to_owned());
+        self.note(About::All, "the churn has ended".to_owned());
     }
 
     /// Whether the object was created; not if one of the name is there.
@@ -303,7 +329,10 @@ impl Stage {
                 let suspended = if shape.suspend { ", suspended" } else { "" };
                 let policies =
                     format!("{}, {:?}, {:?}{suspended}", shape.management, shape.adoption, shape.deletion);
-                self.note(Some(place), format!("{} created: {policies}, keys-{}", name(slot), shape.secret));
+                self.note(
+                    About::Place(place),
+                    format!("{} created: {policies}, keys-{}", name(slot), shape.secret),
+                );
                 self.lived(slot, &object, from);
                 true
             }
@@ -365,7 +394,7 @@ impl Stage {
         match api.patch(&name(slot), &PatchParams::default(), &Patch::Merge(&change)).await {
             Ok(object) => {
                 let object = serde_json::to_value(object).unwrap();
-                self.note(Some(place), format!("{}: {edit:?}", name(slot)));
+                self.note(About::Place(place), format!("{}: {edit:?}", name(slot)));
                 self.lived(slot, &object, from);
             }
             Err(kube::Error::Api(status)) if status.code == 404 => {}
@@ -385,7 +414,7 @@ impl Stage {
         // Gone meanwhile is fine.
         let _ = world.api(KIND, Some(&world.namespace)).delete(&name(slot), &params).await;
         let place = self.place(&object);
-        self.note(Some(place), format!("{} deleted", name(slot)));
+        self.note(About::Place(place), format!("{} deleted", name(slot)));
     }
 
     async fn secret(&self, namespace: usize, secret: usize, content: Content, anew: bool) {
@@ -475,7 +504,7 @@ impl Stage {
             }
             _ => return,
         }
-        self.note(Some(place), format!("others: {what:?}"));
+        self.note(About::Place(place), format!("others: {what:?}"));
     }
 
     /// Asks for a rewrite of one object, which makes its repairs free again.
