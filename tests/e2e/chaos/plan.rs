@@ -189,6 +189,16 @@ pub fn plan(seed: u64, length: Duration) -> Vec<Due> {
         planner.next(at, length);
         at += Duration::from_millis(planner.rng.u64(20..350));
     }
+    // In the end most are there, and most can be written.
+    let last = length.saturating_sub(Duration::from_secs(2));
+    for slot in 0..SLOTS {
+        let (place, shape) = planner.object(slot);
+        planner.due.push((last, Action::Create { slot, place, shape }));
+    }
+    for namespace in 0..NAMESPACES {
+        let (secret, content) = (planner.rng.usize(..SECRETS), Content::Good(planner.number()));
+        planner.due.push((last, Action::Secret { namespace, secret, content, anew: false }));
+    }
     planner.due.sort_by_key(|(at, _)| *at);
     planner.due
 }
