@@ -25,6 +25,8 @@ use stage::Stage;
 
 /// How long all may take to come to rest: waits after failures in a row grow up to five minutes.
 const REST: Duration = Duration::from_secs(400);
+/// How often those who wait are told what for.
+const TELL_EVERY: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(200);
 
 /// A number from the environment, or what it is without.
@@ -127,8 +129,14 @@ async fn rest(stage: &mut Stage) -> (Duration, usize) {
     let mut rewrites = 0;
     let mut quiet: Option<(Vec<Value>, usize, u64)> = None;
     let mut last = Vec::new();
+    let mut told = begun;
     while begun.elapsed() < REST {
         tokio::time::sleep(POLL).await;
+        if told.elapsed() > TELL_EVERY {
+            told = Instant::now();
+            let lines: Vec<String> = last.iter().map(|(place, text)| format!("{place}: {text}")).collect();
+            tell(&format!("not at rest after {} s: {}", begun.elapsed().as_secs(), lines.join("; ")));
+        }
         let objects = stage.objects().await;
         let fought: Vec<usize> = objects
             .iter()
