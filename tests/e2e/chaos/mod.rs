@@ -30,7 +30,7 @@ const TELL_EVERY: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(200);
 
 /// A number from the environment, or what it is without.
-fn given(variable: &str, default: f64) -> f64 {
+fn given<T: std::str::FromStr>(variable: &str, default: T) -> T {
     match std::env::var(variable).ok().filter(|text| !text.is_empty()) {
         Some(text) => text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")),
         None => default,
@@ -44,7 +44,7 @@ fn tell(text: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn churn() {
-    let seed = given("CHAOS_SEED", 1.0) as u64;
+    let seed = given("CHAOS_SEED", 1_u64);
     let length = Duration::from_secs_f64(given("CHAOS_MINUTES", 0.4) * 60.0);
     static OWN: LazyLock<Shared> = LazyLock::new(|| start(Options::default()));
     let shared = tokio::task::spawn_blocking(|| &*OWN).await.unwrap();
@@ -140,7 +140,11 @@ async fn rest(stage: &mut Stage) -> (Duration, usize) {
         let objects = stage.objects().await;
         let fought: Vec<usize> = objects
             .iter()
-            .filter(|(_, object)| condition(object, "InSync")["reason"] == "Overwritten")
+            // What was said of Atlas stays said while a broken Secret lets nothing be written.
+            .filter(|(_, object)| {
+                condition(object, "InSync")["reason"] == "Overwritten"
+                    && condition(object, "Ready")["reason"] == "Synced"
+            })
             .map(|(slot, _)| *slot)
             .collect();
         last = objects
@@ -151,6 +155,8 @@ async fn rest(stage: &mut Stage) -> (Duration, usize) {
             .collect();
         if !fought.is_empty() || !last.is_empty() {
             quiet = None;
+            let place = |slot: &usize| stage.place(&objects[slot]);
+            last.extend(fought.iter().map(|slot| (place(slot), format!("x{slot} is overwritten by others"))));
             for slot in fought {
                 let asked =
                     &objects[&slot]["metadata"]["annotations"]["atlas-integrations.dev/rewrite-requested-at"];
