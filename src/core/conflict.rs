@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use crate::domain::{AdoptionPolicy, ManagementPolicy};
+
 /// What the decision needs of one object.
 #[derive(Clone, Debug)]
 pub struct Candidate<'a> {
@@ -13,9 +15,39 @@ pub struct Candidate<'a> {
     pub created: Timestamp,
     /// `metadata.uid`.
     pub uid: &'a str,
-    /// Whether it takes part at all: it manages, its own LIST succeeded or it has `applied`, and it is neither
-    /// suspended nor refused by the adoption check before it claimed.
+    /// Whether it takes part at all: see [`competes`].
     pub competes: bool,
+}
+
+/// What it depends on whether an object takes part.
+#[derive(Clone, Copy, Debug)]
+pub struct Stance {
+    /// `managementPolicy`.
+    pub management: ManagementPolicy,
+    /// `adoptionPolicy`.
+    pub adoption: AdoptionPolicy,
+    /// Whether it is suspended or being deleted.
+    pub idle: bool,
+    /// Whether it is being deleted and needs no Atlas for that.
+    pub leaves_alone: bool,
+    /// Whether it has a confirmed write of its own.
+    pub applied: bool,
+    /// Whether it has claimed the place.
+    pub claimed: bool,
+    /// Whether its own LIST shows an entry; `None` without a LIST.
+    pub entry: Option<bool>,
+}
+
+/// Whether an object takes part: it manages, its own LIST succeeded or it has `applied`, and, unless it holds the
+/// place already, it is neither suspended nor on its way out nor refused by the adoption check.
+pub fn competes(stance: &Stance) -> bool {
+    let held = stance.applied || stance.claimed;
+    let sees = stance.applied || stance.entry.is_some();
+    let refused = stance.entry == Some(true) && stance.adoption == AdoptionPolicy::Refuse;
+    stance.management == ManagementPolicy::Manage
+        && !stance.leaves_alone
+        && sees
+        && (held || !(refused || stance.idle))
 }
 
 /// The uid of the one that keeps the place: applied first, then claimed, then older, then the smaller uid.
@@ -30,6 +62,30 @@ pub fn winner<'a>(candidates: &[Candidate<'a>]) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_not_take_the_place_does_not_compete() {
+        let fresh = Stance {
+            management: ManagementPolicy::Manage,
+            adoption: AdoptionPolicy::Refuse,
+            idle: false,
+            leaves_alone: false,
+            applied: false,
+            claimed: false,
+            entry: Some(false),
+        };
+        assert!(competes(&fresh));
+        let present = Stance { entry: Some(true), ..fresh };
+        assert!(!competes(&present) && competes(&Stance { claimed: true, ..present }));
+        assert!(competes(&Stance { adoption: AdoptionPolicy::Adopt, ..present }));
+        let suspended = Stance { idle: true, ..fresh };
+        assert!(!competes(&suspended) && competes(&Stance { applied: true, ..suspended }));
+        let unseen = Stance { entry: None, claimed: true, ..fresh };
+        assert!(!competes(&unseen) && competes(&Stance { applied: true, ..unseen }));
+        let applied = Stance { applied: true, ..fresh };
+        assert!(!competes(&Stance { management: ManagementPolicy::Observe, ..applied }));
+        assert!(!competes(&Stance { leaves_alone: true, ..applied }));
+    }
 
     fn candidate(uid: &str, second: i64) -> Candidate<'_> {
         let created = Timestamp::from_second(second).unwrap_or_default();

@@ -330,7 +330,7 @@ pub fn synced_message(spec: &Spec) -> String {
 
 #[cfg(test)]
 #[path = "plan_tests.rs"]
-mod tests;
+pub(super) mod tests;
 
 #[cfg(test)]
 #[path = "policy_tests.rs"]

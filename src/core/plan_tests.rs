@@ -13,7 +13,7 @@ use crate::domain::{
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-fn at(second: i64) -> Timestamp {
+pub(in crate::core) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap_or_default()
 }
 
@@ -21,15 +21,15 @@ fn form(fields: &[(&str, &str)]) -> Redacted {
     Redacted(fields.iter().map(|(k, v)| ((*k).to_owned(), RedactedValue::Text((*v).to_owned()))).collect())
 }
 
-pub(super) fn entry(key: &str, id: &str) -> Redacted {
+pub(in crate::core) fn entry(key: &str, id: &str) -> Redacted {
     form(&[("apiKey", key), ("id", id), ("region", "US"), ("type", "DATADOG")])
 }
 
-pub(super) fn sent(key: &str) -> Redacted {
+pub(in crate::core) fn sent(key: &str) -> Redacted {
     form(&[("apiKey", key), ("type", "DATADOG")])
 }
 
-pub(super) fn spec() -> Spec {
+pub(in crate::core) fn spec() -> Spec {
     Spec {
         project: ProjectId::parse("5d791c84ff7a2522cc4f9aa1").expect("24 digits"),
         credentials: CredentialsRef::Secret("atlas".into()),
@@ -49,7 +49,7 @@ pub(super) fn spec() -> Spec {
 }
 
 /// A new object.
-pub(super) fn fresh() -> Object {
+pub(in crate::core) fn fresh() -> Object {
     Object {
         key: ObjectKey { namespace: "ns".into(), name: "x".into() },
         uid: "x".into(),
@@ -68,13 +68,13 @@ pub(super) fn fresh() -> Object {
 }
 
 /// Claimed at second 0, nothing confirmed.
-pub(super) fn claimed(key: &str) -> Object {
+pub(in crate::core) fn claimed(key: &str) -> Object {
     let claim = Claim { uid: "x".into(), time: at(0), sent: sent(key), adopted: false };
     Object { finalizer: true, claim: Some(claim), ..fresh() }
 }
 
 /// In sync with `entry("****aaaa", "1")`.
-pub(super) fn synced() -> Object {
+pub(in crate::core) fn synced() -> Object {
     let mut object = claimed("****aaaa");
     object.status.applied = Some(Applied {
         uid: "x".into(),
@@ -92,7 +92,7 @@ pub(super) fn synced() -> Object {
     object
 }
 
-pub(super) fn input<'a>(object: &'a Object, entry: Option<&'a Redacted>) -> Input<'a> {
+pub(in crate::core) fn input<'a>(object: &'a Object, entry: Option<&'a Redacted>) -> Input<'a> {
     Input {
         object,
         spec: object.spec.as_ref().expect("valid"),

@@ -8,19 +8,11 @@ use jiff::Timestamp;
 
 use crate::cluster::{Grant, SecretIdentity};
 use crate::core::plan::deletion_without_atlas;
+use crate::core::quiet::{Quiet, quiet};
 use crate::domain::{
     AdoptionPolicy, AppliedSecret, ConditionStatus, ConditionType, CredentialsRef, IntegrationType,
     ManagementPolicy, Object, ObjectKey, ProjectId,
 };
-
-/// An object that needs nothing as long as Atlas shows `echo` and its Secrets are these.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Quiet {
-    /// Digest of the entry that Atlas showed last.
-    pub echo: [u8; 16],
-    /// The Secrets that were applied; none for an observing object.
-    pub secrets: Vec<AppliedSecret>,
-}
 
 /// What a valid spec contributes.
 #[derive(Clone, Debug)]
@@ -103,35 +95,6 @@ impl Record {
             || self.requests != before.requests
             || (before.claimed && !self.claimed)
     }
-}
-
-/// The mark of an object that owes nothing.
-fn quiet(object: &Object) -> Option<Quiet> {
-    let spec = object.spec.as_ref().ok()?;
-    let ready = object.status.condition(ConditionType::Ready)?;
-    let settled = !object.deleting
-        && !spec.suspend
-        && ready.status == ConditionStatus::True
-        && ready.observed_generation == Some(object.generation)
-        && object.status.observed_generation == Some(object.generation)
-        && object.status.condition(ConditionType::Suspended).is_none()
-        && !object.reconcile_due()
-        // An observer can't do what is asked for; it is done once the object manages.
-        && (spec.management == ManagementPolicy::Observe || !object.rewrite_due());
-    let echo = object.status.integration.as_ref()?.digest();
-    let secrets = match spec.management {
-        ManagementPolicy::Observe => {
-            let untouched = !object.finalizer && object.status.applied.is_none();
-            untouched.then(Vec::new)?
-        }
-        ManagementPolicy::Manage => {
-            object.own_claim()?;
-            let applied = object.applied()?;
-            let same = applied.config.as_deref() == Some(spec.integration.config_hash().as_str());
-            (same && object.unconfirmed().is_none()).then(|| applied.secrets.clone())?
-        }
-    };
-    settled.then_some(Quiet { echo, secrets })
 }
 
 /// A Secret that some object refers to.

@@ -12,12 +12,9 @@ use super::index::{Place, Record};
 use super::run::Shared;
 use super::step;
 use crate::atlas::{Listing, Session};
-use crate::core::conflict::{Candidate, winner};
+use crate::core::conflict::{Candidate, Stance, competes, winner};
 use crate::core::pacing;
-use crate::domain::{
-    AdoptionPolicy, Failure, FailureKind, Fingerprint, IntegrationType, ManagementPolicy, ObjectKey,
-    ProjectId,
-};
+use crate::domain::{Failure, FailureKind, Fingerprint, IntegrationType, ObjectKey, ProjectId};
 
 /// What this process remembers of a project.
 #[derive(Default)]
@@ -286,16 +283,20 @@ fn candidate<'a>(
     kind: IntegrationType,
     views: &HashMap<ObjectKey, View>,
 ) -> Candidate<'a> {
-    let held = record.applied || record.claimed;
     let entry = match views.get(&record.key) {
         Some(View::Seen { listing, .. }) => Some(listing.contains_key(&kind)),
         _ => None,
     };
     let competes = record.spec.as_ref().is_some_and(|spec| {
-        let sees = record.applied || entry.is_some();
-        let refused = entry == Some(true) && spec.adoption == AdoptionPolicy::Refuse && !held;
-        let idle = (spec.suspend || record.deleting) && !held;
-        spec.management == ManagementPolicy::Manage && !record.leaves_alone && sees && !refused && !idle
+        competes(&Stance {
+            management: spec.management,
+            adoption: spec.adoption,
+            idle: spec.suspend || record.deleting,
+            leaves_alone: record.leaves_alone,
+            applied: record.applied,
+            claimed: record.claimed,
+            entry,
+        })
     });
     Candidate {
         applied: record.applied,

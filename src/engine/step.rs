@@ -15,9 +15,11 @@ use crate::atlas::Session;
 use crate::cluster::{EventKind, Stored, WriteError};
 use crate::core::conditions::{InSync, Verdict};
 use crate::core::deletion::deletion_waits;
+use crate::core::outcome;
 use crate::core::pacing;
 use crate::core::plan::{IN_DOUBT, Input, Plan, deletion_without_atlas, plan};
-use crate::domain::{Attempt, ConditionStatus, ConditionType, FailureKind, Prospect, Reason, Redacted, Spec};
+use crate::core::quiet::is_applied;
+use crate::domain::{ConditionStatus, ConditionType, FailureKind, Prospect, Reason, Redacted, Spec};
 
 /// Steps of one object in one pass: claim put back, release, write. More would be a loop.
 const MAX_STEPS: usize = 4;
@@ -99,13 +101,9 @@ async fn without_atlas(shared: &Shared, record: &Record) -> Result<Option<Instan
 }
 
 fn suspended(shared: &Shared, record: &Record, stored: &Stored, spec: &Spec) -> Verdict {
-    let applied = stored.object.applied();
-    let current = applied.is_some_and(|applied| {
-        applied.config.as_deref() == Some(spec.integration.config_hash().as_str())
-            && stored.object.unconfirmed().is_none()
-            && !lock(&shared.index).secrets_changed(&record.key.namespace, &record.secrets, &applied.secrets)
-    });
-    let (reason, message) = if current {
+    let secrets = stored.object.applied().map(|applied| applied.secrets.as_slice()).unwrap_or_default();
+    let changed = lock(&shared.index).secrets_changed(&record.key.namespace, &record.secrets, secrets);
+    let (reason, message) = if is_applied(&stored.object, spec, changed) {
         (Reason::Synced, "suspended; what was last applied is what the spec asks for")
     } else {
         (
@@ -202,7 +200,8 @@ async fn seen(
         let secrets_changed =
             lock(&shared.index).secrets_changed(&object.key.namespace, &names, &applied_secrets);
         let crd_terminating = object.deleting && shared.writer.crd_terminating().await?;
-        let outcome_known = shared.memory(&record.uid, |memory| write::is_outcome_known(object, memory));
+        let known = shared.memory(&record.uid, |memory| memory.outcome_known);
+        let outcome_known = outcome::is_outcome_known(object, known);
         if !shared.leads() {
             return Ok(None);
         }
@@ -322,8 +321,8 @@ async fn delete(
     let object = &stored.object;
     let kind = spec.integration.integration_type();
     let note = format!("the {kind} integration of project {} is deleted in Atlas", spec.project);
-    let last = object.attempt().map(|begun| begun.id.clone());
-    if last.is_some() && last == shared.memory(&object.uid, |memory| memory.deleted.clone()) {
+    let deleted = shared.memory(&object.uid, |memory| memory.deleted.clone());
+    if outcome::is_deleted(object, deleted.as_deref()) {
         // Only the finalizer was left over: the API server failed.
         return release(shared, stored, &note).await.map(|_| None);
     }
@@ -332,9 +331,7 @@ async fn delete(
         let (_, again) = say::say(shared, stored, verdict, None).await?;
         return Ok([wait, again].into_iter().flatten().min());
     }
-    // What was sent before still tells whether what is there is ours.
-    let sent = object.attempt().and_then(|begun| begun.sent.clone());
-    let attempt = Attempt { id: write::attempt_id(object), time: Timestamp::now(), sent };
+    let attempt = outcome::deletion(object, write::attempt_id(object), Timestamp::now());
     let fenced = shared.writer.fence(stored, &attempt).await?;
     lock(&shared.index).wrote(&fenced.object);
     if write::too_late(shared, &attempt) {
@@ -342,10 +339,9 @@ async fn delete(
         return Ok(Some(Instant::now()));
     }
     shared.memory(&object.uid, |memory| memory.confirmed = None);
-    let outcome = shared.atlas.delete(session, &spec.project, kind).await;
-    match outcome {
+    match shared.atlas.delete(session, &spec.project, kind).await {
         Ok(()) => {}
-        Err(failure) if matches!(failure.kind, FailureKind::Gone | FailureKind::ProjectNotFound) => {}
+        Err(failure) if outcome::nothing_to_delete(&failure) => {}
         Err(failure) => {
             pass::pause(shared, &spec.project, &failure);
             if !failure.outcome_unknown {

@@ -14,12 +14,10 @@ use super::{say, step};
 use crate::atlas::{ApiVersion, Session};
 use crate::cluster::{EventKind, Stored, WriteError};
 use crate::core::conditions::{InSync, Verdict};
+use crate::core::outcome::{self, Fence, Moved};
 use crate::core::pacing;
-use crate::core::plan::{IN_DOUBT, Why, Write, already_exists_message, synced_message};
-use crate::domain::{
-    Applied, Attempt, Claim, Failure, FailureKind, Object, Prospect, Reason, Redacted, Spec, Status,
-    differing_fields,
-};
+use crate::core::plan::{IN_DOUBT, Why, Write, synced_message};
+use crate::domain::{Attempt, Failure, Object, Reason, Redacted, Spec};
 
 /// After this long without a repair, repairs are free again.
 const REPAIRS_FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
@@ -47,20 +45,9 @@ pub(super) fn attempt_id(object: &Object) -> String {
     format!("{}.{:08x}{:08x}", object.uid, pass::random(), pass::random())
 }
 
-/// Whether this process knows that the last begun write had no effect.
-pub(super) fn is_outcome_known(object: &Object, memory: &Memory) -> bool {
-    let begun = match object.unconfirmed() {
-        Some(attempt) => Some(attempt.time),
-        None => object.own_claim().map(|claim| claim.time),
-    };
-    begun.is_some() && begun == memory.outcome_known
-}
-
 /// Puts a lost finalizer or claim back.
 pub(super) async fn restore_claim(shared: &Shared, stored: &Stored) -> Result<Stored, WriteError> {
-    let object = &stored.object;
-    let sent = object.status.integration.clone().unwrap_or_default();
-    let claim = Claim { uid: object.uid.clone(), time: Timestamp::now(), sent, adopted: false };
+    let claim = outcome::restored_claim(&stored.object, Timestamp::now());
     let after = shared.writer.claim(stored, &claim).await?;
     lock(&shared.index).wrote(&after.object);
     Ok(after)
@@ -85,10 +72,10 @@ pub(super) async fn write(
         }
         Err(Unreadable::Server(why)) => return Err(WriteError::Server(why)),
     };
-    let same_read = object.applied().is_some_and(|applied| applied.secrets == resolved.secrets);
+    let confirmed = shared.memory(&object.uid, |memory| memory.confirmed.clone());
+    let confirmed = confirmed.as_ref().map(|(attempt, values)| (attempt.as_str(), *values));
     if let Some(why) = &job.why
-        && why.only_secrets()
-        && (same_read || same_values(shared, object, &resolved))
+        && outcome::only_identities(object, why, (&resolved.secrets, resolved.fingerprint), confirmed)
     {
         return record_secrets(shared, stored, &job, &resolved).await;
     }
@@ -121,15 +108,6 @@ pub(super) async fn write(
 
 async fn say(shared: &Shared, stored: &Stored, verdict: Verdict) -> Result<Option<Instant>, WriteError> {
     say::say(shared, stored, verdict, None).await.map(|(_, again)| again)
-}
-
-/// Whether the values are those of the last confirmed write of this process, and nobody began another since.
-fn same_values(shared: &Shared, object: &Object, resolved: &Resolved) -> bool {
-    let attempt = object.applied().and_then(|applied| applied.attempt.clone());
-    shared.memory(&object.uid, |memory| match &memory.confirmed {
-        Some((id, fingerprint)) => Some(id) == attempt.as_ref() && *fingerprint == resolved.fingerprint,
-        None => false,
-    })
 }
 
 /// A Secret changed without changing a value: only its new identity is noted.
@@ -250,33 +228,16 @@ async fn begin(
     if !shared.leads() {
         return Ok(None);
     }
-    let sent = resolved.integration.redacted();
-    let attempt = Attempt { id: attempt_id(object), time: Timestamp::now(), sent: Some(sent.clone()) };
-    let fenced = match job.claim {
-        Some(adopted) => {
-            // `released` voids what an earlier claim left and goes with the new one; so that has to go first.
-            let mut stored = stored.clone();
-            if object.released && (object.status.applied.is_some() || object.status.attempt.is_some()) {
-                let status = Status { applied: None, attempt: None, ..object.status.clone() };
-                stored = say::store(shared, &stored, &status).await?;
-            }
-            let claim = Claim { uid: object.uid.clone(), time: attempt.time, sent, adopted };
+    let sent = Some(resolved.integration.redacted());
+    let attempt = Attempt { id: attempt_id(object), time: Timestamp::now(), sent };
+    let fenced = match outcome::fence(object, job.claim, job.write, &attempt) {
+        Fence::Claim { first: None, claim } => shared.writer.claim(stored, &claim).await?,
+        Fence::Claim { first: Some(status), claim } => {
+            let stored = say::store(shared, stored, &status).await?;
             shared.writer.claim(&stored, &claim).await?
         }
-        // LIST has just proved the entry ours; later fences, or a refusal, must not lose that proof.
-        None if object.applied().is_none() && job.write == Write::Put => {
-            let applied = Applied {
-                uid: object.uid.clone(),
-                attempt: None,
-                config: None,
-                secrets: Vec::new(),
-                time: None,
-            };
-            let status =
-                Status { applied: Some(applied), attempt: Some(attempt.clone()), ..object.status.clone() };
-            say::store(shared, stored, &status).await?
-        }
-        None => shared.writer.fence(stored, &attempt).await?,
+        Fence::Proof(status) => say::store(shared, stored, &status).await?,
+        Fence::Attempt => shared.writer.fence(stored, &attempt).await?,
     };
     lock(&shared.index).wrote(&fenced.object);
     if too_late(shared, &attempt) {
@@ -298,23 +259,14 @@ async fn confirm(
     repaired: Option<&[String]>,
 ) -> Result<Option<Instant>, WriteError> {
     let uid = stored.object.uid.clone();
-    // A repair whose answer still shows the difference is one that Atlas does not take. The id always differs.
-    let still: Vec<String> = match (repaired, job.entry) {
-        (Some(fields), Some(before)) => {
-            let changed = differing_fields(before, entry);
-            fields.iter().filter(|field| *field != "id" && !changed.contains(field)).cloned().collect()
-        }
+    // A repair whose answer still shows the difference is one that Atlas does not take.
+    let still = match (repaired, job.entry) {
+        (Some(fields), Some(before)) => outcome::not_accepted(fields, before, entry),
         _ => Vec::new(),
     };
     let in_sync = if still.is_empty() { InSync::True } else { InSync::NotAccepted(still) };
     let verdict = Verdict::new(Reason::Synced, synced_message(job.spec)).with_sync(in_sync);
-    let applied = Applied {
-        uid: uid.clone(),
-        attempt: Some(attempt.id.clone()),
-        config: Some(job.spec.integration.config_hash()),
-        secrets: resolved.secrets.clone(),
-        time: Some(Timestamp::now()),
-    };
+    let applied = outcome::applied(&stored.object, attempt, job.spec, &resolved.secrets, Timestamp::now());
     let sent_generation = stored.object.generation;
     let requests = (stored.object.reconcile_requested.clone(), stored.object.rewrite_requested.clone());
     for _ in 0..STATUS_TRIES {
@@ -340,44 +292,23 @@ async fn confirm(
             Err(WriteError::Moved) => {}
             Err(error) => return Err(error),
         }
-        let now = shared.writer.get(&stored.object.key).await?.ok_or(WriteError::Gone)?;
-        if now.object.uid != uid {
-            return Err(WriteError::Gone);
-        }
+        let now = shared.writer.get(&stored.object.key).await?;
+        let moved =
+            outcome::moved(now.as_ref().map(|now| &now.object), &stored.object, job.claim.is_some(), attempt);
+        let Some(now) = now.filter(|_| moved != Moved::Gone) else { return Err(WriteError::Gone) };
         step::refresh(shared, &now);
-        if !still_ours(&now.object, &stored.object, job, attempt) {
-            // Another process began a write since: which of the two landed last, nobody knows. Ours proves that
-            // the place is ours and no more, and a write is owed.
-            let doubt = Verdict::new(Reason::AtlasUnavailable, IN_DOUBT);
-            let status = Status {
-                applied: Some(Applied {
-                    config: None,
-                    secrets: Vec::new(),
-                    time: None,
-                    attempt: None,
-                    ..applied
-                }),
-                attempt: Some(Attempt {
-                    id: attempt_id(&now.object),
-                    time: Timestamp::now(),
-                    sent: attempt.sent.clone(),
-                }),
-                ..say::status(shared, &now.object, &doubt, None)
-            };
+        if moved == Moved::Doubt {
+            let verdict = Verdict::new(Reason::AtlasUnavailable, IN_DOUBT);
+            let mut status = say::status(shared, &now.object, &verdict, None);
+            let (proof, owed) =
+                outcome::doubt(&now.object, attempt, attempt_id(&now.object), Timestamp::now());
+            (status.applied, status.attempt) = (Some(proof), Some(owed));
             say::store(shared, &now, &status).await?;
             return Ok(Some(Instant::now()));
         }
         stored = now;
     }
     Err(WriteError::Moved)
-}
-
-/// Whether the fence that we wrote is still the last one: our claim stands, where that was it, and nobody began
-/// another attempt since, be it confirmed by now or not.
-fn still_ours(object: &Object, fenced: &Object, job: &Job<'_>, attempt: &Attempt) -> bool {
-    let claimed = object.own_claim().is_some_and(|claim| claim.time == attempt.time);
-    let last = |object: &Object| object.attempt().map(|begun| begun.id.clone());
-    (claimed || job.claim.is_none()) && last(object) == last(fenced)
 }
 
 /// Atlas refused, or did not answer.
@@ -394,25 +325,12 @@ async fn fail(
     if !failure.outcome_unknown {
         shared.memory(uid, |memory| memory.outcome_known = Some(attempt.time));
     }
-    let faster = failure.kind == FailureKind::AlreadyConfigured
-        && job.claim == Some(false)
-        && !failure.outcome_unknown;
-    let verdict = if faster {
-        // What is there now is never ours.
-        Verdict::new(Reason::AlreadyExists, already_exists_message(job.spec))
-    } else {
-        Verdict::new(failure.reason(), failure.message.clone())
-    };
-    let for_good = verdict.reason.prospect() == Prospect::Final;
-    let retry = remember_failure(shared, &stored, signature, failure, &verdict, for_good);
-    // A claim that was only for a write which Atlas will not take is given up.
-    let needless = for_good && stored.object.applied().is_none();
-    let stored = match (faster, needless) {
-        (true, _) => step::release(shared, &stored, "somebody else created the integration first").await?,
-        (_, true) => {
-            step::release(shared, &stored, "Atlas refused the first write; nothing was created").await?
-        }
-        _ => stored,
+    let failed = outcome::failed(&stored.object, job.spec, job.claim, failure);
+    let verdict = Verdict::new(failed.reason, failed.message);
+    let retry = remember_failure(shared, &stored, signature, failure, &verdict, failed.for_good);
+    let stored = match failed.release {
+        Some(note) => step::release(shared, &stored, note).await?,
+        None => stored,
     };
     let (_, again) = say::say(shared, &stored, verdict, None).await?;
     Ok([retry, again].into_iter().flatten().min())

@@ -1,0 +1,135 @@
+//! What a write and its answer make of an object, rule by rule.
+
+use super::*;
+use crate::core::plan::tests::{at, claimed, entry, fresh, sent, spec, synced};
+use crate::domain::MemoryKey;
+
+fn attempt(id: &str, second: i64) -> Attempt {
+    Attempt { id: id.into(), time: at(second), sent: Some(sent("****aaaa")) }
+}
+
+fn failure(kind: FailureKind, outcome_unknown: bool) -> Failure {
+    Failure { outcome_unknown, ..Failure::known(kind, "m") }
+}
+
+#[test]
+fn only_the_last_begun_write_is_known() {
+    let first = claimed("****aaaa");
+    let begun = first.own_claim().map(|claim| claim.time);
+    assert!(is_outcome_known(&first, begun) && !is_outcome_known(&first, Some(at(1))));
+    assert!(!is_outcome_known(&first, None) && !is_outcome_known(&fresh(), None));
+    let mut later = first;
+    later.status.attempt = Some(attempt("x.2", 900));
+    assert!(is_outcome_known(&later, Some(at(900))) && !is_outcome_known(&later, begun));
+}
+
+/// Trace 3b: the value of a write of this process counts only while that write is the last one.
+#[test]
+fn equal_values_need_no_write_while_nobody_wrote_since() {
+    let key = MemoryKey::generate().expect("randomness");
+    let (one, two) = (key.fingerprint(["1"]), key.fingerprint(["2"]));
+    let object = synced();
+    let id = object.applied().and_then(|applied| applied.attempt.clone()).expect("applied");
+    let why = Why { secrets: true, ..Why::default() };
+    assert!(only_identities(&object, &why, (&[], one), Some((&id, one))));
+    assert!(!only_identities(&object, &why, (&[], two), Some((&id, one))));
+    assert!(!only_identities(&object, &why, (&[], one), Some(("x.0", one))));
+    assert!(!only_identities(&object, &why, (&[], one), None));
+    let read = object.applied().map(|applied| applied.secrets.clone()).unwrap_or_default();
+    assert!(only_identities(&object, &why, (&read, two), None), "the very Secrets that were applied");
+    let more = Why { owed: true, ..why };
+    assert!(!only_identities(&object, &more, (&read, one), Some((&id, one))));
+}
+
+#[test]
+fn the_claim_is_the_first_fence() {
+    let begun = attempt("x.1", 900);
+    let Fence::Claim { first: None, claim } = fence(&fresh(), Some(true), Write::Put, &begun) else {
+        panic!("no claim")
+    };
+    assert_eq!((claim.uid.as_str(), claim.time, claim.adopted), ("x", at(900), true));
+    assert_eq!(Some(claim.sent), begun.sent);
+    let released = Object { released: true, ..synced() };
+    let Fence::Claim { first: Some(status), .. } = fence(&released, Some(false), Write::Post, &begun) else {
+        panic!("what was left is not voided")
+    };
+    assert_eq!((status.applied, status.attempt), (None, None));
+}
+
+#[test]
+fn a_fence_keeps_the_proof_that_list_gave() {
+    let begun = attempt("x.1", 900);
+    let Fence::Proof(status) = fence(&claimed("****aaaa"), None, Write::Put, &begun) else {
+        panic!("no proof")
+    };
+    assert_eq!(status.applied.map(|applied| (applied.uid, applied.config)), Some(("x".into(), None)));
+    assert_eq!(status.attempt, Some(begun.clone()));
+    assert_eq!(fence(&claimed("****aaaa"), None, Write::Post, &begun), Fence::Attempt);
+    assert_eq!(fence(&synced(), None, Write::Put, &begun), Fence::Attempt);
+}
+
+/// Traces 1 and 1b: the answer comes after another process began a write.
+#[test]
+fn an_answer_that_was_overtaken_proves_the_place_and_no_more() {
+    let begun = attempt("x.2", 900);
+    let mut fenced = synced();
+    fenced.status.attempt = Some(begun.clone());
+    let edited = Object { generation: 2, ..fenced.clone() };
+    assert_eq!(moved(Some(&edited), &fenced, false, &begun), Moved::Again);
+    let mut overtaken = edited.clone();
+    overtaken.status.attempt = Some(attempt("x.3", 901));
+    assert_eq!(moved(Some(&overtaken), &fenced, false, &begun), Moved::Doubt);
+    assert_eq!(moved(None, &fenced, false, &begun), Moved::Gone);
+    assert_eq!(moved(Some(&Object { uid: "y".into(), ..edited }), &fenced, false, &begun), Moved::Gone);
+
+    let (applied, owed) = doubt(&overtaken, &begun, "x.4".into(), at(902));
+    assert_eq!((applied.config, applied.attempt, applied.secrets.len()), (None, None, 0));
+    (overtaken.status.applied, overtaken.status.attempt) = (Some(proof(&fenced)), Some(owed));
+    assert!(overtaken.unconfirmed().is_some(), "a write is owed");
+
+    let first = claimed("****aaaa");
+    let begun = Attempt { time: first.own_claim().expect("claimed").time, ..begun };
+    assert_eq!(moved(Some(&first), &first, true, &begun), Moved::Again);
+    let released = Object { finalizer: false, claim: None, released: true, ..first.clone() };
+    assert_eq!(moved(Some(&released), &first, true, &begun), Moved::Doubt);
+}
+
+/// Trace 5b: a 409 in the pass that claimed.
+#[test]
+fn a_refused_first_write_gives_the_claim_up() {
+    let object = claimed("****aaaa");
+    let faster = failed(&object, &spec(), Some(false), &failure(FailureKind::AlreadyConfigured, false));
+    assert_eq!((faster.reason, faster.for_good), (Reason::AlreadyExists, false));
+    assert!(faster.release.is_some());
+    let later = failed(&object, &spec(), None, &failure(FailureKind::AlreadyConfigured, false));
+    assert_eq!((later.reason, later.release), (Reason::NotVisibleYet, None));
+
+    let refused = failure(FailureKind::Rejected, false);
+    let first = failed(&object, &spec(), Some(false), &refused);
+    assert!(first.for_good && first.release.is_some());
+    let later = failed(&synced(), &spec(), None, &refused);
+    assert!(later.for_good && later.release.is_none(), "what is there stays ours");
+    let lost = failed(&object, &spec(), Some(false), &failure(FailureKind::Unavailable, true));
+    assert!(!lost.for_good && lost.release.is_none());
+}
+
+#[test]
+fn a_repair_that_changed_nothing_is_not_accepted() {
+    let fields = ["apiKey".to_owned(), "id".to_owned()];
+    let before = entry("****bbbb", "1");
+    assert_eq!(not_accepted(&fields, &before, &entry("****bbbb", "2")), ["apiKey"]);
+    assert!(not_accepted(&fields, &before, &entry("****aaaa", "2")).is_empty());
+}
+
+#[test]
+fn a_deletion_remembers_what_was_sent_and_what_was_confirmed() {
+    let mut object = synced();
+    object.status.attempt = Some(attempt("x.2", 900));
+    let fence = deletion(&object, "x.3".into(), at(901));
+    assert_eq!(fence.sent, attempt("x.2", 900).sent);
+    assert!(!is_deleted(&object, Some("x.3")) && !is_deleted(&fresh(), None));
+    object.status.attempt = Some(fence);
+    assert!(is_deleted(&object, Some("x.3")) && !is_deleted(&object, None));
+    assert!(nothing_to_delete(&failure(FailureKind::Gone, false)));
+    assert!(!nothing_to_delete(&failure(FailureKind::NotServed, false)));
+}
