@@ -185,12 +185,15 @@ fn in_doubt_until(input: &Input<'_>) -> Option<Timestamp> {
 }
 
 /// Claimed, nothing confirmed, and yet something is there: ours only if it agrees with what we were about to
-/// send, or if overwriting was allowed.
-fn is_ours(object: &Object, entry: &Redacted) -> bool {
+/// send, or if overwriting was allowed. A twin agrees too; but where the claim's own write is known to have had no
+/// effect, and no other was begun since, nothing that is there can be ours.
+fn is_ours(input: &Input<'_>, entry: &Redacted) -> bool {
+    let object = input.object;
+    let sent = || object.attempt().and_then(|attempt| attempt.sent.as_ref());
     object.own_claim().is_some_and(|claim| {
-        claim.adopted
-            || agrees(&claim.sent, entry)
-            || object.attempt().and_then(|a| a.sent.as_ref()).is_some_and(|sent| agrees(sent, entry))
+        let nothing_landed = input.outcome_known && object.attempt().is_none();
+        let agrees = agrees(&claim.sent, entry) || sent().is_some_and(|sent| agrees(sent, entry));
+        claim.adopted || (agrees && !nothing_landed)
     })
 }
 
@@ -203,7 +206,7 @@ fn plan_deletion(input: &Input<'_>) -> Plan {
     match (object.applied(), input.entry) {
         (Some(_), _) => Plan::Delete,
         (None, None) => release("the integration never reached Atlas"),
-        (None, Some(entry)) if is_ours(object, entry) => Plan::Delete,
+        (None, Some(entry)) if is_ours(input, entry) => Plan::Delete,
         (None, Some(_)) => release("Atlas holds an integration that this object did not write; it stays"),
     }
 }
@@ -264,7 +267,7 @@ fn plan_manage(input: &Input<'_>) -> Plan {
         }
         return Plan::Write { write: Write::Put, why };
     }
-    if object.own_claim().is_some() && is_ours(object, entry) {
+    if object.own_claim().is_some() && is_ours(input, entry) {
         return Plan::Write { write: Write::Put, why: Why { owed: true, ..why(input, Some(entry)) } };
     }
     match (input.spec.adoption, object.finalizer) {

@@ -200,6 +200,25 @@ fn after_a_lost_answer_the_recorded_form_decides() {
     assert!(matches!(plan(&input(&object, None)), Plan::Write { write: Write::Post, .. }));
 }
 
+/// Trace 5b, and the release after the 409 was not stored: a twin agrees, and is not ours all the same.
+#[test]
+fn what_is_there_after_a_claim_without_effect_is_not_ours() {
+    let object = claimed("****aaaa");
+    let twin = entry("****aaaa", "1");
+    let known = Input { outcome_known: true, ..input(&object, Some(&twin)) };
+    assert!(matches!(plan(&known), Plan::Release { .. }));
+    let deleting = Object { deleting: true, ..object.clone() };
+    assert!(matches!(plan(&Input { object: &deleting, ..known }), Plan::Release { .. }));
+    let mut later = object.clone();
+    later.status.attempt = Some(Attempt { id: "x.2".into(), time: at(900), sent: None });
+    let known = Input { outcome_known: true, ..input(&later, Some(&twin)) };
+    assert!(matches!(plan(&known), Plan::Write { write: Write::Put, .. }), "another write may have landed");
+    let adopted = object.claim.clone().map(|claim| Claim { adopted: true, ..claim });
+    let consent = Object { claim: adopted, ..object };
+    let known = Input { outcome_known: true, ..input(&consent, Some(&twin)) };
+    assert!(matches!(plan(&known), Plan::Write { write: Write::Put, .. }));
+}
+
 /// Trace 5e: adopt, claim, back to Refuse before the PUT.
 #[test]
 fn consent_is_remembered_by_the_claim() {
