@@ -1,5 +1,6 @@
 //! `/metrics`, `/livez` and `/readyz` over plain HTTP.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,11 +14,12 @@ use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use super::metrics::Metrics;
 
-/// Connections at a time; a scraper and two probes need three.
+/// Connections at a time; a scraper and two probes need three. A further one takes the place of the oldest, so that
+/// probes are answered whatever slow clients do.
 const CONNECTIONS: usize = 64;
 /// A connection is closed after this long, whatever it does: slow clients hold nothing up.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(30);
@@ -37,17 +39,16 @@ pub async fn serve(
         format!("--bind {bind} can't be listened on: {error}; choose another address or port")
     })?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
     tokio::spawn(async move {
+        let mut connections = VecDeque::with_capacity(CONNECTIONS);
         loop {
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
             let Ok((stream, _)) = listener.accept().await else {
                 // Out of file descriptors, most likely; trying at once again would spin.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
             let (metrics, ready) = (Arc::clone(&metrics), Arc::clone(&ready));
-            tokio::spawn(async move {
+            let connection = tokio::spawn(async move {
                 let answer = hyper::service::service_fn(move |request: Request<Incoming>| {
                     let response = answer(&request, &metrics, ready.load(Ordering::Relaxed));
                     std::future::ready(Ok::<_, Infallible>(response))
@@ -58,8 +59,14 @@ pub async fn serve(
                     .serve_connection(TokioIo::new(stream), answer);
                 // Faults of a client are its own.
                 let _ = tokio::time::timeout(CONNECTION_LIMIT, connection).await;
-                drop(permit);
             });
+            connections.retain(|connection: &JoinHandle<()>| !connection.is_finished());
+            connections.push_back(connection);
+            if connections.len() > CONNECTIONS
+                && let Some(oldest) = connections.pop_front()
+            {
+                oldest.abort();
+            }
         }
     });
     Ok(address)
