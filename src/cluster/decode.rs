@@ -9,7 +9,7 @@ use super::mapping;
 use crate::api;
 use crate::domain::{
     AdoptionPolicy, Applied, AppliedSecret, Attempt, Condition, ConditionStatus, ConditionType,
-    DeletionPolicy, Object, ObjectKey, Redacted, Status, plain,
+    DeletionPolicy, Object, ObjectKey, Redacted, Status, plain, without_quotes,
 };
 
 /// The echo of a request in the status is no longer than this (the schema's `maxLength`).
@@ -61,11 +61,6 @@ pub(super) fn decode(wire: DynamicObject, defaults: Defaults) -> Option<Stored> 
     };
     let other_finalizers = finalizers.into_iter().filter(|finalizer| finalizer != api::FINALIZER).collect();
     Some(Stored { object, other_finalizers, status })
-}
-
-/// A parser's text without what it quotes: a key that was put in place of a reference would be shown.
-fn without_quotes(text: &str) -> String {
-    text.split('"').step_by(2).collect::<Vec<_>>().join("\"...\"")
 }
 
 fn decode_status(status: &Value) -> Status {

@@ -12,9 +12,11 @@ use serde_json::{Map, Value, json};
 use super::decode::{Defaults, Stored, decode};
 use super::encode;
 use crate::api::{AtlasIntegration, CLAIM_ANNOTATION, FINALIZER, RELEASED_ANNOTATION};
-use crate::domain::{Attempt, Claim, ObjectKey, Status};
+use crate::domain::{Attempt, Claim, ObjectKey, Status, plain, without_quotes};
 
 const FIELD_MANAGER: &str = "atlas-integration-operator";
+/// What the API server says of a write is cut at this many characters.
+const MAX_MESSAGE: usize = 1_000;
 /// A call to the API server that takes longer has failed.
 const TIME_LIMIT: Duration = Duration::from_secs(15);
 
@@ -178,7 +180,11 @@ async fn limited<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Wr
         Ok(Err(kube::Error::Api(status))) => Err(match status.code {
             404 => WriteError::Gone,
             409 => WriteError::Moved,
-            _ => WriteError::Server(format!("{} ({})", status.message, status.code)),
+            // Of an object that the schema refuses it quotes the values.
+            422 => {
+                WriteError::Server(format!("{} (422)", plain(&without_quotes(&status.message), MAX_MESSAGE)))
+            }
+            code => WriteError::Server(format!("{} ({code})", plain(&status.message, MAX_MESSAGE))),
         }),
         Ok(Err(error)) => Err(WriteError::Server(error.to_string())),
     }

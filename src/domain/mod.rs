@@ -24,4 +24,4 @@ pub use project::ProjectId;
 pub use reason::{Prospect, Reason};
 pub use redacted::{FieldKind, Redacted, RedactedValue, agrees, differing_fields, may_be_hidden};
 pub use secret::{BadSecret, Fingerprint, MemoryKey, SecretValue};
-pub use text::plain;
+pub use text::{plain, without_quotes};

@@ -8,9 +8,20 @@ pub fn plain(text: &str, max: usize) -> String {
     text.chars().filter(|c| !deceives(c)).take(max).collect()
 }
 
+/// `text` without what it quotes: a key that somebody put in place of a reference would be shown.
+pub fn without_quotes(text: &str) -> String {
+    text.split('"').step_by(2).collect::<Vec<_>>().join("\"...\"")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::plain;
+    use super::{plain, without_quotes};
+
+    #[test]
+    fn quotes_are_left_out() {
+        assert_eq!(without_quotes(r#"name: Invalid value: "key": no"#), r#"name: Invalid value: "...": no"#);
+        assert_eq!(without_quotes(r#"cut "key"#), "cut ");
+    }
 
     #[test]
     fn nothing_deceives_a_terminal() {
