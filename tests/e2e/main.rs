@@ -32,6 +32,7 @@ mod samples;
 mod secrets;
 mod start;
 mod tenancy;
+mod threats;
 mod traces;
 mod versions;
 mod world;

@@ -50,9 +50,20 @@ impl Operator {
     /// Starts one as any ServiceAccount (namespace and name), with the scope that `flags` give it.
     pub async fn start_as(
         plane: &ControlPlane,
+        account: (&str, &str),
+        atlas: &str,
+        flags: &[&str],
+    ) -> Operator {
+        Operator::start_within(plane, account, atlas, flags, &[]).await
+    }
+
+    /// The same with further variables in its environment.
+    pub async fn start_within(
+        plane: &ControlPlane,
         (namespace, name): (&str, &str),
         atlas: &str,
         flags: &[&str],
+        environment: &[(&str, &str)],
     ) -> Operator {
         let kubeconfig =
             tokio::task::block_in_place(|| plane.kubeconfig_for_service_account(namespace, name)).unwrap();
@@ -68,6 +79,7 @@ impl Operator {
             "--bind",
             "127.0.0.1:0",
         ]);
+        command.envs(environment.iter().copied());
         let defaults = [
             ("--atlas-url", atlas),
             ("--resync-interval", "1s"),
@@ -128,6 +140,23 @@ impl Operator {
     /// How it names itself where it has no pod's name.
     pub fn instance(&self) -> String {
         format!("pid-{}", self.child.id())
+    }
+
+    /// Where its own port is.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// A file of its in `/proc`.
+    pub fn proc(&self, file: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{file}", self.child.id()))
+    }
+
+    /// The most memory that it ever had, in KiB, by the kernel.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(self.proc("status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// All that it logged.
