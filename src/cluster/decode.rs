@@ -14,6 +14,8 @@ use crate::domain::{
 
 /// The echo of a request in the status is no longer than this (the schema's `maxLength`).
 const MAX_REQUEST: usize = 253;
+/// What a parser says of a spec is cut at this many characters.
+const MAX_FAULT: usize = 400;
 
 /// The operator's defaults for policies that a spec leaves unset.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +57,9 @@ pub(super) fn decode(wire: DynamicObject, defaults: Defaults) -> Option<Stored> 
         reconcile_requested: annotation(api::RECONCILE_ANNOTATION).map(|text| plain(&text, MAX_REQUEST)),
         rewrite_requested: annotation(api::REWRITE_ANNOTATION).map(|text| plain(&text, MAX_REQUEST)),
         spec: serde_json::from_value::<api::AtlasIntegrationSpec>(spec)
-            .map_err(|error| format!("spec can't be read: {}", without_quotes(&error.to_string())))
+            .map_err(|error| {
+                format!("spec can't be read: {}", plain(&without_quotes(&error.to_string()), MAX_FAULT))
+            })
             .and_then(|wire| mapping::spec(wire, defaults)),
         status: decode_status(&status),
     };

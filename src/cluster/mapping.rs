@@ -17,20 +17,24 @@ pub(super) fn spec(wire: AtlasIntegrationSpec, defaults: Defaults) -> Result<Spe
         None | Some("Manage") => ManagementPolicy::Manage,
         Some("Observe") => ManagementPolicy::Observe,
         Some(other) => {
-            return Err(format!("spec.managementPolicy is {other:?}; it must be Manage or Observe"));
+            return Err(format!("spec.managementPolicy is {}; it must be Manage or Observe", shown(other)));
         }
     };
     let adoption = match wire.adoption_policy.as_deref() {
         None => defaults.adoption,
         Some("Refuse") => AdoptionPolicy::Refuse,
         Some("Adopt") => AdoptionPolicy::Adopt,
-        Some(other) => return Err(format!("spec.adoptionPolicy is {other:?}; it must be Refuse or Adopt")),
+        Some(other) => {
+            return Err(format!("spec.adoptionPolicy is {}; it must be Refuse or Adopt", shown(other)));
+        }
     };
     let deletion = match wire.deletion_policy.as_deref() {
         None => defaults.deletion,
         Some("Delete") => DeletionPolicy::Delete,
         Some("Retain") => DeletionPolicy::Retain,
-        Some(other) => return Err(format!("spec.deletionPolicy is {other:?}; it must be Delete or Retain")),
+        Some(other) => {
+            return Err(format!("spec.deletionPolicy is {}; it must be Delete or Retain", shown(other)));
+        }
     };
     let suspend = wire.suspend.unwrap_or(false);
     let credentials = match &wire.credentials_secret_ref {
@@ -51,7 +55,7 @@ pub(super) fn spec(wire: AtlasIntegrationSpec, defaults: Defaults) -> Result<Spe
 
 fn integration(wire: AtlasIntegrationSpec) -> Result<Integration<SecretKey>, String> {
     let kind = IntegrationType::parse(&wire.r#type)
-        .ok_or_else(|| format!("spec.type {:?} is not one that this operator knows", wire.r#type))?;
+        .ok_or_else(|| format!("spec.type {} is not one that this operator knows", shown(&wire.r#type)))?;
     let missing = |block: &str| format!("spec.{block} must be set when spec.type is {kind}");
     Ok(match kind {
         IntegrationType::PagerDuty => {
@@ -146,8 +150,12 @@ fn secret_name(field: &str, name: &str) -> Result<String, String> {
     if is_secret_name(name) {
         return Ok(name.to_owned());
     }
-    let shown = plain(name, 100);
-    Err(format!("{field} names {shown:?}, which can't be the name of a Secret"))
+    Err(format!("{field} names {}, which can't be the name of a Secret", shown(name)))
+}
+
+/// What somebody wrote, quoted in a message: what was stored before a rule may be of any length.
+fn shown(text: &str) -> String {
+    format!("{:?}", plain(text, 100))
 }
 
 #[cfg(test)]

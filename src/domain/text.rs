@@ -8,9 +8,22 @@ pub fn plain(text: &str, max: usize) -> String {
     text.chars().filter(|c| !deceives(c)).take(max).collect()
 }
 
-/// `text` without what it quotes: a key that somebody put in place of a reference would be shown.
+/// `text` without what it quotes, escaped quotes within quotes included: a key that somebody put in place of a
+/// reference would be shown.
 pub fn without_quotes(text: &str) -> String {
-    text.split('"').step_by(2).collect::<Vec<_>>().join("\"...\"")
+    let (mut quoted, mut escaped) = (false, false);
+    let mut kept = String::new();
+    for c in text.chars() {
+        let ends = c == '"' && !escaped;
+        escaped = quoted && c == '\\' && !escaped;
+        if ends {
+            kept.push_str(if quoted { "\"" } else { "\"..." });
+            quoted = !quoted;
+        } else if !quoted {
+            kept.push(c);
+        }
+    }
+    kept
 }
 
 #[cfg(test)]
@@ -20,7 +33,8 @@ mod tests {
     #[test]
     fn quotes_are_left_out() {
         assert_eq!(without_quotes(r#"name: Invalid value: "key": no"#), r#"name: Invalid value: "...": no"#);
-        assert_eq!(without_quotes(r#"cut "key"#), "cut ");
+        assert_eq!(without_quotes(r#"invalid "a\"key\\" here"#), r#"invalid "..." here"#);
+        assert_eq!(without_quotes(r#"cut "key"#), r#"cut "..."#);
     }
 
     #[test]
