@@ -27,18 +27,20 @@ pub(super) fn redact_entry(kind: IntegrationType, entry: &Map<String, Value>) ->
 /// A text of Atlas for a person: without the secrets of the request it answers, in the spellings in which an
 /// error may repeat them, without control characters, bounded.
 pub(super) fn scrub<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
-    let mut text = text.to_owned();
     // Longest first: a secret may be the beginning of another.
     let mut secrets: Vec<&str> = secrets.into_iter().filter(|secret| !secret.is_empty()).collect();
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    for secret in secrets {
+    let mask = |text: String, secret: &str| {
         let json = Value::from(secret).to_string();
         let percent: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-        for spelling in [secret, json.trim_matches('"'), &percent, &percent.replace('+', "%20")] {
-            text = text.replace(spelling, "****");
-        }
-    }
-    plain(&text, MAX_DETAIL)
+        let spellings = [secret, json.trim_matches('"'), &percent, &percent.replace('+', "%20")];
+        spellings.into_iter().fold(text, |text, spelling| text.replace(spelling, "****"))
+    };
+    let text = secrets.iter().fold(text.to_owned(), |text, secret| mask(text, secret));
+    // A secret that was broken up by what is not shown is whole again without it.
+    let plainly = |text: &str| plain(text, usize::MAX);
+    let left = secrets.iter().map(|secret| plainly(secret)).filter(|secret| !secret.is_empty());
+    plain(&left.fold(plainly(&text), |text, secret| mask(text, &secret)), MAX_DETAIL)
 }
 
 #[cfg(test)]
@@ -71,6 +73,7 @@ mod tests {
         assert_eq!(clean, "raw ****, json ****, query ****, path ****");
         assert_eq!(scrub("key abcdef", ["abc", "abcdef"]), "key ****");
         assert_eq!(scrub("a\u{1b}[31m\r\nb", []), "a[31mb");
+        assert_eq!(scrub("key abc\0def", ["abcdef"]), "key ****");
         assert_eq!(scrub(&"x".repeat(9_999), []).len(), MAX_DETAIL);
     }
 }
