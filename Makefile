@@ -7,6 +7,7 @@ SHELL := /bin/bash
 
 CARGO ?= cargo
 OBJECTS ?= 1000,10000
+FUZZ_SECONDS ?= 60
 BUILT = $${CARGO_TARGET_DIR:-target}/debug
 NEEDS = command -v $(1) > /dev/null || { echo "$(1) is not on PATH: $(2)" >&2; exit 1; }
 
@@ -37,6 +38,10 @@ test: tools lint control-plane ## Run every check and test, on real parts
 chaos: tools control-plane ## Churn at random, then compare Kubernetes with Atlas, secrets too (SEED=7 MINUTES=5)
 	CHAOS_SEED=$(or $(SEED),$$RANDOM) CHAOS_MINUTES=$(or $(MINUTES),1) \
 		$(CARGO) test --locked --test e2e chaos::churn -- --exact
+
+.PHONY: fuzz
+fuzz: tools ## Run the fuzz targets of the tests from other seeds, each for FUZZ_SECONDS (60)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test --locked -p atlas-integration-operator --lib fuzz:: -- --nocapture --test-threads=2
 
 .PHONY: bench
 bench: tools control-plane ## Measure time, memory and requests beside a floor (OBJECTS=1000,10000); write docs/figures.md

@@ -11,4 +11,6 @@ pub mod cluster;
 pub mod core;
 pub mod domain;
 pub mod engine;
+#[cfg(test)]
+mod fuzz;
 pub mod telemetry;

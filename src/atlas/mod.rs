@@ -10,6 +10,8 @@ mod client;
 mod digest;
 mod error_table;
 mod errors;
+#[cfg(test)]
+mod fuzz;
 mod oauth;
 mod redaction;
 mod session;

@@ -4,6 +4,8 @@ mod client;
 mod decode;
 mod encode;
 mod events;
+#[cfg(test)]
+mod fuzz;
 mod lease;
 mod mapping;
 mod namespaces;

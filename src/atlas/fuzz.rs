@@ -1,0 +1,244 @@
+//! Hostile input on its way in: challenges, answers, texts and values. Each target is a property of any bytes.
+
+use proptest::prelude::*;
+use reqwest::Method;
+use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use serde_json::Value;
+use url::Url;
+
+use super::call::Call;
+use super::challenges::answerable;
+use super::error_table::On;
+use super::errors::{self, Asked};
+use super::redaction::{redact_entry, scrub};
+use super::version::ApiVersion;
+use super::wire::{ApiError, Page, PageOptions};
+use crate::domain::{FieldKind, Integration, IntegrationType, ProjectId, RedactedValue, SecretValue, plain};
+use crate::fuzz::run;
+
+const CANARY: &str = "canary-secret-0001";
+
+/// No panic, and the answer to a challenge gives the key away neither in clear nor as another header.
+fn challenge(bytes: &[u8]) {
+    let mut headers = HeaderMap::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        if let Ok(value) = HeaderValue::from_bytes(line) {
+            headers.append(WWW_AUTHENTICATE, value);
+        }
+    }
+    let Some(mut challenge) = answerable(&headers) else { return };
+    let context = digest_auth::AuthContext::new("public", CANARY, "/api/atlas/v2/groups");
+    let Ok(answer) = challenge.respond(&context) else { return };
+    let answer = answer.to_header_string();
+    assert!(!answer.contains(CANARY) && !answer.contains(['\r', '\n']), "{answer:?}");
+}
+
+#[test]
+fn challenges() {
+    run("challenges", challenge, prop::collection::vec(any::<u8>(), 0..200));
+}
+
+/// What comes of any answer, as text: every field that would be shown.
+fn fields(bytes: &[u8]) -> Vec<String> {
+    let mut texts = Vec::new();
+    if let Some(page) = Page::parse(bytes) {
+        page.has_next();
+        for (entry, kind) in page.entries().flat_map(|entry| IntegrationType::ALL.map(|kind| (entry, kind))) {
+            texts.extend(redact_entry(kind, entry).0.into_values().map(|value| match value {
+                RedactedValue::Bool(flag) => flag.to_string(),
+                RedactedValue::Text(text) => text,
+            }));
+        }
+    }
+    texts
+}
+
+/// The messages of an error that repeats the secret of its request.
+fn messages(bytes: &[u8]) -> Vec<String> {
+    let mut texts = Vec::new();
+    for status in [200, 400, 401, 404, 409, 429, 500] {
+        let Some((status, error)) = ApiError::of(status, bytes) else { continue };
+        assert!(status >= 400, "{status}");
+        let detail = error.detail.or(error.reason).unwrap_or_default();
+        let (code, detail) = (scrub(&error.error_code, [CANARY]), scrub(&detail, [CANARY]));
+        for on in [On::List, On::Write, On::Delete, On::Token] {
+            let asked = Asked { name: "the call", on, kind: Some(IntegrationType::Slack) };
+            texts.push(errors::answered(&asked, status, &code, &detail, None).message);
+        }
+    }
+    texts
+}
+
+fn answer(bytes: &[u8]) {
+    let messages = messages(bytes);
+    assert!(messages.iter().all(|text| !text.contains(CANARY)), "{messages:?}");
+    for text in fields(bytes).into_iter().chain(messages) {
+        assert!(text.chars().count() < 2_000, "{} characters", text.chars().count());
+        assert_eq!(text, plain(&text, usize::MAX), "nothing that deceives a terminal");
+    }
+}
+
+fn json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        ".*".prop_map(Value::from),
+        Just(Value::from(CANARY)),
+    ];
+    leaf.prop_recursive(4, 32, 5, |inner| {
+        let name = prop_oneof![
+            prop::sample::select(
+                &[
+                    "results",
+                    "links",
+                    "rel",
+                    "type",
+                    "status",
+                    "content",
+                    "error",
+                    "errorCode",
+                    "detail",
+                    "apiKey"
+                ][..]
+            )
+            .prop_map(str::to_owned),
+            ".{0,8}",
+        ];
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::vec((name, inner), 0..5)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+#[test]
+fn answers() {
+    run("answers", answer, json().prop_map(|value| value.to_string().into_bytes()));
+}
+
+/// Whether a piece of five characters of the secret is in the text.
+fn survives(secret: &str, text: &str) -> bool {
+    let chars: Vec<char> = secret.chars().collect();
+    chars.windows(5).any(|piece| !piece.contains(&'*') && text.contains(&piece.iter().collect::<String>()))
+}
+
+/// Of a masked value no piece of five characters is left, nor more by masking again; of an error's text no secret, in
+/// whatever way it is broken up. The first line is the secret, the rest an error's text about it.
+fn redact(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (secret, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    let clear = |value: RedactedValue| match value {
+        RedactedValue::Text(text) => text,
+        RedactedValue::Bool(_) => String::new(),
+    };
+    for kind in [FieldKind::Key, FieldKind::Hidden] {
+        let masked = clear(kind.redact(secret));
+        assert!(!survives(secret, &masked), "{secret:?} as {masked:?}");
+        let again = clear(kind.redact(&masked));
+        assert!(masked.ends_with(again.trim_start_matches('*')), "{again:?} of {masked:?}");
+    }
+    let url = format!("https://user:{secret}@hooks.example/{secret}?{secret}#{secret}");
+    let masked = clear(FieldKind::Url.redact(&url));
+    assert!(masked == "https://hooks.example/****" || !masked.contains("hooks.example"), "{masked:?}");
+    assert_eq!(clear(FieldKind::Url.redact(&masked)), masked, "masked again");
+    for kind in [FieldKind::Text, FieldKind::Template] {
+        let shown = clear(kind.redact(rest));
+        assert_eq!(plain(&shown, 512), shown);
+    }
+
+    // As secrets are: without control characters; a star or a few characters would be found in any mask.
+    let Ok(value) = SecretValue::from_bytes(secret.as_bytes()) else { return };
+    let value = value.expose();
+    if value.chars().count() < 5 || value.contains('*') || plain(value, usize::MAX) != value {
+        return;
+    }
+    let said = scrub(&format!("{rest}{value}{rest}"), [value]);
+    assert!(!said.contains(value), "{value:?} in {said:?}");
+    assert!(said.chars().count() <= 400 && plain(&said, 400) == said, "{said:?}");
+}
+
+#[test]
+fn redaction() {
+    let broken = (
+        "[ -~é]{5,40}",
+        any::<prop::sample::Index>(),
+        prop::sample::select(&["\0", "\u{1b}", "\r", "\u{202e}", "-"][..]),
+    );
+    let made = broken.prop_map(|(secret, at, broken)| {
+        let at = at.index(secret.chars().count());
+        let (before, after): (String, String) =
+            (secret.chars().take(at).collect(), secret.chars().skip(at).collect());
+        format!("{secret}\n{before}{broken}{after} {secret}").into_bytes()
+    });
+    run("redaction", redact, made);
+}
+
+/// Whatever project and type are asked for, a request goes to the integrations of one project, or nowhere.
+fn path(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (project, kind) = text.split_once('\n').unwrap_or((&text, ""));
+    let Some(project) = ProjectId::parse(project) else { return };
+    assert!(project.as_str().len() == 24 && project.as_str().bytes().all(|b| b.is_ascii_hexdigit()));
+    let kind = IntegrationType::parse(kind);
+    for (base, before) in [("https://atlas.example", ""), ("https://atlas.example/proxy/", "/proxy")] {
+        let base = Url::parse(base).expect("a URL");
+        let options = PageOptions::default();
+        let call = Call {
+            method: Method::GET,
+            on: On::List,
+            project: &project,
+            kind,
+            version: ApiVersion::V2,
+            options,
+            body: None,
+        };
+        let url = call.url(&base).expect("a URL");
+        let last = kind.map(|kind| format!("/{kind}")).unwrap_or_default();
+        assert_eq!(
+            url.as_str(),
+            format!("https://atlas.example{before}/api/atlas/v2/groups/{project}/integrations{last}")
+        );
+    }
+}
+
+#[test]
+fn urls() {
+    let kinds: Vec<String> = IntegrationType::ALL.iter().map(|kind| kind.as_str().to_owned()).collect();
+    let kind = prop_oneof![prop::sample::select(kinds), ".{0,20}"];
+    let made = ("[0-9a-f]{24}", ".{0,3}", kind)
+        .prop_map(|(id, odd, kind)| format!("{id}{odd}\n{kind}").into_bytes());
+    run("urls", path, made);
+}
+
+/// A value that is taken reaches the body as it is, and holds nothing that would begin another header.
+fn value(bytes: &[u8]) {
+    if let Ok(secret) = SecretValue::from_bytes(bytes) {
+        assert!(
+            secret.expose().len() <= SecretValue::MAX_BYTES && !secret.expose().contains(char::is_control)
+        );
+        let integration = Integration::OpsGenie { api_key: secret, region: None };
+        let body: Value = serde_json::from_str(&integration.body().to_string()).expect("JSON");
+        let sent = body["apiKey"].as_str().expect("a text");
+        let end = bytes.strip_prefix(sent.as_bytes()).expect("as it is");
+        assert!([&b""[..], b"\n", b"\r\n", b"\r"].contains(&end), "{end:?}");
+    }
+    if let Ok(secret) = SecretValue::headers_from_bytes(bytes) {
+        let headers: Value = serde_json::from_str(secret.expose()).expect("JSON");
+        for (name, value) in headers.as_object().expect("an object") {
+            assert!(!name.contains(char::is_control));
+            assert!(!value.as_str().expect("a text").contains(char::is_control));
+        }
+    }
+    if let Ok(secret) = SecretValue::url_from_bytes(bytes) {
+        assert!(matches!(Url::parse(secret.expose()).expect("a URL").scheme(), "http" | "https"));
+    }
+}
+
+#[test]
+fn values() {
+    let headers = prop::collection::hash_map(".{0,12}", ".{0,12}", 0..4)
+        .prop_map(|headers| serde_json::json!(headers).to_string().into_bytes());
+    run("values", value, prop_oneof![headers, prop::collection::vec(any::<u8>(), 0..64)]);
+}
