@@ -135,6 +135,14 @@ fn rbac_is_exactly_this() {
                 "get of apiextensions.k8s.io/customresourcedefinitions only atlasintegrations.atlas-integrations.dev",
             ],
         ),
+        (
+            "deploy/rbac.yaml",
+            "Role atlas-integration-operator",
+            &[
+                "create of coordination.k8s.io/leases",
+                "get,update of coordination.k8s.io/leases only atlas-integration-operator",
+            ],
+        ),
         ("docs/tenancy.md", "Role atlas-credentials", &["get,list,watch of /secrets only atlas"]),
         (
             "docs/tenancy.md",

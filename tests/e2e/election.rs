@@ -71,7 +71,7 @@ impl World {
         let plane = &self.shared.plane;
         let kubeconfig = link.kubeconfig(plane, (&self.namespace, "operator"));
         let flags = [&["--watch-namespace", &self.namespace], flags].concat();
-        let mut operator = Operator::start_by(plane, &kubeconfig, &self.shared.sim.url(), &flags).await;
+        let mut operator = Operator::start_by(plane, &kubeconfig, &self.shared.sim.url(), &flags, &[]).await;
         operator.until_ready().await;
         operator
     }

@@ -67,11 +67,17 @@ impl Operator {
     ) -> Operator {
         let kubeconfig =
             tokio::task::block_in_place(|| plane.kubeconfig_for_service_account(namespace, name)).unwrap();
-        Operator::start_by(plane, &kubeconfig, atlas, flags).await
+        Operator::start_by(plane, &kubeconfig, atlas, flags, environment).await
     }
 
     /// Starts one by a kubeconfig of any kind.
-    pub async fn start_by(plane: &ControlPlane, kubeconfig: &Path, atlas: &str, flags: &[&str]) -> Operator {
+    pub async fn start_by(
+        plane: &ControlPlane,
+        kubeconfig: &Path,
+        atlas: &str,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Operator {
         let log = plane.dir().join(format!("operator-{}.log", uid()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_atlas-integration-operator"));
         command.env_clear().env("KUBECONFIG", kubeconfig).env("RUST_BACKTRACE", "full").arg("run").args([
