@@ -76,9 +76,12 @@ fn settings(args: &Run, own_namespace: &str, instance: &str) -> Settings {
     let credentials_secret = args
         .credentials_secret
         .as_ref()
-        .map(|name| ObjectKey { namespace: namespace.to_owned(), name: name.clone() });
+        .map(|name| ObjectKey { namespace: namespace.into(), name: name.as_str().into() });
     let election = args.leader_elect.then(|| ElectionSettings {
-        lease: ObjectKey { namespace: namespace.to_owned(), name: args.leader_election_lease_name.clone() },
+        lease: ObjectKey {
+            namespace: namespace.into(),
+            name: args.leader_election_lease_name.as_str().into(),
+        },
         instance: instance.to_owned(),
         timing: Timing {
             lease: args.leader_election_lease_duration,

@@ -45,7 +45,10 @@ pub(super) fn decode(wire: DynamicObject, defaults: Defaults) -> Option<Stored> 
     let annotation = |name: &str| metadata.annotations.as_ref().and_then(|all| all.get(name)).cloned();
     let finalizers = metadata.finalizers.clone().unwrap_or_default();
     let object = Object {
-        key: ObjectKey { namespace: metadata.namespace.clone()?, name: metadata.name.clone()? },
+        key: ObjectKey {
+            namespace: metadata.namespace.as_deref()?.into(),
+            name: metadata.name.as_deref()?.into(),
+        },
         uid: metadata.uid.clone()?,
         resource_version: metadata.resource_version.clone()?,
         generation: metadata.generation.unwrap_or_default(),

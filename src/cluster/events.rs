@@ -59,7 +59,7 @@ impl Events {
         let note = plain(note, MAX_NOTE);
         let event = Event {
             metadata: ObjectMeta {
-                namespace: Some(key.namespace.clone()),
+                namespace: Some(key.namespace.to_string()),
                 // The name of the object may fill the whole length that an Event's name can have.
                 name: Some(format!("{:.200}.{:x}", key.name, now.as_nanosecond())),
                 ..ObjectMeta::default()
@@ -72,8 +72,8 @@ impl Events {
             regarding: Some(ObjectReference {
                 api_version: Some(AtlasIntegration::api_version(&()).into_owned()),
                 kind: Some(AtlasIntegration::kind(&()).into_owned()),
-                namespace: Some(key.namespace.clone()),
-                name: Some(key.name.clone()),
+                namespace: Some(key.namespace.to_string()),
+                name: Some(key.name.to_string()),
                 uid: Some(object.uid.clone()),
                 ..ObjectReference::default()
             }),

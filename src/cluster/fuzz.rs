@@ -30,7 +30,7 @@ fn object(bytes: &[u8]) {
         Ok(spec) => {
             let mut names = spec.integration.secret_names();
             if let CredentialsRef::Secret(name) = spec.credentials {
-                names.push(name);
+                names.push(name.to_string());
             }
             for name in names {
                 assert!(is_secret_name(&name), "{name:?}");

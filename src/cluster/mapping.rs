@@ -39,7 +39,9 @@ pub(super) fn spec(wire: AtlasIntegrationSpec, defaults: Defaults) -> Result<Spe
     let suspend = wire.suspend.unwrap_or(false);
     let credentials = match &wire.credentials_secret_ref {
         // An empty name is a mistake, never the operator's own credentials.
-        Some(secret) => CredentialsRef::Secret(secret_name("spec.credentialsSecretRef", &secret.name)?),
+        Some(secret) => {
+            CredentialsRef::Secret(secret_name("spec.credentialsSecretRef", &secret.name)?.into())
+        }
         None => CredentialsRef::Operator,
     };
     Ok(Spec {

@@ -42,7 +42,7 @@ impl Scope {
 
     /// Whether something is in it.
     pub fn covers(&self, key: &ObjectKey) -> bool {
-        self.parts().into_iter().any(|part| part.is_none_or(|namespace| namespace == key.namespace))
+        self.parts().into_iter().any(|part| part.is_none_or(|namespace| *namespace == *key.namespace))
     }
 }
 
@@ -112,7 +112,7 @@ pub fn watch_secrets(
     scope: &Scope,
     apart: Option<&ObjectKey>,
 ) -> Stream<(ObjectKey, SecretIdentity)> {
-    let apart = apart.map(|secret| (Some(secret.namespace.as_str()), Some(secret)));
+    let apart = apart.map(|secret| (Some(&*secret.namespace), Some(secret)));
     let parts = scope.parts().into_iter().map(|namespace| (namespace, None)).chain(apart);
     let watches = parts.enumerate().map(|(list, (namespace, only))| {
         let api: Api<PartialObjectMeta<Secret>> = match namespace {
@@ -147,7 +147,7 @@ where
 
 fn secret_item(wire: PartialObjectMeta<Secret>) -> Option<(ObjectKey, SecretIdentity)> {
     let metadata = wire.metadata;
-    let key = ObjectKey { namespace: metadata.namespace?, name: metadata.name? };
+    let key = ObjectKey { namespace: metadata.namespace?.into(), name: metadata.name?.into() };
     Some((key, SecretIdentity { uid: metadata.uid?, resource_version: metadata.resource_version? }))
 }
 
@@ -163,7 +163,9 @@ pub(super) fn translate<K: ResourceExt, T>(
         }
         Ok(Event::Delete(object)) => {
             let namespace = object.namespace().unwrap_or_default();
-            WatchEvent::Deleted { key: ObjectKey { namespace, name: object.name_any() } }
+            WatchEvent::Deleted {
+                key: ObjectKey { namespace: namespace.into(), name: object.name_any().into() },
+            }
         }
         Ok(Event::InitDone) => WatchEvent::ListComplete { list },
         Err(error) => WatchEvent::Failed { list, message: explain(&error), forbidden: is_forbidden(&error) },

@@ -57,7 +57,7 @@ mod tests {
     /// Names as long as Kubernetes allows, and more of Atlas's words than fit.
     #[test]
     fn what_to_do_is_never_cut_off() {
-        let key = ObjectKey { namespace: "n".repeat(63), name: "o".repeat(253) };
+        let key = ObjectKey { namespace: "n".repeat(63).into(), name: "o".repeat(253).into() };
         for reason in Reason::ALL {
             let message: String =
                 deletion_waits(&key, reason, &"Atlas ".repeat(1_000)).chars().take(1_024).collect();

@@ -7,8 +7,8 @@ use crate::domain::{AppliedSecret, ConditionStatus, ConditionType, ManagementPol
 pub struct Quiet {
     /// Digest of the entry that Atlas showed last.
     pub echo: [u8; 16],
-    /// The Secrets that were applied; none for an observing object.
-    pub secrets: Vec<AppliedSecret>,
+    /// Digest of the Secrets that were applied; of none for an observing object.
+    pub secrets: [u8; 16],
 }
 
 /// The mark of an object that owes nothing.
@@ -28,12 +28,12 @@ pub fn quiet(object: &Object) -> Option<Quiet> {
     let secrets = match spec.management {
         ManagementPolicy::Observe => {
             let untouched = !object.finalizer && object.status.applied.is_none();
-            untouched.then(Vec::new)?
+            untouched.then(|| AppliedSecret::digest(&[]))?
         }
         ManagementPolicy::Manage => {
             object.own_claim()?;
             let applied = object.applied()?;
-            is_applied(object, spec, false).then(|| applied.secrets.clone())?
+            is_applied(object, spec, false).then(|| AppliedSecret::digest(&applied.secrets))?
         }
     };
     settled.then_some(Quiet { echo, secrets })

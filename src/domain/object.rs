@@ -1,6 +1,7 @@
 //! An `AtlasIntegration` as the decision sees it: closed types instead of wire types.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,13 +10,13 @@ use super::integration::{Integration, SecretKey};
 use super::project::ProjectId;
 use super::redacted::Redacted;
 
-/// Namespace and name.
+/// Namespace and name. Its copies share their text: the index holds several of each.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
     /// Namespace.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// Name.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 impl fmt::Display for ObjectKey {
@@ -55,17 +56,17 @@ pub enum DeletionPolicy {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CredentialsRef {
     /// Those in a Secret of the object's own namespace, of this name.
-    Secret(String),
+    Secret(Arc<str>),
     /// The operator's own, for the projects that the object's Namespace is granted.
     Operator,
 }
 
 impl CredentialsRef {
     /// The Secret that is meant, for an object of `namespace`; `operator` is the operator's own, if it has one.
-    pub fn secret(&self, namespace: &str, operator: Option<&ObjectKey>) -> Option<ObjectKey> {
+    pub fn secret(&self, namespace: &Arc<str>, operator: Option<&ObjectKey>) -> Option<ObjectKey> {
         match self {
             CredentialsRef::Secret(name) => {
-                Some(ObjectKey { namespace: namespace.to_owned(), name: name.clone() })
+                Some(ObjectKey { namespace: Arc::clone(namespace), name: Arc::clone(name) })
             }
             CredentialsRef::Operator => operator.cloned(),
         }
@@ -115,6 +116,25 @@ pub struct AppliedSecret {
     pub uid: String,
     /// Its resourceVersion.
     pub resource_version: String,
+}
+
+impl AppliedSecret {
+    /// A digest that is equal for the same states of the same Secrets, in whatever order, for records that can't
+    /// afford the states themselves.
+    pub fn digest(secrets: &[AppliedSecret]) -> [u8; 16] {
+        let mut sorted: Vec<&AppliedSecret> = secrets.iter().collect();
+        sorted.sort_by_key(|secret| &secret.name);
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        for text in
+            sorted.into_iter().flat_map(|secret| [&secret.name, &secret.uid, &secret.resource_version])
+        {
+            context.update(&(text.len() as u64).to_be_bytes());
+            context.update(text.as_bytes());
+        }
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&context.finish().as_ref()[..16]);
+        digest
+    }
 }
 
 /// A write that Atlas confirmed; `status.applied`.

@@ -3,7 +3,7 @@
 //! read again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::index::Index;
 use crate::api::PROJECT_IDS_ANNOTATION;
@@ -85,7 +85,7 @@ impl Credentials {
     pub async fn get(
         &self,
         index: &Mutex<Index>,
-        namespace: &str,
+        namespace: &Arc<str>,
         credentials: &CredentialsRef,
         project: &ProjectId,
         for_deletion: bool,
@@ -155,7 +155,7 @@ impl Credentials {
     }
 
     /// The identity of the Secret that the remembered credential of an object is from.
-    pub fn identity(&self, namespace: &str, credentials: &CredentialsRef) -> Option<SecretIdentity> {
+    pub fn identity(&self, namespace: &Arc<str>, credentials: &CredentialsRef) -> Option<SecretIdentity> {
         let key = credentials.secret(namespace, self.operator.as_ref())?;
         lock(&self.cache).get(&key).map(|cached| cached.identity.clone())
     }
@@ -211,7 +211,7 @@ impl Credentials {
         let mut read: BTreeMap<&str, (ObjectKey, SecretData)> = BTreeMap::new();
         for reference in integration.secret_keys() {
             if !read.contains_key(reference.name.as_str()) {
-                let key = ObjectKey { namespace: namespace.to_owned(), name: reference.name.clone() };
+                let key = ObjectKey { namespace: namespace.into(), name: reference.name.as_str().into() };
                 let data = self.read(index, &key).await?.ok_or_else(|| secret_not_found(&key))?;
                 read.insert(&reference.name, (key, data));
             }

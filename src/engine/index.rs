@@ -3,6 +3,7 @@
 //! do for it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -42,21 +43,24 @@ pub(super) struct Record {
     /// None when the spec can't be read.
     pub spec: Option<SpecRecord>,
     /// Names of the Secrets that the settings refer to.
-    pub secrets: Vec<String>,
+    pub secrets: Box<[Arc<str>]>,
     /// Set while nothing is owed.
     pub quiet: Option<Quiet>,
     /// Whether its status says that Atlas could not be read for a while.
     pub sync_unknown: bool,
     /// What a change of makes a pass due: see [`Record::asks_for_pass`].
-    requests: (Option<String>, Option<String>),
+    requests: Option<Box<Requests>>,
 }
+
+/// The annotations that ask for a look, and for a write.
+type Requests = (Option<String>, Option<String>);
 
 impl Record {
     fn new(object: &Object) -> Record {
         let spec = object.spec.as_ref().ok();
         let secrets = spec
             .filter(|spec| spec.management == ManagementPolicy::Manage)
-            .map(|spec| spec.integration.secret_names())
+            .map(|spec| spec.integration.secret_names().into_iter().map(Arc::from).collect())
             .unwrap_or_default();
         Record {
             key: object.key.clone(),
@@ -82,7 +86,7 @@ impl Record {
                 .status
                 .condition(ConditionType::InSync)
                 .is_some_and(|condition| condition.status == ConditionStatus::Unknown),
-            requests: (object.reconcile_requested.clone(), object.rewrite_requested.clone()),
+            requests: requests(object),
         }
     }
 
@@ -97,12 +101,37 @@ impl Record {
     }
 }
 
+/// Most objects are asked for nothing.
+fn requests(object: &Object) -> Option<Box<Requests>> {
+    let requests = (object.reconcile_requested.clone(), object.rewrite_requested.clone());
+    (requests != Requests::default()).then(|| Box::new(requests))
+}
+
 /// A Secret that some object refers to.
 #[derive(Default)]
 struct SecretRecord {
     /// Its identity: `None` unknown, `Some(None)` known to be absent.
     identity: Option<Option<SecretIdentity>>,
-    users: HashSet<ObjectKey>,
+    /// The places whose objects refer to it, in order, each with how many do.
+    users: Vec<(Place, u32)>,
+}
+
+impl SecretRecord {
+    fn used_in(&mut self, place: &Place) {
+        match self.users.binary_search_by(|(known, _)| known.cmp(place)) {
+            Ok(at) => self.users[at].1 += 1,
+            Err(at) => self.users.insert(at, (place.clone(), 1)),
+        }
+    }
+
+    fn unused_in(&mut self, place: &Place) {
+        if let Ok(at) = self.users.binary_search_by(|(known, _)| known.cmp(place)) {
+            self.users[at].1 -= 1;
+            if self.users[at].1 == 0 {
+                self.users.remove(at);
+            }
+        }
+    }
 }
 
 /// The queue's key: a project, or the objects whose spec can't be read.
@@ -203,13 +232,33 @@ impl Index {
         }
     }
 
-    fn insert(&mut self, record: Record) {
+    fn insert(&mut self, mut record: Record) {
         self.unlink(&record.key);
+        self.share(&mut record);
         self.places.entry(record.project.clone()).or_default().insert(record.key.clone());
         for secret in self.secret_keys(&record) {
-            self.secrets.entry(secret).or_default().users.insert(record.key.clone());
+            self.secrets.entry(secret).or_default().used_in(&record.project);
         }
         self.objects.insert(record.key.clone(), Box::new(record));
+    }
+
+    /// Lets a record share the names that it has in common with others: thousands may have one namespace and one
+    /// Secret of credentials.
+    fn share(&self, record: &mut Record) {
+        for own in self.secret_keys(record) {
+            let Some((known, _)) = self.secrets.get_key_value(&own) else { continue };
+            if known.namespace == record.key.namespace {
+                record.key.namespace = Arc::clone(&known.namespace);
+            }
+            let credentials = record.spec.as_mut().map(|spec| &mut spec.credentials);
+            let credentials = credentials.and_then(|credentials| match credentials {
+                CredentialsRef::Secret(name) => Some(name),
+                CredentialsRef::Operator => None,
+            });
+            for name in record.secrets.iter_mut().chain(credentials).filter(|name| **name == known.name) {
+                *name = Arc::clone(&known.name);
+            }
+        }
     }
 
     /// Forgets an object; answers its place, if it had one.
@@ -227,7 +276,7 @@ impl Index {
         }
         for secret in self.secret_keys(&record) {
             if let Some(known) = self.secrets.get_mut(&secret) {
-                known.users.remove(key);
+                known.unused_in(&record.project);
             }
         }
         Some(record)
@@ -236,8 +285,10 @@ impl Index {
     /// The Secrets that a record refers to, credentials included.
     fn secret_keys(&self, record: &Record) -> Vec<ObjectKey> {
         let namespace = &record.key.namespace;
-        let settings =
-            record.secrets.iter().map(|name| ObjectKey { namespace: namespace.clone(), name: name.clone() });
+        let settings = record
+            .secrets
+            .iter()
+            .map(|name| ObjectKey { namespace: Arc::clone(namespace), name: Arc::clone(name) });
         let credentials =
             record.spec.as_ref().and_then(|s| s.credentials.secret(namespace, self.operator_secret.as_ref()));
         settings.chain(credentials).collect()
@@ -300,15 +351,7 @@ impl Index {
         if !news {
             return Vec::new();
         }
-        let users: Vec<ObjectKey> = secret.users.iter().cloned().collect();
-        let mut places: Vec<Place> = users
-            .iter()
-            .filter_map(|user| self.objects.get(user))
-            .map(|record| record.project.clone())
-            .collect();
-        places.sort();
-        places.dedup();
-        places
+        secret.users.iter().map(|(place, _)| place.clone()).collect()
     }
 
     /// Notes what a read of a Secret found, where nothing was known. A change is the watch's to tell, since it
@@ -357,14 +400,19 @@ impl Index {
         self.secrets.get(key)?.identity.as_ref().map(Option::as_ref)
     }
 
-    /// Whether a Secret that these records name may differ from what was applied.
-    pub fn secrets_changed(&self, namespace: &str, names: &[String], applied: &[AppliedSecret]) -> bool {
-        names.len() != applied.len()
-            || applied.iter().any(|applied| {
-                let key = ObjectKey { namespace: namespace.to_owned(), name: applied.name.clone() };
-                !matches!(self.secret(&key), Some(Some(known))
-                    if known.uid == applied.uid && known.resource_version == applied.resource_version)
-            })
+    /// Whether these Secrets may differ from what was applied, of which this is [`AppliedSecret::digest`].
+    pub fn secrets_changed(&self, namespace: &Arc<str>, names: &[Arc<str>], applied: [u8; 16]) -> bool {
+        let states: Option<Vec<AppliedSecret>> =
+            names.iter().map(|name| self.state(namespace, name)).collect();
+        states.is_none_or(|states| AppliedSecret::digest(&states) != applied)
+    }
+
+    /// The state of a Secret that is known to be there.
+    fn state(&self, namespace: &Arc<str>, name: &Arc<str>) -> Option<AppliedSecret> {
+        let identity =
+            self.secret(&ObjectKey { namespace: Arc::clone(namespace), name: Arc::clone(name) })??;
+        let SecretIdentity { uid, resource_version } = identity.clone();
+        Some(AppliedSecret { name: name.to_string(), uid, resource_version })
     }
 
     /// Whether a Namespace is granted a project, as its watch says; `None` where Namespaces are not watched.

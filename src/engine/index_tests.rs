@@ -63,11 +63,11 @@ fn a_list_sweeps_at_its_end_and_only_its_scope() {
     index.list_begins(0);
     index.observe(&object("a", 1, 1));
     assert_eq!(index.records().count(), 2, "nothing goes while the list is under way");
-    assert!(index.list_complete(0, |key| key.namespace == "other").is_empty());
+    assert!(index.list_complete(0, |key| &*key.namespace == "other").is_empty());
     index.list_begins(0);
     index.observe(&object("a", 1, 1));
     assert_eq!(index.list_complete(0, |_| true).len(), 1);
-    assert!(index.records().all(|record| record.key.name == "a"));
+    assert!(index.records().all(|record| &*record.key.name == "a"));
 }
 
 #[test]
@@ -84,11 +84,16 @@ fn secrets_are_remembered_where_an_object_refers_to_them() {
     assert_eq!(index.observe_secret(&secret("atlas"), identity("4")).len(), 1, "credentials count too");
     assert_eq!(index.observe_secret(&secret("teams"), None).len(), 1, "deleted");
     let applied = [AppliedSecret { name: "teams".into(), uid: "s".into(), resource_version: "2".into() }];
-    let names = ["teams".to_owned()];
-    assert!(index.secrets_changed("ns", &names, &applied));
+    let (namespace, names) = (Arc::from("ns"), [Arc::from("teams")]);
+    let applied = AppliedSecret::digest(&applied);
+    assert!(index.secrets_changed(&namespace, &names, applied));
     index.observe_secret(&secret("teams"), identity("2"));
-    assert!(!index.secrets_changed("ns", &names, &applied));
+    assert!(!index.secrets_changed(&namespace, &names, applied));
+    index.observe(&object("b", 1, 1));
     index.remove(&object("a", 0, 0).key);
+    index.forget_unused_secrets();
+    assert!(index.secret(&secret("teams")).is_some(), "another object refers to it");
+    index.remove(&object("b", 0, 0).key);
     index.forget_unused_secrets();
     assert!(index.secret(&secret("teams")).is_none());
 }
@@ -211,7 +216,7 @@ fn trace_12_an_own_write_is_seen_before_the_watch_brings_it() {
     index.observe(&y);
     let place = y.spec.as_ref().ok().map(|spec| spec.project.clone());
     let claimed: Vec<String> =
-        index.place(&place).into_iter().filter(|r| r.claimed).map(|r| r.key.name).collect();
+        index.place(&place).into_iter().filter(|r| r.claimed).map(|r| r.key.name.to_string()).collect();
     assert_eq!(claimed, ["y"], "and so y keeps the place, though x is older");
 }
 

@@ -322,12 +322,12 @@ fn is_quiet(shared: &Shared, record: &Record, listing: &Listing) -> bool {
     let entry = record.spec.as_ref().and_then(|spec| listing.get(&spec.kind));
     !record.sync_unknown
         && entry.is_some_and(|entry| entry.digest() == quiet.echo)
-        && !lock(&shared.index).secrets_changed(&record.key.namespace, &record.secrets, &quiet.secrets)
+        && !lock(&shared.index).secrets_changed(&record.key.namespace, &record.secrets, quiet.secrets)
 }
 
 /// Whether an object that could not be looked at is in sync as far as the cluster shows.
 pub(super) fn owes_nothing(shared: &Shared, record: &Record) -> bool {
     record.quiet.as_ref().is_some_and(|quiet| {
-        !lock(&shared.index).secrets_changed(&record.key.namespace, &record.secrets, &quiet.secrets)
+        !lock(&shared.index).secrets_changed(&record.key.namespace, &record.secrets, quiet.secrets)
     })
 }

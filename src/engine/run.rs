@@ -347,7 +347,7 @@ fn on_namespace(shared: &Shared, event: WatchEvent<Grant>) {
         }
         WatchEvent::Present { item, .. } => lock(&shared.index).observe_namespace(*item),
         WatchEvent::Deleted { key } => {
-            let nothing = Grant { namespace: key.name, projects: BTreeSet::new() };
+            let nothing = Grant { namespace: key.name.to_string(), projects: BTreeSet::new() };
             lock(&shared.index).observe_namespace(nothing)
         }
         WatchEvent::ListComplete { .. } => lock(&shared.index).namespace_list_complete(),

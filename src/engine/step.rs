@@ -1,5 +1,6 @@
 //! One object within a pass: read it, plan, carry the plan out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,7 +20,9 @@ use crate::core::outcome;
 use crate::core::pacing;
 use crate::core::plan::{IN_DOUBT, Input, Plan, deletion_without_atlas, plan};
 use crate::core::quiet::is_applied;
-use crate::domain::{ConditionStatus, ConditionType, FailureKind, Prospect, Reason, Redacted, Spec};
+use crate::domain::{
+    AppliedSecret, ConditionStatus, ConditionType, FailureKind, Prospect, Reason, Redacted, Spec,
+};
 
 /// Steps of one object in one pass: claim put back, release, write. More would be a loop.
 const MAX_STEPS: usize = 4;
@@ -102,6 +105,7 @@ async fn without_atlas(shared: &Shared, record: &Record) -> Result<Option<Instan
 
 fn suspended(shared: &Shared, record: &Record, stored: &Stored, spec: &Spec) -> Verdict {
     let secrets = stored.object.applied().map(|applied| applied.secrets.as_slice()).unwrap_or_default();
+    let secrets = AppliedSecret::digest(secrets);
     let changed = lock(&shared.index).secrets_changed(&record.key.namespace, &record.secrets, secrets);
     let (reason, message) = if is_applied(&stored.object, spec, changed) {
         (Reason::Synced, "suspended; what was last applied is what the spec asks for")
@@ -172,7 +176,11 @@ fn refusal_stands(shared: &Shared, record: &Record) -> bool {
     });
     refused.is_some_and(|secrets| {
         secrets.is_none_or(|secrets| {
-            !lock(&shared.index).secrets_changed(&record.key.namespace, &record.secrets, &secrets)
+            !lock(&shared.index).secrets_changed(
+                &record.key.namespace,
+                &record.secrets,
+                AppliedSecret::digest(&secrets),
+            )
         })
     })
 }
@@ -186,7 +194,7 @@ async fn seen(
     owner: Option<&str>,
 ) -> Result<Option<Instant>, WriteError> {
     let mut stored = read(shared, record).await?;
-    shared.memory(&record.uid, |memory| memory.unread_since = None);
+    shared.known_memory(&record.uid, |memory| memory.unread_since = None);
     for _ in 0..MAX_STEPS {
         let object = &stored.object;
         let spec = match &object.spec {
@@ -195,12 +203,12 @@ async fn seen(
             Ok(spec) => spec.clone(),
             Err(_) => return Ok(Some(Instant::now() + MOVED)),
         };
-        let applied_secrets = object.applied().map(|applied| applied.secrets.clone()).unwrap_or_default();
-        let names = spec.integration.secret_names();
-        let secrets_changed =
-            lock(&shared.index).secrets_changed(&object.key.namespace, &names, &applied_secrets);
+        let applied = object.applied().map(|applied| applied.secrets.as_slice()).unwrap_or_default();
+        let applied = AppliedSecret::digest(applied);
+        let names: Vec<_> = spec.integration.secret_names().into_iter().map(Arc::from).collect();
+        let secrets_changed = lock(&shared.index).secrets_changed(&object.key.namespace, &names, applied);
         let crd_terminating = object.deleting && shared.writer.crd_terminating().await?;
-        let known = shared.memory(&record.uid, |memory| memory.outcome_known);
+        let known = shared.known_memory(&record.uid, |memory| memory.outcome_known).flatten();
         let outcome_known = outcome::is_outcome_known(object, known);
         if !shared.leads() {
             return Ok(None);
