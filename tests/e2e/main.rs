@@ -27,6 +27,7 @@ mod operator;
 mod ownership;
 mod platform;
 mod promises;
+mod proxy;
 mod restart;
 mod samples;
 mod secrets;
