@@ -12,6 +12,7 @@ mod chaos;
 mod conflict;
 mod costs;
 mod costs_table;
+mod crash;
 mod create_page;
 mod deletion;
 mod drift;

@@ -97,6 +97,14 @@ impl Request {
         self.authorized && self.method != Method::GET && !event
     }
 
+    /// Whether it is a LIST of a project's integrations that was answered.
+    pub fn is_atlas_list(&self) -> bool {
+        self.side == Side::Atlas
+            && self.method == Method::GET
+            && self.path.ends_with("/integrations")
+            && self.answer == Some(200)
+    }
+
     /// Whether it is a watch.
     pub fn is_watch(&self) -> bool {
         self.side == Side::Cluster
@@ -215,6 +223,11 @@ impl Proxy {
         fault: Fault,
     ) {
         self.state.log().rules.push(Rule { when: Box::new(when), after, times, fault });
+    }
+
+    /// All requests so far, in the order of their arrival.
+    pub fn requests(&self) -> Vec<Request> {
+        self.state.log().requests.clone()
     }
 
     /// How many requests fit.

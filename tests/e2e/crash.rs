@@ -1,0 +1,480 @@
+//! Every write of every scenario meets every fault, on its way to the API server or to Atlas, and all ends as if
+//! nothing had been.
+//!
+//! A scenario is run clean, and its writes are counted. Then it is run once for each of them and each fault, in a
+//! world of its own. `CRASH=text` runs the positions whose names have this text in them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::proxy::{At, Fault, Proxy, Request, Side};
+use crate::samples::{datadog, foreign};
+use crate::world::{LIMIT, World, condition, until, until_found};
+
+/// How many runs are under way at a time. They mostly wait.
+const CONCURRENCY: usize = 12;
+/// What is in doubt stays so for four seconds.
+const FLAGS: &[&str] = &["--atlas-timeout", "2s", "--log-level", "debug"];
+/// LISTs that begin without a write before and between them; the last shows that the pass of the one before is over.
+const QUIET_LISTS: usize = 3;
+/// What the rotated key becomes.
+const ROTATED: &str = "fedcba9876543210fedcba9876540002";
+
+/// What the matrix does at a write.
+struct Blow {
+    name: &'static str,
+    fault: fn(Side) -> Fault,
+    /// Whether the operator is killed when the write has met its fault, and started anew.
+    kills: bool,
+}
+
+const fn blow(name: &'static str, fault: fn(Side) -> Fault) -> Blow {
+    Blow { name, fault, kills: false }
+}
+
+fn answer(status: u16) -> Fault {
+    Fault::Answer { status, retry_after: None }
+}
+
+const BLOWS: &[Blow] = &[
+    // Those that take long come first, so that the end is not spent with waiting for a few.
+    blow("held and lost", |_| Fault::Silence(At::Before)),
+    blow("held and late", |side| match side {
+        // A second later the operator has tried again, and the object is another.
+        Side::Cluster => Fault::Late(Duration::ZERO),
+        // Not much before nothing may land any more.
+        Side::Atlas => Fault::Late(Duration::from_secs(1)),
+    }),
+    blow("429", |_| answer(429)),
+    Blow { kills: true, ..blow("killed before", |_| Fault::Silence(At::Before)) },
+    Blow { kills: true, ..blow("killed after", |_| Fault::Silence(At::Applied)) },
+    Blow { kills: true, ..blow("killed and late", |_| Fault::Late(Duration::from_secs(1))) },
+    blow("cut before", |_| Fault::Cut(At::Before)),
+    blow("cut after", |_| Fault::Cut(At::Applied)),
+    blow("500", |_| answer(500)),
+    blow("503", |_| answer(503)),
+    blow("409", |_| answer(409)),
+    blow("429 with Retry-After", |_| Fault::Answer { status: 429, retry_after: Some(1) }),
+];
+
+/// Something that a test does to its world.
+type Deed = for<'a> fn(&'a World) -> BoxFuture<'a, ()>;
+
+struct Scenario {
+    name: &'static str,
+    /// What is there before; waits until it is.
+    given: Deed,
+    /// What happens. Whatever it waits for comes under any fault.
+    when: Deed,
+    /// Waits for the end, in the clean run.
+    done: Deed,
+}
+
+const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "create",
+        given: |_| async {}.boxed(),
+        when: |world| world.create_x(json!({})).boxed(),
+        done: |world| world.x_is_synced().boxed(),
+    },
+    Scenario {
+        name: "update",
+        given: |world| world.given_x().boxed(),
+        when: |world| world.change_x(json!({"datadog": {"region": "EU"}})).boxed(),
+        done: |world| world.x_is_synced().boxed(),
+    },
+    Scenario {
+        name: "rotate",
+        given: |world| world.given_x().boxed(),
+        when: |world| async { world.secret("keys", &[("api", ROTATED)]).await }.boxed(),
+        done: |world| {
+            async {
+                let rotated =
+                    || world.project.stored_type("DATADOG").filter(|entry| entry["apiKey"] == ROTATED);
+                until("the new key in Atlas", rotated).await;
+            }
+            .boxed()
+        },
+    },
+    Scenario {
+        name: "adopt",
+        given: |world| async { world.project.replace_by_other(foreign()) }.boxed(),
+        when: |world| world.create_x(json!({"adoptionPolicy": "Adopt"})).boxed(),
+        done: |world| world.x_is_synced().boxed(),
+    },
+    Scenario {
+        name: "delete",
+        given: |world| world.given_x().boxed(),
+        when: |world| world.delete("AtlasIntegration", "x").boxed(),
+        done: |world| world.until_gone("x").boxed(),
+    },
+    Scenario {
+        name: "create anew",
+        given: |world| world.given_x().boxed(),
+        when: |world| {
+            async {
+                world.delete("AtlasIntegration", "x").await;
+                world.until_gone("x").await;
+                world.create_x(json!({"datadog": {"region": "EU"}})).await;
+            }
+            .boxed()
+        },
+        done: |world| world.x_is_synced().boxed(),
+    },
+    Scenario {
+        name: "conflict",
+        given: |world| {
+            async {
+                world.given_x().await;
+                let other = datadog(json!({"datadog": {"region": "EU"}}));
+                world.create(&world.integration("y", &other)).await;
+                world.until_ready("y", "False", "Conflict").await;
+            }
+            .boxed()
+        },
+        when: |world| world.delete("AtlasIntegration", "x").boxed(),
+        done: |world| world.until_ready("y", "True", "Synced").map(|_| ()).boxed(),
+    },
+    Scenario {
+        name: "observe and manage",
+        given: |world| world.given_x().boxed(),
+        when: |world| {
+            async {
+                world.change_x(json!({"managementPolicy": "Observe"})).await;
+                world.until_ready("x", "True", "Observed").await;
+                world.change_x(json!({"managementPolicy": "Manage", "adoptionPolicy": "Adopt"})).await;
+            }
+            .boxed()
+        },
+        done: |world| world.x_is_synced().boxed(),
+    },
+    Scenario {
+        name: "retain",
+        given: |world| world.given_x().boxed(),
+        when: |world| {
+            async {
+                world.change_x(json!({"deletionPolicy": "Retain"})).await;
+                world.x_is_synced().await;
+                world.delete("AtlasIntegration", "x").await;
+            }
+            .boxed()
+        },
+        done: |world| world.until_gone("x").boxed(),
+    },
+    Scenario {
+        name: "suspend",
+        given: |world| world.given_x().boxed(),
+        when: |world| {
+            async {
+                world.change_x(json!({"suspend": true, "datadog": {"region": "EU"}})).await;
+                world.until_ready("x", "False", "Suspended").await;
+                world.change_x(json!({"suspend": false})).await;
+            }
+            .boxed()
+        },
+        done: |world| world.x_is_synced().boxed(),
+    },
+];
+
+impl World {
+    async fn create_x(&self, change: Value) {
+        self.create(&self.integration("x", &datadog(change))).await;
+    }
+
+    async fn change_x(&self, change: Value) {
+        self.patch("AtlasIntegration", "x", &json!({"spec": change})).await;
+    }
+
+    async fn x_is_synced(&self) {
+        self.until_ready("x", "True", "Synced").await;
+    }
+
+    async fn given_x(&self) {
+        self.create_x(json!({})).await;
+        self.x_is_synced().await;
+    }
+
+    /// An object that owns nothing and writes nothing: it keeps the LISTs going when no other object is left.
+    async fn witness(&self) {
+        let key = json!({"name": "keys", "key": "service"});
+        let spec = json!({"type": "PAGER_DUTY", "pagerDuty": {"serviceKeySecretRef": key, "region": "EU"},
+            "managementPolicy": "Observe"});
+        self.project.replace_by_other(json!({"type": "PAGER_DUTY", "region": "EU",
+            "serviceKey": "0123456789abcdef0123456789abc001"}));
+        self.create(&self.integration("witness", &spec)).await;
+    }
+}
+
+/// All that has to be as in the clean run: ids, versions and times apart, in the cluster and in Atlas.
+async fn state(world: &World) -> Value {
+    let (objects, secrets) = tokio::join!(world.list("AtlasIntegration"), world.list("Secret"));
+    let objects: BTreeMap<String, Value> = objects
+        .iter()
+        .map(|object| (object["metadata"]["name"].as_str().unwrap().to_owned(), outline(object, &secrets)))
+        .collect();
+    let mut stored = world.project.stored();
+    stored.iter_mut().for_each(|entry| _ = entry.as_object_mut().unwrap().remove("id"));
+    stored.sort_by_key(|entry| entry["type"].to_string());
+    json!({"objects": objects, "Atlas": stored})
+}
+
+fn outline(object: &Value, secrets: &[Value]) -> Value {
+    let (metadata, status) = (&object["metadata"], &object["status"]);
+    let mut spec = object["spec"].clone();
+    spec.as_object_mut().unwrap().remove("projectId");
+    let mut annotations = metadata["annotations"].as_object().cloned().unwrap_or_default();
+    for (_, value) in &mut annotations {
+        let mut claim: Value = serde_json::from_str(value.as_str().unwrap()).unwrap_or_default();
+        if let Some(claim) = claim.as_object_mut() {
+            claim.remove("time");
+            claim.insert("uid".to_owned(), (claim["uid"] == metadata["uid"]).into());
+        }
+        *value = claim;
+    }
+    let conditions = ["Ready", "InSync", "Reconciling", "Stalled"].map(|kind| {
+        let condition = condition(object, kind);
+        json!({"type": kind, "status": condition["status"], "reason": condition["reason"],
+            "current": condition.is_null() || condition["observedGeneration"] == metadata["generation"]})
+    });
+    let mut integration = status["integration"].clone();
+    if let Some(integration) = integration.as_object_mut() {
+        integration.remove("id");
+    }
+    let applied = &status["applied"];
+    // Of each Secret whether what was applied is what is there.
+    let applied_secrets: Vec<Value> = applied["secrets"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|applied| {
+            let is_there = secrets.iter().any(|secret| {
+                let there = &secret["metadata"];
+                applied["name"] == there["name"]
+                    && applied["uid"] == there["uid"]
+                    && applied["resourceVersion"] == there["resourceVersion"]
+            });
+            json!({"name": applied["name"], "current": is_there})
+        })
+        .collect();
+    json!({
+        "spec": spec,
+        "finalizers": metadata["finalizers"],
+        "annotations": annotations,
+        "deleting": metadata["deletionTimestamp"].is_string(),
+        "observed": status["observedGeneration"] == metadata["generation"],
+        "conditions": conditions,
+        "integration": integration,
+        "applied": {
+            "own": applied["uid"] == metadata["uid"],
+            "config": applied["config"],
+            "secrets": applied_secrets,
+            "confirmed": !applied.is_null() && applied["attempt"] == status["attempt"]["id"],
+        },
+    })
+}
+
+/// What the clean run did, and how it ended.
+struct Clean {
+    /// The request lines, and to whom.
+    writes: Vec<(Side, String)>,
+    end: Value,
+}
+
+/// One run of a scenario.
+struct Run {
+    world: World,
+    proxy: Proxy,
+    /// The writes before the scenario began.
+    earlier: usize,
+}
+
+impl Run {
+    /// Runs a scenario with at most one blow at its nth write; answers when what happens has happened, with the
+    /// operator that is then at work.
+    async fn new(
+        scenario: &Scenario,
+        blow: Option<(usize, Side, &Blow)>,
+    ) -> (Run, crate::operator::Operator) {
+        let world = World::with_datadog_key(&format!("crash-{}", scenario.name.replace(' ', "-"))).await;
+        let proxy = Proxy::start(&world).await;
+        let operator = proxy.operator(&world, FLAGS).await;
+        world.witness().await;
+        world.until_ready("witness", "True", "Observed").await;
+        (scenario.given)(&world).await;
+        let earlier = proxy.count(Request::is_write);
+        if let Some((place, side, blow)) = blow {
+            proxy.fault(Request::is_write, place, 1, (blow.fault)(side));
+        }
+        let life = async {
+            if blow.is_some() {
+                proxy.until_hit(1).await;
+            }
+            if !blow.is_some_and(|(_, _, blow)| blow.kills) {
+                return operator;
+            }
+            operator.kill();
+            proxy.operator(&world, FLAGS).await
+        };
+        let (operator, ()) = tokio::join!(life, (scenario.when)(&world));
+        (Run { world, proxy, earlier }, operator)
+    }
+
+    /// The request lines of the scenario's writes, without what no two worlds share.
+    fn writes(&self) -> Vec<(Side, String)> {
+        let writes = self.proxy.requests().into_iter().filter(Request::is_write).skip(self.earlier);
+        writes.map(|write| (write.side, self.line(&write))).collect()
+    }
+
+    fn line(&self, request: &Request) -> String {
+        request
+            .to_string()
+            .replace(&self.world.namespace, "NAMESPACE")
+            .replace(self.world.project.id(), "PROJECT")
+    }
+
+    /// Waits for complete passes; answers whether nobody wrote anything meanwhile.
+    async fn is_quiet(&self) -> bool {
+        let (writes, lists) = (self.proxy.count(Request::is_write), self.proxy.count(Request::is_atlas_list));
+        until("more LISTs", || {
+            let more = self.proxy.count(Request::is_atlas_list) >= lists + QUIET_LISTS;
+            let written = self.proxy.count(Request::is_write) != writes;
+            (more || written).then_some(!written)
+        })
+        .await
+    }
+
+    /// Waits for an end; says what differs if it does not come.
+    async fn ends_as(&self, end: &Value) -> Result<(), String> {
+        let begun = Instant::now();
+        let mut now = state(&self.world).await;
+        while now != *end {
+            if begun.elapsed() > LIMIT / 2 {
+                return Err(format!("it does not end so:\n{}", differences(end, &now)));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            now = state(&self.world).await;
+        }
+        if !self.is_quiet().await {
+            return Err("it is written to after its end".to_owned());
+        }
+        match state(&self.world).await {
+            now if now == *end => Ok(()),
+            now => Err(format!("it does not stay so:\n{}", differences(end, &now))),
+        }
+    }
+}
+
+/// The lines of `now` that are not in `end`, and the other way round.
+fn differences(end: &Value, now: &Value) -> String {
+    let lines = |value: &Value| -> Vec<String> {
+        let mut lines = Vec::new();
+        flatten("", value, &mut lines);
+        lines
+    };
+    let (end, now) = (lines(end), lines(now));
+    let missing = end.iter().filter(|line| !now.contains(line)).map(|line| format!("  clean {line}"));
+    let more = now.iter().filter(|line| !end.contains(line)).map(|line| format!("  here  {line}"));
+    missing.chain(more).collect::<Vec<_>>().join("\n")
+}
+
+fn flatten(path: &str, value: &Value, lines: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            fields.iter().for_each(|(name, value)| flatten(&format!("{path}/{name}"), value, lines));
+        }
+        Value::Array(items) if !items.is_empty() => {
+            items.iter().enumerate().for_each(|(at, value)| flatten(&format!("{path}/{at}"), value, lines));
+        }
+        value => lines.push(format!("{path} = {value}")),
+    }
+}
+
+async fn clean(scenario: &Scenario) -> Clean {
+    let (run, _operator) = Run::new(scenario, None).await;
+    (scenario.done)(&run.world).await;
+    until_found("a quiet end", || async { run.is_quiet().await.then_some(()) }).await;
+    Clean { writes: run.writes(), end: state(&run.world).await }
+}
+
+/// One position: the nth write (from 0) of a scenario, and what happens at it.
+async fn position(scenario: &Scenario, clean: &Clean, place: usize, blow: &Blow) -> Result<(), String> {
+    let (side, line) = &clean.writes[place];
+    let (run, operator) = Run::new(scenario, Some((place, *side, blow))).await;
+    let hit = run.line(&run.proxy.hits()[0]);
+    let result = match hit == *line {
+        true => run.ends_as(&clean.end).await,
+        false => Err(format!("another write met the fault: {hit}")),
+    };
+    result.map_err(|why| {
+        let writes: Vec<String> =
+            run.writes().iter().map(|(side, line)| format!("  {side:?}: {line}")).collect();
+        let logs = operator.logs();
+        let logs: Vec<&str> = logs.lines().collect();
+        let logs = logs[logs.len().saturating_sub(15)..].join("\n");
+        format!("{why}\nall writes:\n{}\nthe operator's last words:\n{logs}", writes.join("\n"))
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_write_meets_every_fault() {
+    let only = std::env::var("CRASH").unwrap_or_default();
+    let begun = Instant::now();
+    let mut cleans = JoinSet::new();
+    for (number, scenario) in SCENARIOS.iter().enumerate() {
+        cleans.spawn(async move { (number, clean(scenario).await) });
+    }
+    let cleans: BTreeMap<usize, Arc<Clean>> =
+        cleans.join_all().await.into_iter().map(|(number, clean)| (number, Arc::new(clean))).collect();
+    let turns = Arc::new(Semaphore::new(CONCURRENCY));
+    let mut positions = JoinSet::new();
+    let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+    for blow in BLOWS {
+        for (number, clean) in &cleans {
+            let scenario = &SCENARIOS[*number];
+            for (place, (side, line)) in clean.writes.iter().enumerate() {
+                let name = format!(
+                    "{}, write {} of {}, to {side:?}: {line}: {}",
+                    scenario.name,
+                    place + 1,
+                    clean.writes.len(),
+                    blow.name
+                );
+                if !name.contains(&only) {
+                    continue;
+                }
+                *counts.entry(*number).or_default() += 1;
+                let (clean, turns) = (Arc::clone(clean), Arc::clone(&turns));
+                positions.spawn(async move {
+                    let _turn = turns.acquire_owned().await.unwrap();
+                    // A task of its own, whose panic is one of the results.
+                    let run = tokio::spawn(async move { position(scenario, &clean, place, blow).await });
+                    let result = run.await.unwrap_or_else(|error| Err(error.to_string()));
+                    result.map_err(|why| format!("{name}: {why}"))
+                });
+            }
+        }
+    }
+    let results = positions.join_all().await;
+    let failed: BTreeSet<String> = results.iter().filter_map(|result| result.clone().err()).collect();
+    for (number, clean) in &cleans {
+        let count = counts.get(number).copied().unwrap_or_default();
+        println!("{}: {} writes, {count} fault positions", SCENARIOS[*number].name, clean.writes.len());
+    }
+    for (place, why) in failed.iter().enumerate() {
+        println!("FAILED {}: {why}\n", place + 1);
+    }
+    assert!(failed.is_empty(), "{} of {} fault positions end elsewhere", failed.len(), results.len());
+    println!(
+        "{} fault positions in {} scenarios: all ended as the clean run ({} s)",
+        results.len(),
+        counts.len(),
+        begun.elapsed().as_secs()
+    );
+}
