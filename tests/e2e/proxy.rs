@@ -211,7 +211,7 @@ impl Proxy {
     /// The same without waiting for it to be ready.
     pub async fn operator_unready(&self, world: &World, flags: &[&str]) -> Operator {
         let flags = [&["--watch-namespace", world.namespace.as_str()], flags].concat();
-        Operator::start_by(&world.shared.plane, &world.namespace, &self.kubeconfig, &self.atlas, &flags).await
+        Operator::start_by(&world.shared.plane, &self.kubeconfig, &self.atlas, &flags, &[]).await
     }
 
     /// From now on, lets `after` requests that fit pass, and then hits so many of them.
