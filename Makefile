@@ -32,7 +32,13 @@ test: tools lint control-plane ## Run every check and test, on real parts
 	# Without the operator in the build, so that its features of shared crates are not those of the simulator's tests.
 	$(CARGO) test --locked -p atlas-sim -p control-plane -p atlas-integration-demo
 	# These mostly wait for servers, so more of them run at a time than there are cores.
-	$(CARGO) test --locked -p atlas-integration-operator --tests -- --test-threads=6
+	$(CARGO) test --locked -p atlas-integration-operator --tests -- --test-threads=6 --skip crash::
+	$(MAKE) --no-print-directory crash
+
+.PHONY: crash
+crash: control-plane ## Let every write meet every fault (CRASH=text: where the position's name has this text in it)
+	# By itself, and many positions at a time: it says what it counted.
+	CRASH="$(CRASH)" $(CARGO) test --locked -p atlas-integration-operator --test e2e crash:: -- --nocapture
 
 .PHONY: chaos
 chaos: tools control-plane ## Churn at random, then compare Kubernetes with Atlas, secrets too (SEED=7 MINUTES=5)

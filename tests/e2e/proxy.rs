@@ -25,7 +25,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use kube::config::Kubeconfig;
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::{Api, PostParams};
 use rstest::rstest;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -112,14 +114,14 @@ impl Request {
     }
 }
 
-/// The request line, and what a patch changes.
+/// Method and path, and what a patch changes.
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method, self.path)?;
-        if !self.query.is_empty() {
-            write!(f, "?{}", self.query)?;
-        }
-        let keys = |value: &Value| value.as_object().map(|map| map.keys().cloned().collect::<Vec<_>>());
+        // What is taken away has a minus.
+        let change =
+            |(key, value): (&String, &Value)| format!("{}{key}", if value.is_null() { "-" } else { "" });
+        let keys = |value: &Value| value.as_object().map(|map| map.iter().map(change).collect::<Vec<_>>());
         let changed = keys(&self.body["status"]).or_else(|| keys(&self.body["metadata"]["annotations"]));
         match changed {
             Some(changed) if self.method == Method::PATCH => write!(f, " ({})", changed.join(", ")),
@@ -187,17 +189,19 @@ impl Proxy {
         });
         let cluster = listen(&state, Side::Cluster).await;
         let atlas = listen(&state, Side::Atlas).await;
-        let (namespace, name) = (&world.namespace, "operator");
-        let direct =
-            tokio::task::block_in_place(|| plane.kubeconfig_for_service_account(namespace, name)).unwrap();
-        let mut kubeconfig = Kubeconfig::read_from(direct).unwrap();
-        for named in &mut kubeconfig.clusters {
-            let address = named.cluster.as_mut().unwrap();
-            address.server = Some(cluster.clone());
-            address.certificate_authority_data = None;
-        }
+        let namespace = &world.namespace;
+        let accounts: Api<ServiceAccount> = Api::namespaced(world.client.clone(), namespace);
+        let asked = TokenRequest::default();
+        let token = accounts.create_token_request("operator", &PostParams::default(), &asked).await.unwrap();
+        let kubeconfig = json!({
+            "clusters": [{"name": "proxy", "cluster": {"server": cluster}}],
+            "users": [{"name": "operator", "user": {"token": token.status.unwrap().token}}],
+            "contexts": [{"name": "proxy",
+                "context": {"cluster": "proxy", "user": "operator", "namespace": namespace}}],
+            "current-context": "proxy",
+        });
         let path = plane.dir().join(format!("{namespace}.proxied.kubeconfig"));
-        std::fs::write(&path, serde_json::to_string(&kubeconfig).unwrap()).unwrap();
+        std::fs::write(&path, kubeconfig.to_string()).unwrap();
         Proxy { state, atlas, kubeconfig: path }
     }
 

@@ -63,6 +63,8 @@ pub struct World {
     pub namespace: String,
     pub project: Project,
     pub client: Client,
+    /// How often [`World::until`] looks.
+    pub poll: Duration,
     begun: AuditPosition,
 }
 
@@ -94,7 +96,7 @@ impl World {
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
         let client = Client::try_from(config).unwrap();
         let begun = shared.plane.audit_position().unwrap();
-        let world = World { shared, namespace, project, client, begun };
+        let world = World { shared, namespace, project, client, poll: POLL, begun };
         world
             .create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": world.namespace}}))
             .await;
@@ -249,7 +251,7 @@ impl World {
             if condition(&last) {
                 return last;
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(self.poll).await;
         }
         panic!("{name} is not {what} after {LIMIT:?}; it is {last:#}");
     }
