@@ -28,7 +28,7 @@ demo: tools ## Show the operator at work on a real kube-apiserver and an Atlas s
 	@KEEP="$(KEEP)" $(BUILT)/atlas-integration-demo
 
 .PHONY: test
-test: tools lint control-plane ## Run every check and test, on real parts
+test: tools lint control-plane helm ## Run every check and test, on real parts
 	# Without the operator in the build, so that its features of shared crates are not those of the simulator's tests.
 	$(CARGO) test --locked -p atlas-sim -p control-plane -p atlas-integration-demo
 	# These mostly wait for servers, so more of them run at a time than there are cores.
@@ -63,6 +63,11 @@ lint: tools ## Formatting and lints
 control-plane: tools ## Build kube-apiserver, etcd, kubectl and kube-controller-manager once; print their folder
 	@$(CARGO) build --locked --quiet -p control-plane
 	@$(BUILT)/control-plane build
+
+.PHONY: helm
+helm: tools ## Build helm once; print its path
+	@$(CARGO) build --locked --quiet -p control-plane
+	@$(BUILT)/control-plane helm
 
 .PHONY: generate
 generate: tools ## Write generated files anew: crds/, docs/reference.md and docs/errors.md

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 use crate::cache::{Cache, is_program};
-use crate::go::{BINARIES, Binary};
+use crate::go::{Binary, CONTROL_PLANE, HELM};
 
 /// One folder with kube-apiserver, etcd, kubectl and kube-controller-manager by these names.
 #[derive(Clone, Debug)]
@@ -22,7 +22,8 @@ impl Assets {
         let given =
             std::env::var_os("KUBEBUILDER_ASSETS").filter(|value| !value.is_empty()).map(PathBuf::from);
         let Some(given) = given else {
-            let dir = Cache::open()?.built(&BINARIES.iter().collect::<Vec<_>>())?;
+            let dir =
+                Cache::open()?.built(&CONTROL_PLANE, &CONTROL_PLANE.binaries.iter().collect::<Vec<_>>())?;
             return Ok(Assets { dir });
         };
         // Absolute: the servers run in a folder of their own.
@@ -31,15 +32,18 @@ impl Assets {
             return Err(Error::AssetsNotAFolder(given));
         }
         let missing: Vec<&Binary> =
-            BINARIES.iter().filter(|binary| !is_program(&given.join(binary.name))).collect();
+            CONTROL_PLANE.binaries.iter().filter(|binary| !is_program(&given.join(binary.name))).collect();
         if missing.is_empty() {
             return Ok(Assets { dir: given });
         }
         let cache = Cache::open()?;
-        let built = cache.built(&missing)?;
+        let built = cache.built(&CONTROL_PLANE, &missing)?;
         let from = |name| if missing.iter().any(|binary| binary.name == name) { &built } else { &given };
-        let files: Vec<_> =
-            BINARIES.iter().map(|binary| (binary.name, from(binary.name).join(binary.name))).collect();
+        let files: Vec<_> = CONTROL_PLANE
+            .binaries
+            .iter()
+            .map(|binary| (binary.name, from(binary.name).join(binary.name)))
+            .collect();
         Ok(Assets { dir: cache.linked(&files)? })
     }
 
@@ -67,4 +71,10 @@ impl Assets {
     pub fn kube_controller_manager(&self) -> PathBuf {
         self.dir.join("kube-controller-manager")
     }
+}
+
+/// Finds helm, building it when it is not in the cache (see [`Assets::locate`]).
+pub fn helm() -> Result<PathBuf, Error> {
+    let dir = Cache::open()?.built(&HELM, &HELM.binaries.iter().collect::<Vec<_>>())?;
+    Ok(dir.join("helm"))
 }

@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
-use crate::go::{self, BINARIES, Binary, GO_MOD, GO_SUM, LDFLAGS};
+use crate::go::{self, Binary, Module};
 
 /// The cache folder.
 #[derive(Debug)]
@@ -34,14 +34,14 @@ impl Cache {
         Ok(Cache { root })
     }
 
-    /// The folder with `wanted`, built if it is not there.
-    pub(crate) fn built(&self, wanted: &[&Binary]) -> Result<PathBuf, Error> {
+    /// The folder with `wanted` of `module`, built if it is not there.
+    pub(crate) fn built(&self, module: &Module, wanted: &[&Binary]) -> Result<PathBuf, Error> {
         // All of them serve any subset.
-        let all = self.root.join(set_name(&BINARIES.iter().collect::<Vec<_>>()));
+        let all = self.root.join(set_name(module, &module.binaries.iter().collect::<Vec<_>>()));
         if holds(&all, wanted) {
             return Ok(all);
         }
-        let name = set_name(wanted);
+        let name = set_name(module, wanted);
         let folder = self.root.join(&name);
         if holds(&folder, wanted) {
             return Ok(folder);
@@ -56,7 +56,7 @@ impl Cache {
             remove(rest)?;
         }
         fs::create_dir(&work).map_err(Error::io("creating", &work))?;
-        let result = go::build(wanted, &work).and_then(|()| {
+        let result = go::build(module, wanted, &work).and_then(|()| {
             fs::rename(work.join("bin"), &folder).map_err(Error::io("moving the built binaries to", &folder))
         });
         // On failure too: Go's own cache keeps what was compiled.
@@ -99,7 +99,7 @@ impl Cache {
         let locked = match file.try_lock() {
             Ok(()) => Ok(()),
             Err(TryLockError::WouldBlock) => {
-                go::say("another process is building the control plane; waiting for it");
+                go::say("another process is building the same; waiting for it");
                 file.lock()
             }
             Err(TryLockError::Error(error)) => Err(error),
@@ -119,15 +119,15 @@ fn holds(folder: &Path, wanted: &[&Binary]) -> bool {
     wanted.iter().all(|binary| is_program(&folder.join(binary.name)))
 }
 
-fn set_name(wanted: &[&Binary]) -> String {
+fn set_name(module: &Module, wanted: &[&Binary]) -> String {
     let platform = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
-    let key = fingerprint(&[GO_MOD.as_bytes(), GO_SUM.as_bytes(), LDFLAGS.as_bytes(), platform.as_bytes()]);
-    let part = if wanted.len() == BINARIES.len() {
+    let pins = [module.go_mod, module.go_sum, module.ldflags, &platform].map(str::as_bytes);
+    let part = if wanted.len() == module.binaries.len() {
         String::new()
     } else {
         wanted.iter().map(|binary| format!("-{}", binary.name)).collect()
     };
-    format!("{}-{key:016x}{part}", go::version())
+    format!("{}{}-{:016x}{part}", module.prefix, module.version(), fingerprint(&pins))
 }
 
 fn remove(path: &Path) -> Result<(), Error> {
@@ -148,12 +148,13 @@ fn fingerprint(parts: &[&[u8]]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::go::CONTROL_PLANE;
 
     #[test]
     fn the_key_tells_pins_apart() {
         assert_eq!(fingerprint(&[]), 0xcbf2_9ce4_8422_2325);
         assert_ne!(fingerprint(&[b"ab", b"c"]), fingerprint(&[b"a", b"bc"]));
-        let part = set_name(&[&BINARIES[3]]);
+        let part = set_name(&CONTROL_PLANE, &[&CONTROL_PLANE.binaries[3]]);
         assert!(part.ends_with("-kube-controller-manager"), "{part}");
     }
 

@@ -35,20 +35,19 @@ pub enum Error {
     AssetsNotAFolder(PathBuf),
 
     /// The binaries have to be built and there is no Go.
-    #[error(
-        "no `go` on PATH, and {missing} must be built: install Go {needed} or newer, \
-         or set KUBEBUILDER_ASSETS to a folder that holds kube-apiserver, etcd, kubectl and kube-controller-manager"
-    )]
+    #[error("no `go` on PATH, and {missing} must be built: install Go {needed} or newer{instead}")]
     GoMissing {
         /// The binaries that are not there.
         missing: String,
         /// The oldest Go that builds them.
         needed: String,
+        /// What else would do.
+        instead: &'static str,
     },
 
     /// The Go on PATH cannot build the pinned versions.
     #[error(
-        "`go` on PATH is {found}, and the pinned Kubernetes needs Go {needed} or newer: \
+        "`go` on PATH is {found}, and what is pinned needs Go {needed} or newer: \
          install it and put it first on PATH"
     )]
     GoTooOld {
@@ -84,7 +83,7 @@ pub enum Error {
 
     /// Any other failure of `go build`.
     #[error(
-        "`go build` of the control plane failed:\n{log}\n\
+        "`go build` failed:\n{log}\n\
          Correct the cause and run `control-plane build` again; what was compiled is kept"
     )]
     Build {

@@ -15,20 +15,32 @@ use rustix::process::Signal;
 
 use crate::{Error, process};
 
-/// `binaries/go.mod`, part of this crate so that a build needs no source tree.
-pub(crate) const GO_MOD: &str = include_str!("../binaries/go.mod");
-/// `binaries/go.sum`.
-pub(crate) const GO_SUM: &str = include_str!("../binaries/go.sum");
-/// `binaries/ldflags`: the version stamp, which Kubernetes' clients read.
-pub(crate) const LDFLAGS: &str = include_str!("../binaries/ldflags");
-
 /// How often a line shows that the build goes on.
 const TICK: Duration = Duration::from_secs(15);
 /// What a build needs in the cache folder for certain: the binaries and the linker's work. With a cold Go
 /// cache it takes 4 GiB more, wherever that is; when that is short, the build says so.
 const DISK: u64 = 1 << 30;
 
-/// One binary of the control plane.
+/// A Go module of which binaries are built. Its files are part of this crate, so that a build needs no source tree.
+#[derive(Debug)]
+pub(crate) struct Module {
+    /// What its sets are called in the cache, before the version; empty for the control plane.
+    pub(crate) prefix: &'static str,
+    /// `go.mod`: exact versions.
+    pub(crate) go_mod: &'static str,
+    /// `go.sum`: what they must be.
+    pub(crate) go_sum: &'static str,
+    /// `ldflags`: the version stamp, which Kubernetes' clients and charts read.
+    pub(crate) ldflags: &'static str,
+    /// All that is built of it.
+    pub(crate) binaries: &'static [Binary],
+    /// How long that takes with a cold Go cache.
+    cold: &'static str,
+    /// What to do where there is no Go, after "install Go".
+    instead: &'static str,
+}
+
+/// One binary.
 #[derive(Debug)]
 pub(crate) struct Binary {
     /// The name it is used by.
@@ -39,33 +51,53 @@ pub(crate) struct Binary {
     built_as: &'static str,
 }
 
-/// All of them.
-pub(crate) const BINARIES: [Binary; 4] = [
-    Binary {
-        name: "kube-apiserver",
-        package: "k8s.io/kubernetes/cmd/kube-apiserver",
-        built_as: "kube-apiserver",
-    },
-    Binary { name: "etcd", package: "go.etcd.io/etcd/server/v3", built_as: "server" },
-    Binary { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl", built_as: "kubectl" },
-    Binary {
-        name: "kube-controller-manager",
-        package: "k8s.io/kubernetes/cmd/kube-controller-manager",
-        built_as: "kube-controller-manager",
-    },
-];
+/// The control plane.
+pub(crate) const CONTROL_PLANE: Module = Module {
+    prefix: "",
+    go_mod: include_str!("../binaries/go.mod"),
+    go_sum: include_str!("../binaries/go.sum"),
+    ldflags: include_str!("../binaries/ldflags"),
+    binaries: &[
+        Binary {
+            name: "kube-apiserver",
+            package: "k8s.io/kubernetes/cmd/kube-apiserver",
+            built_as: "kube-apiserver",
+        },
+        Binary { name: "etcd", package: "go.etcd.io/etcd/server/v3", built_as: "server" },
+        Binary { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl", built_as: "kubectl" },
+        Binary {
+            name: "kube-controller-manager",
+            package: "k8s.io/kubernetes/cmd/kube-controller-manager",
+            built_as: "kube-controller-manager",
+        },
+    ],
+    cold: "6 to 10 minutes",
+    instead: ", or set KUBEBUILDER_ASSETS to a folder that holds kube-apiserver, etcd, kubectl and \
+              kube-controller-manager",
+};
 
-/// The Kubernetes version that is built.
-pub(crate) fn version() -> &'static str {
-    LDFLAGS
-        .split_whitespace()
-        .find_map(|word| word.split_once("gitVersion="))
-        .map_or("unknown", |pair| pair.1)
-}
+/// Helm.
+pub(crate) const HELM: Module = Module {
+    prefix: "helm-",
+    go_mod: include_str!("../helm/go.mod"),
+    go_sum: include_str!("../helm/go.sum"),
+    ldflags: include_str!("../helm/ldflags"),
+    binaries: &[Binary { name: "helm", package: "helm.sh/helm/v4/cmd/helm", built_as: "helm" }],
+    cold: "3 to 5 minutes",
+    instead: "",
+};
 
-/// The oldest Go that `go.mod` allows.
-fn needed() -> &'static str {
-    GO_MOD.lines().find_map(|line| line.strip_prefix("go ")).unwrap_or("1.26").trim()
+impl Module {
+    /// The version of what is built.
+    pub(crate) fn version(&self) -> &'static str {
+        let stamp = self.ldflags.split_whitespace().find_map(|word| word.split_once("ersion="));
+        stamp.map_or("unknown", |pair| pair.1)
+    }
+
+    /// The oldest Go that `go.mod` allows.
+    fn needed(&self) -> &'static str {
+        self.go_mod.lines().find_map(|line| line.strip_prefix("go ")).unwrap_or("1.26").trim()
+    }
 }
 
 /// The names of `wanted`, for a message.
@@ -79,23 +111,24 @@ pub(crate) fn say(line: impl Display) {
     let _ = writeln!(io::stderr(), "control-plane: {line}");
 }
 
-/// Builds `wanted` in the existing, empty folder `work`; the binaries are in `work/bin` afterwards.
-pub(crate) fn build(wanted: &[&Binary], work: &Path) -> Result<(), Error> {
-    check_go(wanted, work)?;
+/// Builds `wanted` of `module` in the existing, empty folder `work`; the binaries are in `work/bin` afterwards.
+pub(crate) fn build(module: &Module, wanted: &[&Binary], work: &Path) -> Result<(), Error> {
+    check_go(module, wanted, work)?;
     check_disk(work)?;
     let (bin, tmp) = (work.join("bin"), work.join("tmp"));
     for folder in [&bin, &tmp] {
         std::fs::create_dir(folder).map_err(Error::io("creating", folder))?;
     }
-    for (name, text) in [("go.mod", GO_MOD), ("go.sum", GO_SUM)] {
+    for (name, text) in [("go.mod", module.go_mod), ("go.sum", module.go_sum)] {
         let path = work.join(name);
         std::fs::write(&path, text).map_err(Error::io("writing", &path))?;
     }
     say(format_args!(
         "building {} ({}) from source, because the cache does not have them. \
-         With a cold Go cache this takes 6 to 10 minutes, and it is done only once.",
+         With a cold Go cache this takes {}, and it is done only once.",
         names(wanted),
-        version(),
+        module.version(),
+        module.cold,
     ));
     let mut command = go(work);
     // Readonly: go.sum pins every module. Without cgo the result needs no C compiler and no libc, and runs
@@ -108,7 +141,7 @@ pub(crate) fn build(wanted: &[&Binary], work: &Path) -> Result<(), Error> {
             "-buildvcs=false",
             "-trimpath",
             "-ldflags",
-            LDFLAGS.trim(),
+            module.ldflags.trim(),
             "-o",
         ])
         .arg(&bin)
@@ -131,18 +164,24 @@ fn go(folder: &Path) -> Command {
     command
 }
 
-fn check_go(wanted: &[&Binary], folder: &Path) -> Result<(), Error> {
+fn check_go(module: &Module, wanted: &[&Binary], folder: &Path) -> Result<(), Error> {
     let output = match go(folder).args(["env", "GOVERSION"]).output() {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(Error::GoMissing { missing: names(wanted), needed: needed().into() });
+            return Err(Error::GoMissing {
+                missing: names(wanted),
+                needed: module.needed().into(),
+                instead: module.instead,
+            });
         }
         Err(error) => return Err(Error::io("running", Path::new("go"))(error)),
     };
     let found = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     // What cannot be read (a development version) is left to `go build` to judge.
-    match (numbers(found.trim_start_matches("go")), numbers(needed())) {
-        (Some(have), Some(need)) if have < need => Err(Error::GoTooOld { found, needed: needed().into() }),
+    match (numbers(found.trim_start_matches("go")), numbers(module.needed())) {
+        (Some(have), Some(need)) if have < need => {
+            Err(Error::GoTooOld { found, needed: module.needed().into() })
+        }
         _ => Ok(()),
     }
 }
@@ -265,17 +304,20 @@ mod tests {
 
     #[test]
     fn the_pins_are_read() {
-        assert!(version().starts_with("v1."), "{}", version());
-        assert_eq!(numbers(needed()), Some((1, 26)));
-        for binary in &BINARIES {
-            assert!(
-                GO_MOD.contains(&format!("\t{}\n", binary.package)),
-                "{} is no tool of go.mod",
-                binary.name
-            );
+        for module in [&CONTROL_PLANE, &HELM] {
+            assert_eq!(numbers(module.needed()), Some((1, 26)));
+            for binary in module.binaries {
+                let package = binary.package;
+                let tools = [format!("\t{package}\n"), format!("\ntool {package}\n")]
+                    .map(|t| module.go_mod.contains(&t));
+                assert!(tools.contains(&true), "{} is no tool of go.mod", binary.name);
+            }
         }
         // The stamp must be the version that go.mod pins.
-        assert!(GO_MOD.contains(&format!("k8s.io/kubernetes {}", version())));
+        let pinned =
+            |module: &Module, of: &str| module.go_mod.contains(&format!("{of} {}", module.version()));
+        assert!(pinned(&CONTROL_PLANE, "k8s.io/kubernetes"), "{}", CONTROL_PLANE.version());
+        assert!(pinned(&HELM, "helm.sh/helm/v4"), "{}", HELM.version());
     }
 
     #[test]

@@ -25,6 +25,8 @@ enum Action {
     /// KUBEBUILDER_ASSETS is used when set; what is missing there, or all, is built with Go once and kept in
     /// ATLAS_INTEGRATION_CACHE, or else in the user's cache folder.
     Build,
+    /// Find helm, or build it with Go once, and print its path (the only line on stdout).
+    Helm,
     /// Start a control plane and keep it until Ctrl-C.
     Start {
         /// Run kube-controller-manager too: namespace deletion, garbage collection, ServiceAccounts.
@@ -39,6 +41,7 @@ enum Action {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Action::Build => build(),
+        Action::Helm => control_plane::helm().map(|path| print(&path.display().to_string())),
         Action::Start { controller_manager, exit_with_stdin } => start(controller_manager, exit_with_stdin),
     };
     match result {

@@ -143,3 +143,22 @@ fn only_what_kubebuilder_assets_lacks_is_built() {
         build(root.path(), &path).env("KUBEBUILDER_ASSETS", root.path().join("none")).output().unwrap();
     assert!(failure(&output).contains("not a folder"));
 }
+
+/// Helm is a set of its own, beside the control plane.
+#[test]
+fn helm_is_built_once_and_apart() {
+    let root = tempfile::tempdir().unwrap();
+    let path = path_with(&stub_go(root.path(), "go1.26.0", ""));
+    let helm = || {
+        let mut command = binary();
+        command.arg("helm").env("ATLAS_INTEGRATION_CACHE", root.path().join("cache")).env("PATH", &path);
+        command.output().unwrap()
+    };
+    let first = helm();
+    let program = text(&first.stdout);
+    assert!(Path::new(program.trim_end()).is_file(), "{program}{}", text(&first.stderr));
+    assert!(text(&first.stderr).contains("1 packages compiled"));
+    assert_eq!((text(&helm().stdout), builds(root.path())), (program, 1));
+    assert!(build(root.path(), &path).output().unwrap().status.success());
+    assert_eq!(builds(root.path()), 2);
+}
