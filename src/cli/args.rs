@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use url::Url;
 
 use crate::cluster;
@@ -81,6 +81,11 @@ pub(super) struct Run {
     /// Watch this namespace only; may be given several times (variable: separated by commas). Unset: all.
     #[arg(long, value_name = "NS", env = "ATLAS_INTEGRATION_WATCH_NAMESPACE", value_delimiter = ',', value_parser = parse_namespace)]
     pub watch_namespace: Vec<String>,
+
+    /// Watch the metadata of Secrets, so that a rotation is seen at once. Without, they are read one by one, with the
+    /// next resync or change of an object; then no more than get is needed on Secrets.
+    #[arg(long, value_name = "BOOL", env = "ATLAS_INTEGRATION_WATCH_SECRETS", default_value_t = true, action = ArgAction::Set)]
+    pub watch_secrets: bool,
 
     /// Secret with the operator's own Atlas credentials, for objects without credentialsSecretRef, where their Namespace
     /// is granted the project.

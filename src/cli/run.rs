@@ -94,6 +94,7 @@ fn settings(args: &Run, own_namespace: &str, instance: &str) -> Settings {
     Settings {
         scope,
         election,
+        watch_secrets: args.watch_secrets,
         credentials_secret,
         selector: args.selector.clone(),
         defaults: Defaults { adoption, deletion },

@@ -32,6 +32,8 @@ const JANITOR_EVERY: Duration = Duration::from_secs(60);
 pub struct Settings {
     /// Namespaces.
     pub scope: Scope,
+    /// Whether Secrets are watched; otherwise they are read in each pass.
+    pub watch_secrets: bool,
     /// The Secret with the operator's own credentials, for objects that name none.
     pub credentials_secret: Option<ObjectKey>,
     /// Label selector for objects.
@@ -245,8 +247,14 @@ async fn follow(shared: Arc<Shared>, client: kube::Client, ready: Arc<AtomicBool
         on_object(&shared, event);
     }
     let apart = secret_apart(settings);
-    let mut secrets = watch_secrets(&client, &settings.scope, apart);
-    let mut open: HashSet<usize> = (0..settings.scope.lists() + usize::from(apart.is_some())).collect();
+    let mut secrets = futures::stream::pending().boxed();
+    let mut open = HashSet::new();
+    if settings.watch_secrets {
+        secrets = watch_secrets(&client, &settings.scope, apart);
+        open.extend(0..settings.scope.lists() + usize::from(apart.is_some()));
+    } else {
+        lock(&shared.index).secrets_unwatched(0);
+    }
     let grants_watched = settings.credentials_secret.is_some() && settings.scope == Scope::All;
     // Roles can't allow a watch of Namespaces, so with listed namespaces each is read when it matters.
     let mut namespaces =

@@ -4,7 +4,7 @@
 use rstest::rstest;
 use serde_json::json;
 
-use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition};
+use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition, until};
 
 const KEY: &str = "fedcba9876543210fedcba9876540001";
 
@@ -130,7 +130,7 @@ async fn a_service_account() {
     let rotated = "fedcba9876543210fedcba9876540002";
     world.secret("keys", &[("api", rotated)]).await;
     let stored = || world.project.stored_type("DATADOG").filter(|stored| stored["apiKey"] == rotated);
-    crate::world::until("the rotated key in Atlas", stored).await;
+    until("the rotated key in Atlas", stored).await;
     assert!(world.project.exchanges().iter().all(|e| e.status == 200), "the token served every call");
 
     // The account's own secret is rotated: picked up by the next call, and nothing is written because of it.
@@ -144,14 +144,32 @@ async fn a_service_account() {
         )
         .await;
     let lists = world.project.exchanges().len();
-    crate::world::until("a LIST with the new secret", || {
-        (world.project.exchanges().len() > lists).then_some(())
-    })
-    .await;
+    until("a LIST with the new secret", || (world.project.exchanges().len() > lists).then_some(())).await;
     world.until_ready("x", "True", "Synced").await;
     assert_eq!(world.project.count(atlas_sim::Exchange::is_write), writes);
     world.delete("AtlasIntegration", "x").await;
     world.until_gone("x").await;
     assert!(world.project.stored().is_empty());
     assert!(!operator.logs().contains("mdb_sa_sk_canary"));
+}
+
+/// With `--watch-secrets=false` Secrets are got, never listed or watched; a rotation is seen at the next resync.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_watch_of_secrets() {
+    let world = World::new("unwatched-secrets").await;
+    let operator = world.operator(&["--watch-secrets=false"]).await;
+    world.create(&world.integration("x", &datadog("keys", "api"))).await;
+    world.until_ready("x", "False", "SecretNotFound").await;
+    world.secret("keys", &[("api", KEY)]).await;
+    world.until_ready("x", "True", "Synced").await;
+    let other = KEY.replace("0001", "0002");
+    world.secret("keys", &[("api", &other)]).await;
+    until("the rotated key in Atlas", || {
+        (world.project.stored_type("DATADOG").unwrap()["apiKey"] == other).then_some(())
+    })
+    .await;
+    let requests = world.requests().into_iter().filter(|request| request.resource == "secrets");
+    let verbs: std::collections::BTreeSet<String> = requests.map(|request| request.verb).collect();
+    assert_eq!(verbs, ["get".to_owned()].into());
+    assert!(!operator.logs().contains("watch of Secrets"), "nothing to warn of: {}", operator.logs());
 }
