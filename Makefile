@@ -70,7 +70,7 @@ helm: tools ## Build helm once; print its path
 	@$(BUILT)/control-plane helm
 
 .PHONY: generate
-generate: tools ## Write generated files anew: crds/, docs/reference.md and docs/errors.md
+generate: tools ## Write generated files anew: crds/, the chart's README and CRD, docs/reference.md, docs/errors.md
 	UPDATE=1 $(CARGO) test --locked --quiet --test generated
 
 .PHONY: build

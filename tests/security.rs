@@ -73,12 +73,18 @@ fn a_test_that_is_not_there_is_found() {
     assert_eq!(missing("`a.rs` there, helper; `b.rs` gone", source).1.len(), 2);
 }
 
-/// The objects of every manifest in `deploy/` and of the Roles in the documentation.
+/// The objects of every manifest in `deploy/` (overlays apart, which `tests/chart` compares) and of the Roles in the documentation.
 fn manifests() -> Vec<(String, Value)> {
     let mut documents = Vec::new();
-    for entry in std::fs::read_dir(Path::new(ROOT).join("deploy")).unwrap() {
-        let file = format!("deploy/{}", entry.unwrap().file_name().to_str().unwrap());
-        documents.extend(text(&file).split("---\n").map(|part| (file.clone(), part.to_owned())));
+    for folder in ["deploy", "deploy/base"] {
+        for entry in std::fs::read_dir(Path::new(ROOT).join(folder)).unwrap() {
+            let entry = entry.unwrap();
+            if entry.path().is_dir() {
+                continue;
+            }
+            let file = format!("{folder}/{}", entry.file_name().to_str().unwrap());
+            documents.extend(text(&file).split("---\n").map(|part| (file.clone(), part.to_owned())));
+        }
     }
     let page = text("docs/tenancy.md");
     for block in page.split("```yaml\n").skip(1) {
@@ -119,12 +125,7 @@ fn rbac_is_exactly_this() {
     const EVENTS: &str = "create of events.k8s.io/events";
     let expected: &[(&str, &str, &[&str])] = &[
         (
-            "deploy/cluster-finalizers.yaml",
-            "ClusterRole atlas-integration-operator-finalizers",
-            &[OBJECTS, STATUS],
-        ),
-        (
-            "deploy/rbac.yaml",
+            "deploy/base/rbac.yaml",
             "ClusterRole atlas-integration-operator",
             &[
                 OBJECTS,
@@ -136,12 +137,17 @@ fn rbac_is_exactly_this() {
             ],
         ),
         (
-            "deploy/rbac.yaml",
+            "deploy/base/rbac.yaml",
             "Role atlas-integration-operator",
             &[
                 "create of coordination.k8s.io/leases",
                 "get,update of coordination.k8s.io/leases only atlas-integration-operator",
             ],
+        ),
+        (
+            "deploy/cluster-finalizers.yaml",
+            "ClusterRole atlas-integration-operator-finalizers",
+            &[OBJECTS, STATUS],
         ),
         ("docs/tenancy.md", "Role atlas-credentials", &["get,list,watch of /secrets only atlas"]),
         (

@@ -98,7 +98,7 @@ impl Leases {
                 404 | 409 if verb == "update" => LeaseError::Moved,
                 409 => LeaseError::Moved,
                 403 => LeaseError::Server(format!(
-                    "not allowed to {verb} Lease {name} in namespace {namespace}; the Role of deploy/rbac.yaml allows \
+                    "not allowed to {verb} Lease {name} in namespace {namespace}; the Role of deploy/base/rbac.yaml allows \
                      it: {}",
                     status.message
                 )),

@@ -396,7 +396,7 @@ async fn a_namespace_under_an_operator_with_a_role(#[case] name: &str, #[case] g
     let shared = tokio::task::spawn_blocking(|| &*NAMESPACES).await.unwrap();
     let world = World::on(shared, &format!("role-{name}"), &new_project_id()).await;
     world.secret("keys", &samples::of("DATADOG").secrets).await;
-    // The rules of deploy/rbac.yaml that a Role can hold.
+    // The rules of deploy/base/rbac.yaml that a Role can hold.
     let role = world.kubectl(&["get", "clusterrole", "atlas-integration-operator", "-o", "json"]).unwrap();
     let mut rules = serde_json::from_str::<Value>(&role).unwrap()["rules"].clone();
     rules.as_array_mut().unwrap().retain(|rule| rule["resources"][0] != "customresourcedefinitions");

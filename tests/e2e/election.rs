@@ -27,7 +27,7 @@ const TIMES: [&str; 8] = [
     "debug",
 ];
 
-/// A world whose operator may use the Lease as `deploy/rbac.yaml` allows it.
+/// A world whose operator may use the Lease as `deploy/base/rbac.yaml` allows it.
 async fn world(name: &str) -> World {
     let world = World::with_datadog_key(name).await;
     world.allow_leases();
@@ -35,9 +35,9 @@ async fn world(name: &str) -> World {
 }
 
 impl World {
-    /// Gives the operator the Role of `deploy/rbac.yaml`, in this namespace.
+    /// Gives the operator the Role of `deploy/base/rbac.yaml`, in this namespace.
     fn allow_leases(&self) {
-        let text = include_str!("../../deploy/rbac.yaml");
+        let text = include_str!("../../deploy/base/rbac.yaml");
         let parts = text
             .split("---\n")
             .filter(|part| part.contains("\nkind: Role\n") || part.contains("\nkind: RoleBinding\n"));
@@ -389,7 +389,7 @@ async fn a_lease_with_garbage(#[case] name: &str, #[case] spec: Value) {
     world.synced().await;
 }
 
-/// What the Role of `deploy/rbac.yaml` gives is needed, and the log says so.
+/// What the Role of `deploy/base/rbac.yaml` gives is needed, and the log says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_leave_to_use_leases() {
     let world = World::with_datadog_key("lead-refused").await;
@@ -397,7 +397,7 @@ async fn without_leave_to_use_leases() {
     world.create(&world.integration("x", &datadog(json!({})))).await;
     let said = format!("not allowed to get Lease {LEASE} in namespace {}", world.namespace);
     until("the refusal in the log", || operator.logs().contains(&said).then_some(())).await;
-    assert!(operator.logs().contains("deploy/rbac.yaml"));
+    assert!(operator.logs().contains("deploy/base/rbac.yaml"));
     assert!(operator.get("/readyz").await.unwrap().starts_with("HTTP/1.1 503"));
     assert!(operator.get("/livez").await.unwrap().starts_with("HTTP/1.1 200"));
     assert_eq!(world.project.exchanges().len(), 0);
@@ -455,7 +455,7 @@ async fn a_rolling_restart_under_edits() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_deployed_elects() {
     let plane = &crate::world::shared().await.plane;
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/deployment.yaml");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base/deployment.yaml");
     // Strict: a field that the API server does not know is refused.
     let apply = ["apply", "--dry-run=server", "--validate=strict", "-o", "json", "-f", file];
     let text = tokio::task::block_in_place(|| plane.kubectl(&apply)).unwrap();

@@ -1,4 +1,4 @@
-//! End to end: the real binary, under its own ServiceAccount with the rules of `deploy/rbac.yaml`, on a real
+//! End to end: the real binary, under its own ServiceAccount with the rules of `deploy/base/rbac.yaml`, on a real
 //! kube-apiserver, against the Atlas simulator. One control plane and one simulator serve all tests; each test has
 //! a namespace, a project and an operator of its own, so they run side by side.
 

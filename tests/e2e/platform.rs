@@ -375,7 +375,7 @@ async fn a_grant_is_for_one_namespace(#[values(Scope::Cluster, Scope::Listed)] s
 async fn without_leave_to_watch_namespaces() {
     let platform = Platform::new("unwatched", Scope::Cluster).await;
     let (world, home) = (&platform.tenant, platform.home.namespace.as_str());
-    let rules = include_str!("../../deploy/rbac.yaml");
+    let rules = include_str!("../../deploy/base/rbac.yaml");
     let role = rules.split("---\n").find(|part| part.contains("kind: ClusterRole\n")).unwrap();
     let watched = "resources: [namespaces]\n    verbs: [get, list, watch]";
     assert!(role.contains(watched));

@@ -17,9 +17,9 @@ async fn without_the_kind() {
     kubectl(&[
         "apply",
         "-f",
-        &format!("{root}/deploy/namespace.yaml"),
+        &format!("{root}/deploy/base/namespace.yaml"),
         "-f",
-        &format!("{root}/deploy/rbac.yaml"),
+        &format!("{root}/deploy/base/rbac.yaml"),
     ]);
     let bind = ["--clusterrole=atlas-integration-operator", "--serviceaccount=early:operator"];
     kubectl(&["create", "clusterrolebinding", "early", bind[0], bind[1]]);

@@ -407,7 +407,7 @@ async fn t06_nothing_stored_follows_a_secrets_value() {
 
 /// What others can put before the operator, at once: Secrets of a mebibyte that it reads, many Secrets that it never
 /// needs, with the largest annotations, LISTs without an end and of a hundred mebibytes. Its memory stays
-/// within the limit of `deploy/deployment.yaml`, and it goes on.
+/// within the limit of `deploy/base/deployment.yaml`, and it goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn t10_large_secrets_and_endless_answers_stay_bounded() {
     static PLANE: LazyLock<Shared> = LazyLock::new(|| start(Options::default()));
@@ -473,7 +473,7 @@ async fn t10_large_secrets_and_endless_answers_stay_bounded() {
     }
     world.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": "EU"}}})).await;
     world.until_ready("x", "True", "Synced").await;
-    let limit = include_str!("../../deploy/deployment.yaml");
+    let limit = include_str!("../../deploy/base/deployment.yaml");
     let (_, limit) = limit.split_once("limits: {memory: ").unwrap();
     let limit: u64 = limit.split_once("Mi}").unwrap().0.parse().unwrap();
     let peak = operator.peak_memory();

@@ -42,7 +42,7 @@ pub fn start(options: Options) -> Shared {
         let sim = runtime.block_on(AtlasSim::start()).unwrap();
         let plane = ControlPlane::start(options).unwrap();
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        for file in ["crds/atlasintegrations.yaml", "deploy/namespace.yaml", "deploy/rbac.yaml"] {
+        for file in ["crds/atlasintegrations.yaml", "deploy/base/namespace.yaml", "deploy/base/rbac.yaml"] {
             plane.kubectl(&["apply", "-f", root.join(file).to_str().unwrap()]).unwrap();
         }
         plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).unwrap();
@@ -75,7 +75,7 @@ pub fn new_project_id() -> String {
 }
 
 impl World {
-    /// A fresh namespace with a ServiceAccount bound to the rules of `deploy/rbac.yaml`, a fresh project, and a
+    /// A fresh namespace with a ServiceAccount bound to the rules of `deploy/base/rbac.yaml`, a fresh project, and a
     /// credentials Secret `atlas` that fits it.
     pub async fn new(name: &str) -> World {
         World::with_project(name, &new_project_id()).await

@@ -37,7 +37,7 @@ impl Stage {
         sim.settings(|settings| settings.latency = latency);
         let plane = ControlPlane::start(Options::default())?;
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-        for file in ["crds/atlasintegrations.yaml", "deploy/namespace.yaml", "deploy/rbac.yaml"] {
+        for file in ["crds/atlasintegrations.yaml", "deploy/base/namespace.yaml", "deploy/base/rbac.yaml"] {
             plane.kubectl(&["apply", "-f", &root.join(file).to_string_lossy()])?;
         }
         plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"])?;

@@ -62,15 +62,15 @@ impl Stage {
             "-f",
             "crds/atlasintegrations.yaml",
             "-f",
-            "deploy/namespace.yaml",
+            "deploy/base/namespace.yaml",
             "-f",
-            "deploy/rbac.yaml",
+            "deploy/base/rbac.yaml",
         ])?;
         kubectl.quiet(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"])?;
         let kubeconfig = plane.kubeconfig_for_service_account(ACCOUNT, ACCOUNT)?;
         let operator = Operator::start(&kubeconfig, &sim.url(), plane.dir().join("operator.log"), patience)?;
         screen.good(
-            "the operator is ready; it may do what deploy/rbac.yaml allows its ServiceAccount, no more",
+            "the operator is ready; it may do what deploy/base/rbac.yaml allows its ServiceAccount, no more",
         );
         let [project, staging] = projects;
         Ok(Stage { operator, kubectl, project, staging, plane, sim })

@@ -1,0 +1,8 @@
+//! The chart and `deploy/`: what Helm and kustomize render of them, and what a real kube-apiserver says to that.
+
+// A failed expectation is how a test fails.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+mod helm;
+mod render;
+mod server;

@@ -1,0 +1,383 @@
+//! What the chart renders, without a cluster.
+
+use std::collections::BTreeSet;
+
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::helm::{CHART, NAME, ROOT, documents, fails, find, helm, id, rendered, succeeds, template};
+
+/// Every value that changes what is rendered, alone and in the combinations that meet.
+pub const MATRIX: &[&[&str]] = &[
+    &[],
+    &["replicas=1"],
+    &["crds.enabled=false"],
+    &["crds.keep=false"],
+    &["secrets.watch=false"],
+    &["credentials.secretName=atlas"],
+    &["watchNamespaces={payments,search}"],
+    &["watchNamespaces={payments,search}", "credentials.secretName=atlas", "rbac.clusterFinalizers=true"],
+    &["watchNamespaces={payments}", "credentials.secretName=atlas", "secrets.watch=false"],
+    &[
+        "rbac.aggregate=true",
+        "podDisruptionBudget.enabled=false",
+        "topologySpreadConstraints[0].maxSkew=1",
+        "topologySpreadConstraints[0].topologyKey=zone",
+        "topologySpreadConstraints[0].whenUnsatisfiable=DoNotSchedule",
+    ],
+    &["serviceAccount.create=false", "serviceAccount.name=other"],
+    &["serviceAccount.annotations.a=b", "commonLabels.team=db", "podLabels.a=b", "podAnnotations.a=b"],
+    &["customCA.configMapName=ca", "proxy.url=http://proxy.example.com:3128", "proxy.noProxy={.example.com}"],
+    &["networkPolicy.enabled=true"],
+    &["networkPolicy.enabled=true", "proxy.url=http://proxy.example.com:3128"],
+    &["image.digest=sha256:0000000000000000000000000000000000000000000000000000000000000000"],
+    &["imagePullSecrets[0].name=registry", "priorityClassName=system-cluster-critical"],
+    &[
+        "nodeSelector.disk=ssd",
+        "tolerations[0].operator=Exists",
+        "resources=null",
+        "deploymentAnnotations.a=b",
+    ],
+    &["selector=team=db", "logs.format=text", "logs.level=debug", "resyncInterval=5m"],
+    &[
+        "defaults.adoptionPolicy=Adopt",
+        "defaults.deletionPolicy=Retain",
+        "atlas.url=https://cloud.mongodbgov.com",
+    ],
+    &[
+        "fullnameOverride=db-operator",
+        "extraArgs={--concurrency=4}",
+        "extraEnv[0].name=TZ",
+        "extraEnv[0].value=UTC",
+    ],
+    &[
+        "extraVolumes[0].name=tmp",
+        "extraVolumes[0].emptyDir.medium=Memory",
+        "extraVolumeMounts[0].name=tmp",
+        "extraVolumeMounts[0].mountPath=/tmp",
+    ],
+];
+
+#[test]
+fn lint_finds_nothing() {
+    for sets in MATRIX {
+        let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+        let told = succeeds(helm(None, &[&["lint", "--strict", CHART], &sets[..]].concat()));
+        assert!(told.contains("0 chart(s) failed") && !told.contains("[WARN"), "{told}");
+    }
+}
+
+#[test]
+fn versions_are_the_programs() {
+    let chart: Value =
+        serde_saphyr::from_str(&std::fs::read_to_string(format!("{CHART}/Chart.yaml")).unwrap()).unwrap();
+    assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(chart["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[rstest]
+#[case("replica=1", "additional properties 'replica' not allowed")]
+#[case("secrets.wach=false", "at '/secrets': additional properties 'wach' not allowed")]
+#[case("replicas=two", "at '/replicas': got string, want integer")]
+#[case("atlas.url=http://cloud.mongodb.com", "at '/atlas/url'")]
+#[case("defaults.deletionPolicy=Keep", "value must be one of 'Delete', 'Retain'")]
+#[case("watchNamespaces={Payments}", "at '/watchNamespaces/0'")]
+#[case("watchNamespaces={a,a}", "items at 0 and 1 are equal")]
+#[case("proxy.url=http://user:pw@proxy:3128", "at '/proxy/url'")]
+#[case("proxy.url=http://proxy", "at '/proxy/url'")]
+#[case("image.digest=sha256:1", "at '/image/digest'")]
+#[case("resyncInterval=soon", "at '/resyncInterval'")]
+#[case("extraArgs={run}", "at '/extraArgs/0'")]
+fn the_schema_refuses(#[case] set: &str, #[case] expected: &str) {
+    let message = fails(template(&[set]));
+    assert!(message.contains(expected), "{message}");
+}
+
+#[test]
+fn an_old_cluster_is_refused() {
+    let message = fails(helm(None, &["template", NAME, CHART, "--kube-version", "1.32.0"]));
+    assert!(message.contains("kubeVersion: >=1.33.0-0"), "{message}");
+}
+
+/// What tells who installed something, and nothing else, is taken out.
+fn plain(mut object: Value) -> Value {
+    fn without(value: &mut Value) {
+        match value {
+            Value::Object(map) => {
+                map.retain(|key, _| {
+                    ![
+                        "helm.sh/",
+                        "app.kubernetes.io/instance",
+                        "app.kubernetes.io/managed-by",
+                        "app.kubernetes.io/version",
+                    ]
+                    .iter()
+                    .any(|prefix| key.starts_with(prefix))
+                });
+                map.values_mut().for_each(without);
+            }
+            Value::Array(items) => items.iter_mut().for_each(without),
+            _ => {}
+        }
+    }
+    without(&mut object);
+    let metadata = object["metadata"].as_object_mut().unwrap();
+    metadata.retain(|_, value| *value != json!({}));
+    // The file's objects have it where it selects, the chart's all over.
+    if let Some(labels) = metadata.get_mut("labels").and_then(Value::as_object_mut) {
+        labels.remove("app.kubernetes.io/name");
+        if labels.is_empty() {
+            metadata.remove("labels");
+        }
+    }
+    object
+}
+
+fn sorted(objects: Vec<Value>) -> Vec<Value> {
+    let mut objects: Vec<Value> = objects.into_iter().map(plain).collect();
+    objects.sort_by_key(|object| format!("{} {}", id(object), object["metadata"]["namespace"]));
+    // The order of rules says nothing.
+    for object in &mut objects {
+        if let Some(rules) = object.get_mut("rules").and_then(Value::as_array_mut) {
+            rules.sort_by_key(Value::to_string);
+        }
+    }
+    objects
+}
+
+/// What kustomize, which is in kubectl, makes of a folder.
+pub fn kustomized(folder: &str) -> Vec<Value> {
+    let assets = control_plane::Assets::locate().unwrap();
+    let output = std::process::Command::new(assets.kubectl())
+        .args(["kustomize", &format!("{ROOT}/{folder}")])
+        .output();
+    documents(&succeeds(output.unwrap()))
+}
+
+fn same(deployed: Vec<Value>, charted: Vec<Value>) {
+    // The chart leaves the namespace to `--create-namespace`, and the default to the API server.
+    let deployed: Vec<Value> = deployed.into_iter().filter(|object| object["kind"] != "Namespace").collect();
+    let (deployed, mut charted) = (sorted(deployed), sorted(charted));
+    for object in &mut charted {
+        if object["kind"] == "Deployment" {
+            object["spec"]["template"]["spec"]["containers"][0]
+                .as_object_mut()
+                .unwrap()
+                .remove("imagePullPolicy");
+        }
+    }
+    let ids = |objects: &[Value]| objects.iter().map(id).collect::<Vec<_>>();
+    assert_eq!(ids(&deployed), ids(&charted));
+    for (deployed, charted) in deployed.iter().zip(&charted) {
+        assert_eq!(deployed, charted, "{}", id(deployed));
+    }
+}
+
+/// `deploy/` has the rule for Namespaces ready for `--credentials-secret`; the chart adds it with the value.
+#[test]
+fn deploy_is_what_the_chart_renders() {
+    let mut deployed = kustomized("deploy");
+    let role = deployed.iter_mut().find(|object| id(object) == format!("ClusterRole {NAME}")).unwrap();
+    let rules = role["rules"].as_array_mut().unwrap();
+    let before = rules.len();
+    rules.retain(|rule| rule["resources"] != json!(["namespaces"]));
+    assert_eq!(rules.len(), before - 1);
+    same(deployed, rendered(&[]));
+}
+
+#[test]
+fn overlays_are_what_the_chart_renders() {
+    let mut names = kustomized("deploy/overlays/cluster-wide");
+    names.retain(|object| object["kind"] != "Namespace");
+    let mut base = kustomized("deploy");
+    base.retain(|object| object["kind"] != "Namespace");
+    assert_eq!(sorted(names), sorted(base));
+    same(kustomized("deploy/overlays/namespaced"), rendered(&["watchNamespaces={payments}"]));
+}
+
+/// One rule as a line.
+fn lines(role: &Value) -> BTreeSet<String> {
+    let words = |value: &Value| -> String {
+        let items = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+        items.collect::<Vec<_>>().join(",")
+    };
+    let rules = role["rules"].as_array().unwrap().iter();
+    rules
+        .map(|rule| {
+            let only = words(&rule["resourceNames"]);
+            let only = if only.is_empty() { only } else { format!(" only {only}") };
+            format!("{} of {}{only}", words(&rule["verbs"]), words(&rule["resources"]))
+        })
+        .collect()
+}
+
+/// All roles that are rendered, with their namespace where they have one.
+fn roles(sets: &[&str]) -> Vec<(String, BTreeSet<String>)> {
+    let objects = rendered(sets);
+    let roles =
+        objects.iter().filter(|object| matches!(object["kind"].as_str(), Some("Role" | "ClusterRole")));
+    let mut roles: Vec<_> = roles
+        .map(|role| {
+            let namespace =
+                role["metadata"]["namespace"].as_str().map(|n| format!(" in {n}")).unwrap_or_default();
+            (format!("{}{namespace}", id(role)).replace(NAME, "X"), lines(role))
+        })
+        .collect();
+    roles.sort();
+    roles
+}
+
+const OBJECTS: &str = "get,list,watch,patch of atlasintegrations";
+const STATUS: &str = "patch of atlasintegrations/status";
+const SECRETS: &str = "get,list,watch of secrets";
+const EVENTS: &str = "create of events";
+const CRD: &str = "get of customresourcedefinitions only atlasintegrations.atlas-integrations.dev";
+const LEASES: &str = "create of leases";
+const LEASE: &str = "get,update of leases only atlas-integration-operator";
+const WRITE: &str = "create,update,patch,delete,deletecollection of atlasintegrations";
+
+#[rstest]
+#[case::as_it_comes(&[], &[
+    ("ClusterRole X", vec![OBJECTS, STATUS, SECRETS, EVENTS, CRD]),
+    ("Role X in X", vec![LEASES, LEASE]),
+])]
+#[case::with_roles_for_users(&["rbac.aggregate=true"], &[
+    ("ClusterRole X", vec![OBJECTS, STATUS, SECRETS, EVENTS, CRD]),
+    ("ClusterRole X-admin", vec![WRITE]), ("ClusterRole X-edit", vec![WRITE]),
+    ("ClusterRole X-view", vec!["get,list,watch of atlasintegrations"]),
+    ("Role X in X", vec![LEASES, LEASE]),
+])]
+#[case::without_watching_secrets(&["secrets.watch=false"], &[
+    ("ClusterRole X", vec![OBJECTS, STATUS, "get of secrets", EVENTS, CRD]),
+    ("Role X in X", vec![LEASES, LEASE]),
+])]
+#[case::platform_key(&["credentials.secretName=atlas"], &[
+    ("ClusterRole X", vec![OBJECTS, STATUS, SECRETS, "get,list,watch of namespaces", EVENTS, CRD]),
+    ("Role X in X", vec![LEASES, LEASE]),
+])]
+#[case::namespaces(&["watchNamespaces={payments,search}"], &[
+    ("Role X in X", vec![LEASES, LEASE]),
+    ("Role X-objects in payments", vec![OBJECTS, STATUS, SECRETS, EVENTS]),
+    ("Role X-objects in search", vec![OBJECTS, STATUS, SECRETS, EVENTS]),
+])]
+#[case::namespaces_and_a_platform_key(
+    &["watchNamespaces={payments}", "credentials.secretName=atlas", "secrets.watch=false", "rbac.clusterFinalizers=true"],
+    &[
+        ("ClusterRole X-finalizers", vec![OBJECTS, STATUS]),
+        ("Role X in X", vec![LEASES, LEASE, "get of secrets only atlas"]),
+        ("Role X-objects in payments", vec![OBJECTS, STATUS, "get of secrets", EVENTS, "get of namespaces only payments"]),
+    ])]
+fn rbac_is_exactly_this(#[case] sets: &[&str], #[case] expected: &[(&str, Vec<&str>)]) {
+    let expected: Vec<(String, BTreeSet<String>)> = expected
+        .iter()
+        .map(|(role, lines)| ((*role).to_owned(), lines.iter().map(|line| (*line).to_owned()).collect()))
+        .collect();
+    assert_eq!(roles(sets), expected);
+}
+
+/// Each binding binds a role that is rendered with it to the operator's account.
+#[test]
+fn bindings_fit() {
+    for sets in MATRIX {
+        let objects = rendered(sets);
+        let account =
+            find(&objects, &deployment(&objects))["spec"]["template"]["spec"]["serviceAccountName"].clone();
+        for binding in objects.iter().filter(|object| id(object).contains("Binding ")) {
+            let role = format!(
+                "{} {}",
+                binding["roleRef"]["kind"].as_str().unwrap(),
+                binding["roleRef"]["name"].as_str().unwrap()
+            );
+            let bound = objects.iter().any(|object| {
+                id(object) == role && object["metadata"]["namespace"] == binding["metadata"]["namespace"]
+            });
+            assert!(bound, "{role} of {binding} with {sets:?}");
+            let subjects = json!([{"kind": "ServiceAccount", "name": account, "namespace": NAME}]);
+            assert_eq!(binding["subjects"], subjects);
+        }
+    }
+}
+
+fn deployment(objects: &[Value]) -> String {
+    objects.iter().map(id).find(|id| id.starts_with("Deployment ")).unwrap()
+}
+
+fn container(sets: &[&str]) -> Value {
+    let objects = rendered(sets);
+    find(&objects, &deployment(&objects))["spec"]["template"]["spec"]["containers"][0].clone()
+}
+
+#[rstest]
+#[case(&[], &[])]
+#[case(&["watchNamespaces={a,b}"], &["--watch-namespace=a", "--watch-namespace=b"])]
+#[case(&["selector=team in (db\\,x)"], &["--selector=team in (db,x)"])]
+#[case(&["secrets.watch=false", "credentials.secretName=atlas"], &["--watch-secrets=false", "--credentials-secret=atlas"])]
+#[case(&["defaults.adoptionPolicy=Adopt", "defaults.deletionPolicy=Retain"],
+    &["--default-adoption-policy=Adopt", "--default-deletion-policy=Retain"])]
+#[case(&["atlas.url=https://cloud.mongodbgov.com", "resyncInterval=5m"],
+    &["--atlas-url=https://cloud.mongodbgov.com", "--resync-interval=5m"])]
+#[case(&["logs.format=text", "logs.level=debug", "extraArgs={--concurrency=4}"],
+    &["--log-format=text", "--log-level=debug", "--concurrency=4"])]
+#[case(&["fullnameOverride=other"], &["--leader-election-lease-name=other"])]
+fn flags(#[case] sets: &[&str], #[case] expected: &[&str]) {
+    assert_eq!(container(sets)["args"], json!([&["run", "--leader-elect"], expected].concat()));
+}
+
+/// The program itself accepts every flag that is rendered; it then ends since there is no cluster.
+#[test]
+fn the_program_knows_the_flags() {
+    for sets in MATRIX {
+        let args: Vec<String> = serde_json::from_value(container(sets)["args"].clone()).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_atlas-integration-operator"));
+        command.args(&args).env_clear().env("KUBECONFIG", "/nonexistent");
+        let message = fails(command.output().unwrap());
+        assert!(!message.contains("Usage") && message.contains("/nonexistent"), "{args:?}: {message}");
+    }
+}
+
+#[test]
+fn budget_only_from_two_replicas() {
+    let has = |sets: &[&str]| rendered(sets).iter().any(|object| object["kind"] == "PodDisruptionBudget");
+    assert!(has(&[]) && has(&["replicas=3"]));
+    assert!(!has(&["replicas=1"]) && !has(&["replicas=0"]) && !has(&["podDisruptionBudget.enabled=false"]));
+}
+
+#[test]
+fn the_crd_is_kept_unless_told_otherwise() {
+    let crd = "CustomResourceDefinition atlasintegrations.atlas-integrations.dev";
+    let policy = |sets: &[&str]| {
+        find(&rendered(sets), crd)["metadata"]["annotations"]["helm.sh/resource-policy"].clone()
+    };
+    assert_eq!((policy(&[]), policy(&["crds.keep=false"])), (json!("keep"), Value::Null));
+    assert!(!rendered(&["crds.enabled=false"]).iter().any(|object| id(object) == crd));
+}
+
+#[test]
+fn egress_is_to_dns_the_api_server_and_atlas_or_the_proxy() {
+    let ports = |sets: &[&str]| -> Vec<u64> {
+        let objects = rendered(&[sets, &["networkPolicy.enabled=true"]].concat());
+        let policy = find(&objects, &format!("NetworkPolicy {NAME}"));
+        let ports = policy["spec"]["egress"][0]["ports"].as_array().unwrap().iter();
+        ports.map(|port| port["port"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(ports(&[]), [53, 53, 443, 6443]);
+    assert_eq!(
+        ports(&["proxy.url=http://proxy:3128", "networkPolicy.apiServerPorts={6443}"]),
+        [53, 53, 6443, 3128]
+    );
+}
+
+#[test]
+fn proxy_and_certificates_reach_the_process() {
+    let container =
+        container(&["customCA.configMapName=ca", "proxy.url=http://p:3128", "proxy.noProxy={.example.com}"]);
+    assert_eq!(
+        container["env"],
+        json!([
+            {"name": "SSL_CERT_FILE", "value": "/etc/atlas-integration-operator/ca/ca.crt"},
+            {"name": "HTTPS_PROXY", "value": "http://p:3128"},
+            {"name": "NO_PROXY", "value": "kubernetes.default.svc,$(KUBERNETES_SERVICE_HOST),.example.com"},
+        ])
+    );
+    assert_eq!(container["volumeMounts"][0]["mountPath"], "/etc/atlas-integration-operator/ca");
+}
