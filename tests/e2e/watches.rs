@@ -245,9 +245,9 @@ async fn a_lost_end() {
     assert_eq!(writes(&world), ["POST DATADOG", "PUT DATADOG"]);
 }
 
-/// Binds the world's operator to a role of its own: that of `deploy/rbac.yaml`, with these verbs on Secrets.
+/// Binds the world's operator to a role of its own: that of `deploy/base/rbac.yaml`, with these verbs on Secrets.
 fn allow_secrets(world: &World, verbs: &str) {
-    let rules = include_str!("../../deploy/rbac.yaml");
+    let rules = include_str!("../../deploy/base/rbac.yaml");
     let role = rules.split("---\n").find(|part| part.contains("kind: ClusterRole\n")).unwrap();
     let all = "resources: [secrets]\n    verbs: [get, list, watch]";
     assert!(role.contains(all));
