@@ -34,20 +34,22 @@ pub struct Stance {
     pub applied: bool,
     /// Whether it has claimed the place.
     pub claimed: bool,
+    /// Whether Atlas refused its settings for good, and neither they nor its Secrets are others since.
+    pub refused: bool,
     /// Whether its own LIST shows an entry; `None` without a LIST.
     pub entry: Option<bool>,
 }
 
 /// Whether an object takes part: it manages, its own LIST succeeded or it has `applied`, and, unless it holds the
-/// place already, it is neither suspended nor on its way out nor refused by the adoption check.
+/// place already, it is neither suspended nor on its way out nor refused, be it by the adoption check or by Atlas.
 pub fn competes(stance: &Stance) -> bool {
     let held = stance.applied || stance.claimed;
     let sees = stance.applied || stance.entry.is_some();
-    let refused = stance.entry == Some(true) && stance.adoption == AdoptionPolicy::Refuse;
+    let may_not = stance.entry == Some(true) && stance.adoption == AdoptionPolicy::Refuse;
     stance.management == ManagementPolicy::Manage
         && !stance.leaves_alone
         && sees
-        && (held || !(refused || stance.idle))
+        && (held || !(may_not || stance.refused || stance.idle))
 }
 
 /// The uid of the one that keeps the place: applied first, then claimed, then older, then the smaller uid.
@@ -72,6 +74,7 @@ mod tests {
             leaves_alone: false,
             applied: false,
             claimed: false,
+            refused: false,
             entry: Some(false),
         };
         assert!(competes(&fresh));
@@ -80,6 +83,8 @@ mod tests {
         assert!(competes(&Stance { adoption: AdoptionPolicy::Adopt, ..present }));
         let suspended = Stance { idle: true, ..fresh };
         assert!(!competes(&suspended) && competes(&Stance { applied: true, ..suspended }));
+        let refused = Stance { refused: true, ..fresh };
+        assert!(!competes(&refused) && competes(&Stance { applied: true, ..refused }));
         let unseen = Stance { entry: None, claimed: true, ..fresh };
         assert!(!competes(&unseen) && competes(&Stance { applied: true, ..unseen }));
         let applied = Stance { applied: true, ..fresh };

@@ -25,6 +25,8 @@ pub(super) struct Signature {
 /// A write that failed.
 #[derive(Clone, Debug)]
 pub(super) struct Refused {
+    /// The generation of the object that was refused.
+    pub generation: i64,
     pub signature: Signature,
     /// When it may be sent again as it is; `None`: never.
     pub retry_at: Option<Instant>,

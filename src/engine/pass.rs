@@ -14,7 +14,9 @@ use super::step;
 use crate::atlas::{Listing, Session};
 use crate::core::conflict::{Candidate, Stance, competes, winner};
 use crate::core::pacing;
-use crate::domain::{Failure, FailureKind, Fingerprint, IntegrationType, ObjectKey, ProjectId};
+use crate::domain::{
+    AppliedSecret, Failure, FailureKind, Fingerprint, IntegrationType, ObjectKey, ProjectId,
+};
 
 /// What this process remembers of a project.
 #[derive(Default)]
@@ -68,7 +70,7 @@ pub(super) async fn pass(shared: &Shared, place: &Place) -> Option<Instant> {
     in_waiting_order(shared, &mut records);
     let begun = Instant::now();
     let (views, retry) = look(shared, project, &records).await;
-    let owners = owners(&records, &views);
+    let owners = owners(shared, &records, &views);
     let mut next = shared.next_resync(project, Instant::now());
     next = retry.map_or(next, |retry| next.min(retry));
     let mut busy = Vec::new();
@@ -259,6 +261,7 @@ async fn look(
 
 /// Who keeps each type's place.
 fn owners<'a>(
+    shared: &Shared,
     records: &'a [Record],
     views: &HashMap<ObjectKey, View>,
 ) -> HashMap<IntegrationType, &'a Record> {
@@ -269,7 +272,7 @@ fn owners<'a>(
             .filter(|record| record.spec.as_ref().is_some_and(|spec| spec.kind == kind))
             .collect();
         let candidates: Vec<Candidate<'_>> =
-            rivals.iter().map(|record| candidate(record, kind, views)).collect();
+            rivals.iter().map(|record| candidate(shared, record, kind, views)).collect();
         let uid = winner(&candidates);
         if let Some(owner) = rivals.into_iter().find(|record| Some(record.uid.as_str()) == uid) {
             owners.insert(kind, owner);
@@ -279,6 +282,7 @@ fn owners<'a>(
 }
 
 fn candidate<'a>(
+    shared: &Shared,
     record: &'a Record,
     kind: IntegrationType,
     views: &HashMap<ObjectKey, View>,
@@ -295,6 +299,7 @@ fn candidate<'a>(
             leaves_alone: record.leaves_alone,
             applied: record.applied,
             claimed: record.claimed,
+            refused: is_refused(shared, record),
             entry,
         })
     });
@@ -305,6 +310,18 @@ fn candidate<'a>(
         uid: &record.uid,
         competes,
     }
+}
+
+/// Whether Atlas refused the write of an object for good, and it and its Secrets are the same since.
+fn is_refused(shared: &Shared, record: &Record) -> bool {
+    let refused = shared.known_memory(&record.uid, |memory| {
+        let refused = memory.refused.as_ref().filter(|refused| refused.retry_at.is_none())?;
+        let same = refused.generation == record.generation;
+        same.then(|| AppliedSecret::digest(&refused.signature.secrets))
+    });
+    refused.flatten().is_some_and(|secrets| {
+        !lock(&shared.index).secrets_changed(&record.key.namespace, &record.secrets, secrets)
+    })
 }
 
 /// The owner, as another object's message may name it: never across namespaces.

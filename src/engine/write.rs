@@ -354,7 +354,12 @@ pub(super) fn remember_failure(
             wait = wait.max(shared.atlas.landing_limit());
         }
         let retry_at = (!for_good).then_some(now + wait);
-        memory.refused = Some(Box::new(Refused { signature, retry_at, verdict: verdict.clone() }));
+        memory.refused = Some(Box::new(Refused {
+            generation: stored.object.generation,
+            signature,
+            retry_at,
+            verdict: verdict.clone(),
+        }));
         retry_at
     })
 }

@@ -170,6 +170,27 @@ async fn claimed_before_older() {
     world.until_ready("older", "False", "Conflict").await;
 }
 
+/// What Atlas refuses for good keeps nobody out, older though it is, and takes part again once it is edited.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_atlas_refuses_gives_way() {
+    let world = World::with_datadog_key("gives-way").await;
+    let refusal = Effect::error(400, "INVALID_INTEGRATION_SETTINGS", "no");
+    world.project.fault(Fault::new(refusal).at(Operation::Create));
+    create(&world, "refused", &in_region("US5")).await;
+    create_younger(&world, "good", &in_region("EU")).await;
+    let _operator = world.operator(LONG).await;
+    world.until_ready("good", "True", "Synced").await;
+    world.until_ready("refused", "False", "Conflict").await;
+    assert_eq!(world.project.count(Exchange::is_write), 2, "the refused POST and the good one");
+    world.delete("AtlasIntegration", "good").await;
+    world.until_gone("good").await;
+    world.until_ready("refused", "False", "Rejected").await;
+    assert_eq!(world.project.count(Exchange::is_write), 3, "the DELETE: what was refused is not sent again");
+    world.patch("AtlasIntegration", "refused", &json!({"spec": {"datadog": {"region": "US3"}}})).await;
+    world.until_ready("refused", "True", "Synced").await;
+    assert_eq!(region(&world), "US3");
+}
+
 /// Two that come together: one of them gets the place, the other says so, and that stays so.
 #[tokio::test(flavor = "multi_thread")]
 async fn both_new() {
