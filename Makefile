@@ -31,6 +31,8 @@ demo: tools ## Show the operator at work on a real kube-apiserver and an Atlas s
 test: tools lint control-plane helm ## Run every check and test, on real parts
 	# Without the operator in the build, so that its features of shared crates are not those of the simulator's tests.
 	$(CARGO) test --locked -p atlas-sim -p control-plane -p atlas-integration-demo
+	# It prints how much it checked.
+	$(CARGO) test --locked -p atlas-integration-model -- --nocapture --test-threads=1
 	# These mostly wait for servers, so more of them run at a time than there are cores.
 	$(CARGO) test --locked -p atlas-integration-operator --tests -- --test-threads=6 --skip crash::
 	$(MAKE) --no-print-directory crash
@@ -48,6 +50,10 @@ chaos: tools control-plane ## Churn at random, then compare Kubernetes with Atla
 .PHONY: fuzz
 fuzz: tools ## Run the fuzz targets of the tests from other seeds, each for FUZZ_SECONDS (60)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test --locked -p atlas-integration-operator --lib fuzz:: -- --nocapture --test-threads=2
+
+.PHONY: model
+model: tools ## Check the model in larger worlds than `make test` does: some hundred million states, about 10 GB
+	MODEL_BUDGET=large $(CARGO) test --locked --release -p atlas-integration-model -- --nocapture --test-threads=1
 
 .PHONY: bench
 bench: tools control-plane ## Measure time, memory and requests beside a floor (OBJECTS=1000,10000); write docs/figures.md

@@ -1,0 +1,721 @@
+//! Asks the operator's own decisions. Numbers become the domain's types and back; since the core is pure, an answer
+//! is kept and given again to the same question.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use atlas_integration_operator::core::conflict::{self, Candidate, Stance};
+use atlas_integration_operator::core::outcome::{self, Fence, Moved};
+use atlas_integration_operator::core::plan::{self, Input, Plan, Why, Write};
+use atlas_integration_operator::core::quiet;
+use atlas_integration_operator::domain::{
+    self, AdoptionPolicy, AppliedSecret, Condition, ConditionStatus, ConditionType, CredentialsRef,
+    DeletionPolicy, Failure, FailureKind, Fingerprint, Integration, ManagementPolicy, MemoryKey, ObjectKey,
+    ProjectId, Prospect, Reason, Redacted, RedactedValue, SecretKey, SecretValue, Status,
+};
+use jiff::Timestamp;
+
+use crate::mutant::Mutant;
+use crate::state::{
+    Answer, Applied, Attempt, Begun, Claim, Confirmed, FOREIGN, Form, Kind, Memory, Object, REFUSED, Secret,
+    Spec, Truth, Uid,
+};
+
+/// What a plan depends on besides the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sight {
+    /// What LIST showed.
+    pub listing: Option<Form>,
+    /// How often the landing limit has passed since the LIST.
+    pub age: u8,
+    /// Whether another object owns the place.
+    pub owned: bool,
+    /// The Secret that is referred to, as it is.
+    pub secret: Secret,
+    /// The operator's memory: the fence after which nothing is in doubt.
+    pub outcome_known: Option<u8>,
+    /// The operator's memory: attempt and value of the last confirmed write.
+    pub confirmed: Option<(u8, u8)>,
+}
+
+/// A plan, as far as the model tells plans apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // Those of `Plan`.
+pub enum Step {
+    Gone,
+    Settled(Reason),
+    Wait,
+    Claim {
+        adopted: bool,
+        kind: Kind,
+    },
+    Restore(Claim),
+    /// `identities`: only identities of Secrets are noted. `repair`: only drift speaks for it.
+    Write {
+        kind: Kind,
+        identities: bool,
+        repair: bool,
+    },
+    Delete,
+    Release,
+}
+
+/// What follows from a failed write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Failed {
+    /// The reason for Ready.
+    pub reason: Reason,
+    /// Not sent again as it is.
+    pub for_good: bool,
+    /// The claim is given up.
+    pub release: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Question {
+    Plan(Object, Sight),
+    WithoutAtlas(Object),
+    Fence(Object, Option<bool>, Kind, Attempt),
+    Applied(Object, Attempt, u8),
+    Moved(Object, Object, bool, Attempt),
+    Doubt(Object, Attempt, u8),
+    Failed(Object, Option<bool>, Answer),
+    Deletion(Object, u8),
+    Deleted(Object, Option<u8>),
+    Competes(Object, Option<bool>, bool),
+    Quiet(Object, Option<Form>, u8),
+    IsApplied(Object, bool),
+    Evidence(Object, Form),
+}
+
+#[derive(Clone, Copy)]
+enum Reply {
+    Step(Option<Step>),
+    Object(Object),
+    Applied(Applied),
+    Moved(Moved),
+    Doubt(Applied, Attempt),
+    Failed(Failed),
+    Attempt(Attempt),
+    Yes(bool),
+}
+
+thread_local! {
+    static KNOWN: RefCell<HashMap<(Question, Option<Mutant>), Reply>> = RefCell::default();
+}
+
+/// The core, with one rule taken back or none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Core(pub Option<Mutant>);
+
+macro_rules! ask {
+    ($core:expr, $question:expr, $pattern:pat => $value:expr) => {
+        match $core.ask($question) {
+            $pattern => $value,
+            _ => unreachable!("the reply of another question"),
+        }
+    };
+}
+
+impl Core {
+    /// Whether this rule is taken back.
+    pub fn lacks(self, mutant: Mutant) -> bool {
+        self.0 == Some(mutant)
+    }
+
+    fn ask(self, question: Question) -> Reply {
+        let key = (question, self.0);
+        let known = KNOWN.with_borrow(|known| known.get(&key).copied());
+        known.unwrap_or_else(|| {
+            let reply = answer(self, question);
+            KNOWN.with_borrow_mut(|known| known.insert(key, reply));
+            reply
+        })
+    }
+
+    /// [`plan::plan`], and for a write [`outcome::only_identities`].
+    pub fn plan(self, object: &Object, sight: Sight) -> Step {
+        ask!(self, Question::Plan(self.seen(object), sight), Reply::Step(Some(step)) => step)
+    }
+
+    /// [`plan::deletion_without_atlas`].
+    pub fn without_atlas(self, object: &Object) -> Option<Step> {
+        ask!(self, Question::WithoutAtlas(self.seen(object)), Reply::Step(step) => step)
+    }
+
+    /// The object as [`outcome::fence`] leaves it.
+    pub fn fence(self, object: &Object, claim: Option<bool>, kind: Kind, attempt: Attempt) -> Object {
+        let after =
+            ask!(self, Question::Fence(self.seen(object), claim, kind, attempt), Reply::Object(o) => o);
+        Object { truth: object.truth, ..after }
+    }
+
+    /// [`outcome::applied`] of a write of the object's spec.
+    pub fn applied(self, object: &Object, attempt: Attempt, version: u8) -> Applied {
+        ask!(self, Question::Applied(bare(object), attempt, version), Reply::Applied(applied) => applied)
+    }
+
+    /// [`outcome::moved`].
+    pub fn moved(self, now: &Object, fenced: &Object, claiming: bool, attempt: Attempt) -> Moved {
+        if self.lacks(Mutant::ConflictIgnored) && now.uid == fenced.uid {
+            return Moved::Again;
+        }
+        ask!(self, Question::Moved(self.seen(now), bare(fenced), claiming, attempt), Reply::Moved(moved) => moved)
+    }
+
+    /// [`outcome::doubt`].
+    pub fn doubt(self, object: &Object, attempt: Attempt, id: u8) -> (Applied, Attempt) {
+        ask!(self, Question::Doubt(bare(object), attempt, id), Reply::Doubt(applied, owed) => (applied, owed))
+    }
+
+    /// [`outcome::failed`].
+    pub fn failed(self, object: &Object, claim: Option<bool>, answer: Answer) -> Failed {
+        let claim = if self.lacks(Mutant::FasterIsOurs) { None } else { claim };
+        ask!(self, Question::Failed(self.seen(object), claim, answer), Reply::Failed(failed) => failed)
+    }
+
+    /// [`outcome::deletion`].
+    pub fn deletion(self, object: &Object, id: u8) -> Attempt {
+        ask!(self, Question::Deletion(self.seen(object), id), Reply::Attempt(attempt) => attempt)
+    }
+
+    /// [`outcome::is_deleted`].
+    pub fn is_deleted(self, object: &Object, deleted: Option<u8>) -> bool {
+        !self.lacks(Mutant::DeletedTwice)
+            && ask!(self, Question::Deleted(self.seen(object), deleted), Reply::Yes(yes) => yes)
+    }
+
+    /// [`outcome::nothing_to_delete`].
+    pub fn nothing_to_delete(self, answer: Answer) -> bool {
+        failure(answer).is_some_and(|failure| outcome::nothing_to_delete(&failure))
+    }
+
+    /// [`conflict::winner`] of those of which [`conflict::competes`] says that they take part; `entry` and
+    /// `refused` as in [`Stance`], for each.
+    pub fn owner(self, candidates: [Option<(Object, Option<bool>, bool)>; 2]) -> Option<Uid> {
+        let candidates: Vec<(Candidate<'static>, Uid)> = candidates
+            .into_iter()
+            .flatten()
+            .map(|(object, entry, refused)| {
+                let object = self.seen(&object);
+                let refused = refused && !self.lacks(Mutant::WrongKeepsOut);
+                let entry = if self.lacks(Mutant::RefusedCompetes) { entry.map(|_| false) } else { entry };
+                let candidate = Candidate {
+                    applied: applies(&object) && !self.lacks(Mutant::OrderWithoutApplied),
+                    claimed: claims(&object),
+                    created: at(0, object.uid),
+                    uid: UIDS[usize::from(object.uid)],
+                    competes: ask!(self, Question::Competes(object, entry, refused), Reply::Yes(yes) => yes),
+                };
+                (candidate, object.uid)
+            })
+            .collect();
+        let rivals: Vec<Candidate<'static>> =
+            candidates.iter().map(|(candidate, _)| candidate.clone()).collect();
+        let uid = conflict::winner(&rivals)?;
+        candidates.iter().find(|(candidate, _)| candidate.uid == uid).map(|(_, uid)| *uid)
+    }
+
+    /// [`quiet::quiet`], held against LIST and the Secret's version.
+    pub fn is_quiet(self, object: &Object, listing: Option<Form>, version: u8) -> bool {
+        ask!(self, Question::Quiet(self.seen(object), listing, version), Reply::Yes(yes) => yes)
+    }
+
+    /// [`quiet::is_applied`].
+    pub fn is_applied(self, object: &Object, secrets_changed: bool) -> bool {
+        let changed = secrets_changed && !self.lacks(Mutant::SuspendedWithoutSecrets);
+        ask!(self, Question::IsApplied(self.seen(object), changed), Reply::Yes(yes) => yes)
+    }
+
+    /// Whether what LIST shows agrees with a form that was recorded as sent.
+    pub fn evidence(self, object: &Object, entry: Form) -> bool {
+        ask!(self, Question::Evidence(bare(object), entry), Reply::Yes(yes) => yes)
+    }
+
+    /// The object as the core is shown it: where a rule about what counts is taken back, with what makes it count.
+    pub fn seen(self, object: &Object) -> Object {
+        let mut seen = bare(object);
+        match self.0 {
+            Some(Mutant::ClaimOfAnyUid) => {
+                if let Some(claim) = &mut seen.claim {
+                    claim.uid = seen.uid;
+                }
+            }
+            Some(Mutant::ForeignApplied) => {
+                if let Some(applied) = &mut seen.applied {
+                    applied.uid = seen.uid;
+                }
+                if let Some(attempt) = &mut seen.attempt {
+                    attempt.uid = seen.uid;
+                }
+            }
+            Some(Mutant::ReleasedProves) => seen.released = false,
+            _ => {}
+        }
+        seen
+    }
+}
+
+/// The object without what only properties look at.
+fn bare(object: &Object) -> Object {
+    Object { truth: Truth::default(), ..*object }
+}
+
+/// Whether `applied` of the object counts.
+pub fn applies(object: &Object) -> bool {
+    object.applied.is_some_and(|applied| applied.uid == object.uid) && !object.released
+}
+
+/// Whether the claim of the object counts.
+pub fn claims(object: &Object) -> bool {
+    object.claim.is_some_and(|claim| claim.uid == object.uid) && object.finalizer
+}
+
+const UIDS: [&str; 10] = ["u0", "u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8", "u9"];
+const LANDING_LIMIT: Duration = Duration::from_secs(500);
+
+/// Fences of one age are told apart by their numbers, which are below the landing limit.
+fn at(age: u8, id: u8) -> Timestamp {
+    Timestamp::from_second(10_000 - i64::from(age) * 1_000 + i64::from(id)).unwrap_or_default()
+}
+
+/// A LIST of the same age is made before the landing limit of any such fence has passed.
+fn listed(age: u8) -> Timestamp {
+    Timestamp::from_second(10_000 - i64::from(age) * 1_000 + 300).unwrap_or_default()
+}
+
+static KEY: LazyLock<Option<MemoryKey>> = LazyLock::new(MemoryKey::generate);
+
+fn fingerprint(value: u8) -> Fingerprint {
+    match &*KEY {
+        Some(key) => key.fingerprint([UIDS[usize::from(value)]]),
+        None => unreachable!("no randomness"),
+    }
+}
+
+fn settings<S>(visible: u8, password: S) -> Integration<S> {
+    Integration::Prometheus {
+        username: format!("v{visible}"),
+        password,
+        service_discovery: "http".into(),
+        enabled: true,
+        send_user_provided_resource_tags_enabled: None,
+    }
+}
+
+fn secret_key(secret: u8) -> SecretKey {
+    SecretKey { name: format!("s{secret}"), key: "password".into() }
+}
+
+fn spec(spec: &Spec) -> domain::Spec {
+    domain::Spec {
+        project: match ProjectId::parse("5d791c84ff7a2522cc4f9aa1") {
+            Some(project) => project,
+            None => unreachable!("24 digits"),
+        },
+        credentials: CredentialsRef::Secret("atlas".into()),
+        integration: settings(spec.visible, secret_key(spec.secret)),
+        management: if spec.observe { ManagementPolicy::Observe } else { ManagementPolicy::Manage },
+        adoption: if spec.adopt { AdoptionPolicy::Adopt } else { AdoptionPolicy::Refuse },
+        deletion: if spec.retain { DeletionPolicy::Retain } else { DeletionPolicy::Delete },
+        suspend: spec.suspend,
+    }
+}
+
+static SENT: LazyLock<Vec<(u8, Redacted)>> = LazyLock::new(|| {
+    let sent = |visible| {
+        let value = SecretValue::from_bytes(b"value").ok()?;
+        Some((visible, settings(visible, value).redacted()))
+    };
+    (0..=FOREIGN).filter_map(sent).collect()
+});
+
+/// What the operator records as about to be sent, or, with an id, what Atlas shows: it never shows a password.
+fn redacted(form: Form) -> Redacted {
+    let sent = SENT.iter().find(|(visible, _)| *visible == form.visible);
+    let mut redacted = sent.map(|(_, sent)| sent.clone()).unwrap_or_default();
+    if form.id != 0 {
+        redacted.0.remove("password");
+        redacted.0.insert("id".into(), RedactedValue::Text(form.id.to_string()));
+    }
+    redacted
+}
+
+fn form(redacted: &Redacted) -> Option<Form> {
+    let text = |name| match redacted.0.get(name) {
+        Some(RedactedValue::Text(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let visible = text("username")?.strip_prefix('v')?.parse().ok()?;
+    Some(Form { visible, id: text("id").and_then(|id| id.parse().ok()).unwrap_or(0) })
+}
+
+fn begun(time: Timestamp) -> Begun {
+    let since = time.as_second() - 8_000;
+    let (epoch, id) = (since / 1_000, since % 1_000);
+    Begun { id: u8::try_from(id).unwrap_or(0), age: u8::try_from(2 - epoch).unwrap_or(0) }
+}
+
+fn number(uid: &str) -> Uid {
+    uid.trim_start_matches('u').parse().unwrap_or(0)
+}
+
+fn attempt_to(attempt: &Attempt) -> domain::Attempt {
+    domain::Attempt {
+        id: format!("u{}.{}", attempt.uid, attempt.begun.id),
+        time: at(attempt.begun.age, attempt.begun.id),
+        sent: attempt.sent.map(redacted),
+    }
+}
+
+fn attempt_from(attempt: &domain::Attempt) -> Attempt {
+    let uid = attempt.id.split('.').next().map(number).unwrap_or(0);
+    Attempt { uid, begun: begun(attempt.time), sent: attempt.sent.as_ref().and_then(form) }
+}
+
+fn config(visible: u8, secret: u8) -> String {
+    settings(visible, secret_key(secret)).config_hash()
+}
+
+static CONFIGS: LazyLock<Vec<(String, u8, u8)>> = LazyLock::new(|| {
+    let all = (0..=FOREIGN).flat_map(|visible| [(visible, 0), (visible, 1)]);
+    all.map(|(visible, secret)| (config(visible, secret), visible, secret)).collect()
+});
+
+fn read(secret: u8, version: u8) -> AppliedSecret {
+    AppliedSecret { name: format!("s{secret}"), uid: "s".into(), resource_version: version.to_string() }
+}
+
+fn applied_to(applied: &Applied) -> domain::Applied {
+    domain::Applied {
+        uid: UIDS[usize::from(applied.uid)].into(),
+        attempt: applied.attempt.map(|id| format!("u{}.{id}", applied.uid)),
+        config: applied.what.map(|what| config(what.visible, what.secret)),
+        secrets: applied.what.iter().map(|what| read(what.secret, what.version)).collect(),
+        time: None,
+    }
+}
+
+fn applied_from(applied: &domain::Applied) -> Applied {
+    let what = || {
+        let hash = applied.config.as_ref()?;
+        let (_, visible, secret) = CONFIGS.iter().find(|(known, ..)| known == hash)?;
+        let version = applied.secrets.first()?.resource_version.parse().ok()?;
+        Some(Confirmed { visible: *visible, secret: *secret, version })
+    };
+    let attempt = applied.attempt.as_ref().and_then(|id| id.split('.').nth(1)?.parse().ok());
+    Applied { uid: number(&applied.uid), attempt, what: what() }
+}
+
+fn claim_from(claim: &domain::Claim) -> Claim {
+    Claim {
+        uid: number(&claim.uid),
+        begun: begun(claim.time),
+        sent: form(&claim.sent),
+        adopted: claim.adopted,
+    }
+}
+
+fn conditions(object: &Object) -> Vec<Condition> {
+    let condition = |kind, good, reason: &str| Condition {
+        kind,
+        status: if good { ConditionStatus::True } else { ConditionStatus::False },
+        observed_generation: Some(if object.edited { 1 } else { 2 }),
+        last_transition: Timestamp::default(),
+        reason: reason.into(),
+        message: String::new(),
+    };
+    let good = |reason: Reason| reason.prospect() == Prospect::Good && reason != Reason::Suspended;
+    let ready = object.said.map(|reason| condition(ConditionType::Ready, good(reason), reason.as_str()));
+    let suspended = object.said_suspended.then(|| condition(ConditionType::Suspended, true, "Suspended"));
+    ready.into_iter().chain(suspended).collect()
+}
+
+fn object_to(object: &Object) -> domain::Object {
+    domain::Object {
+        key: ObjectKey { namespace: "ns".into(), name: "x".into() },
+        uid: UIDS[usize::from(object.uid)].into(),
+        resource_version: "1".into(),
+        generation: 2,
+        created: at(0, object.uid),
+        deleting: object.deleting,
+        finalizer: object.finalizer,
+        claim: object.claim.map(|claim| domain::Claim {
+            uid: UIDS[usize::from(claim.uid)].into(),
+            time: at(claim.begun.age, claim.begun.id),
+            sent: claim.sent.map(redacted).unwrap_or_default(),
+            adopted: claim.adopted,
+        }),
+        released: object.released,
+        reconcile_requested: None,
+        rewrite_requested: None,
+        spec: Ok(spec(&object.spec)),
+        status: Status {
+            observed_generation: object.said.map(|_| if object.edited { 1 } else { 2 }),
+            conditions: conditions(object),
+            integration: object.echo.map(redacted),
+            applied: object.applied.as_ref().map(applied_to),
+            attempt: object.attempt.as_ref().map(attempt_to),
+            ..Status::default()
+        },
+    }
+}
+
+fn write(kind: Kind) -> Write {
+    if kind == Kind::Post { Write::Post } else { Write::Put }
+}
+
+fn kind(write: Write) -> Kind {
+    match write {
+        Write::Post => Kind::Post,
+        Write::Put => Kind::Put,
+    }
+}
+
+fn failure(answer: Answer) -> Option<Failure> {
+    let known = |kind| Some(Failure::known(kind, ""));
+    match answer {
+        Answer::Done { .. } => None,
+        Answer::Lost => {
+            Some(Failure { outcome_unknown: true, ..Failure::known(FailureKind::Unavailable, "") })
+        }
+        Answer::Limited => known(FailureKind::RateLimited),
+        Answer::AlreadyConfigured => known(FailureKind::AlreadyConfigured),
+        Answer::Gone => known(FailureKind::Gone),
+        Answer::Rejected => known(FailureKind::Rejected),
+    }
+}
+
+fn answer(core: Core, question: Question) -> Reply {
+    match question {
+        Question::Plan(object, sight) => Reply::Step(Some(plan(core, object, sight))),
+        Question::WithoutAtlas(object) => {
+            let plan = plan::deletion_without_atlas(&object_to(&object), false);
+            Reply::Step(plan.map(|plan| if plan == Plan::Gone { Step::Gone } else { Step::Release }))
+        }
+        Question::Fence(object, claim, kind, attempt) => {
+            Reply::Object(fence(core, object, claim, kind, attempt))
+        }
+        Question::Applied(object, attempt, version) => {
+            let secrets = [read(object.spec.secret, version)];
+            let object_ = object_to(&object);
+            let applied =
+                outcome::applied(&object_, &attempt_to(&attempt), &spec(&object.spec), &secrets, at(0, 0));
+            Reply::Applied(applied_from(&applied))
+        }
+        Question::Moved(now, fenced, claiming, attempt) => Reply::Moved(outcome::moved(
+            Some(&object_to(&now)),
+            &object_to(&fenced),
+            claiming,
+            &attempt_to(&attempt),
+        )),
+        Question::Doubt(object, attempt, id) => {
+            let text = format!("u{}.{id}", object.uid);
+            let (applied, owed) = outcome::doubt(&object_to(&object), &attempt_to(&attempt), text, at(0, id));
+            Reply::Doubt(applied_from(&applied), attempt_from(&owed))
+        }
+        Question::Failed(object, claim, answer) => {
+            let failure = failure(answer).unwrap_or_else(|| Failure::known(FailureKind::Unavailable, ""));
+            let failed = outcome::failed(&object_to(&object), &spec(&object.spec), claim, &failure);
+            Reply::Failed(Failed {
+                reason: failed.reason,
+                for_good: failed.for_good,
+                release: failed.release.is_some(),
+            })
+        }
+        Question::Deletion(object, id) => {
+            let text = format!("u{}.{id}", object.uid);
+            Reply::Attempt(attempt_from(&outcome::deletion(&object_to(&object), text, at(0, id))))
+        }
+        Question::Deleted(object, deleted) => {
+            let deleted = deleted.map(|id| format!("u{}.{id}", object.uid));
+            Reply::Yes(outcome::is_deleted(&object_to(&object), deleted.as_deref()))
+        }
+        Question::Competes(object, entry, refused) => {
+            let spec = spec(&object.spec);
+            Reply::Yes(conflict::competes(&Stance {
+                management: spec.management,
+                adoption: spec.adoption,
+                idle: spec.suspend || object.deleting,
+                leaves_alone: plan::deletion_without_atlas(&object_to(&object), false).is_some(),
+                applied: applies(&object),
+                claimed: claims(&object),
+                refused,
+                entry,
+            }))
+        }
+        Question::Quiet(object, listing, version) => {
+            let quiet = quiet::quiet(&object_to(&object));
+            Reply::Yes(quiet.is_some_and(|quiet| {
+                let same = [read(object.spec.secret, version)];
+                let secrets = object.spec.observe || quiet.secrets == AppliedSecret::digest(&same);
+                secrets && listing.is_some_and(|listing| redacted(listing).digest() == quiet.echo)
+            }))
+        }
+        Question::IsApplied(object, changed) => {
+            Reply::Yes(quiet::is_applied(&object_to(&object), &spec(&object.spec), changed))
+        }
+        Question::Evidence(object, entry) => {
+            let claim = object.claim.filter(|_| claims(&object));
+            let attempt = object.attempt.filter(|attempt| claim.is_some() && attempt.uid == object.uid);
+            let sent = [claim.and_then(|claim| claim.sent), attempt.and_then(|attempt| attempt.sent)];
+            let entry = redacted(entry);
+            Reply::Yes(sent.into_iter().flatten().any(|sent| domain::agrees(&redacted(sent), &entry)))
+        }
+    }
+}
+
+fn fence(core: Core, object: Object, claim: Option<bool>, kind: Kind, attempt: Attempt) -> Object {
+    let mut after = object;
+    match outcome::fence(&object_to(&object), claim, write(kind), &attempt_to(&attempt)) {
+        Fence::Claim { first, claim } => {
+            if let Some(status) = first {
+                after.applied = status.applied.as_ref().map(applied_from);
+                after.attempt = status.attempt.as_ref().map(attempt_from);
+            }
+            after.claim = Some(claim_from(&claim));
+            (after.finalizer, after.released) = (true, false);
+            if core.lacks(Mutant::ConsentForgotten) {
+                after.claim = after.claim.map(|claim| Claim { adopted: false, ..claim });
+            }
+        }
+        Fence::Attempt => after.attempt = Some(attempt),
+        Fence::Proof(status) => {
+            after.attempt = status.attempt.as_ref().map(attempt_from);
+            if !core.lacks(Mutant::ProofNotKept) {
+                after.applied = status.applied.as_ref().map(applied_from);
+            }
+        }
+    }
+    after
+}
+
+fn plan(core: Core, mut object: Object, mut sight: Sight) -> Step {
+    let own_claim = claims(&object);
+    match core.0 {
+        Some(Mutant::UnconfirmedIsDone) => {
+            if let (Some(applied), Some(attempt)) = (&mut object.applied, object.attempt)
+                && applied.what.is_some()
+            {
+                applied.attempt = Some(attempt.begun.id);
+            }
+        }
+        Some(Mutant::WishInsteadOfSent) => {
+            let wish = Some(Form { visible: object.spec.visible, id: 0 });
+            if let Some(claim) = &mut object.claim {
+                claim.sent = wish;
+            }
+            if let Some(attempt) = &mut object.attempt {
+                attempt.sent = wish;
+            }
+        }
+        Some(Mutant::LostAnswerProves) => {
+            if let Some(claim) = &mut object.claim {
+                claim.adopted = true;
+            }
+        }
+        Some(Mutant::OldList) => sight.age = 0,
+        Some(Mutant::FasterIsOurs) if object.attempt.is_none() => {
+            // As if another write had been begun since.
+            object.attempt = object.claim.filter(|_| own_claim).map(|claim| Attempt {
+                uid: object.uid,
+                begun: claim.begun,
+                sent: claim.sent,
+            });
+        }
+        Some(Mutant::SentIsWritten)
+            if sight.confirmed.is_some_and(|(_, value)| value == sight.secret.value) =>
+        {
+            if let (Some(applied), Some(attempt)) = (&mut object.applied, object.attempt) {
+                applied.attempt = Some(attempt.begun.id);
+            }
+        }
+        Some(Mutant::IdIsNoDrift) => {
+            if let (Some(echo), Some(listing)) = (&mut object.echo, sight.listing) {
+                echo.id = listing.id;
+            }
+        }
+        _ => {}
+    }
+    let real = object_to(&object);
+    let spec = spec(&object.spec);
+    let same = |applied: Applied| {
+        applied
+            .what
+            .is_some_and(|what| (what.secret, what.version) == (object.spec.secret, sight.secret.version))
+    };
+    let known = sight.outcome_known.map(|id| {
+        let times = [object.attempt.map(|attempt| attempt.begun), object.claim.map(|claim| claim.begun)];
+        let age = times.into_iter().flatten().find(|begun| begun.id == id).map_or(0, |begun| begun.age);
+        at(age, id)
+    });
+    let outcome_known = outcome::is_outcome_known(&real, known);
+    let listed_at = if core.lacks(Mutant::OldList) { Timestamp::MAX } else { listed(sight.age) };
+    let entry = sight.listing.map(redacted);
+    let input = Input {
+        object: &real,
+        spec: &spec,
+        entry: entry.as_ref(),
+        secrets_changed: !object.applied.is_some_and(same),
+        owner: sight.owned.then_some("another"),
+        outcome_known,
+        landing_limit: if core.lacks(Mutant::NoWait) { Duration::ZERO } else { LANDING_LIMIT },
+        crd_terminating: false,
+        listed_at,
+    };
+    let planned = plan::plan(&input);
+    match planned {
+        Plan::Release { .. }
+            if core.lacks(Mutant::DeleteUnproved)
+                && object.deleting
+                && own_claim
+                && entry.is_some()
+                && !sight.owned
+                && plan::deletion_without_atlas(&real, false).is_none() =>
+        {
+            Step::Delete
+        }
+        Plan::Write { .. } if core.lacks(Mutant::Generation) && object.said.is_some() && !object.edited => {
+            Step::Settled(Reason::Synced)
+        }
+        Plan::Gone => Step::Gone,
+        Plan::Settled { reason, .. } => Step::Settled(reason),
+        Plan::Wait { .. } => Step::Wait,
+        Plan::Claim { adopted, write } => Step::Claim { adopted, kind: kind(write) },
+        Plan::RestoreClaim => Step::Restore(claim_from(&outcome::restored_claim(&real, at(0, FRESH)))),
+        Plan::Write { write, why } => Step::Write {
+            kind: kind(write),
+            identities: only_identities(core, &real, &why, &object, sight),
+            repair: why.only_drift(),
+        },
+        Plan::Delete => Step::Delete,
+        Plan::Release { .. } => Step::Release,
+    }
+}
+
+fn only_identities(core: Core, real: &domain::Object, why: &Why, object: &Object, sight: Sight) -> bool {
+    let read = [read(object.spec.secret, sight.secret.version)];
+    let last = object.applied.and_then(|applied| applied.attempt).unwrap_or(0);
+    let confirmed = sight.confirmed.map(|(id, value)| {
+        let outlives = core.lacks(Mutant::ValueOutlivesAttempt) || core.lacks(Mutant::SentIsWritten);
+        let id = if outlives { last } else { id };
+        (format!("u{}.{id}", object.uid), fingerprint(value))
+    });
+    let confirmed = confirmed.as_ref().map(|(id, value)| (id.as_str(), *value));
+    outcome::only_identities(real, why, (&read, fingerprint(sight.secret.value)), confirmed)
+}
+
+/// A number that no fence and no entry of a state has; the state is numbered anew before another is given.
+pub const FRESH: u8 = 100;
+
+/// Whether Atlas refuses this setting.
+pub fn is_refused(visible: u8) -> bool {
+    visible == REFUSED
+}
+
+/// Nothing remembered of an object.
+pub fn blank(uid: Uid) -> Memory {
+    Memory { uid, ..Memory::default() }
+}
