@@ -52,7 +52,7 @@ fuzz: tools ## Run the fuzz targets of the tests from other seeds, each for FUZZ
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test --locked -p atlas-integration-operator --lib fuzz:: -- --nocapture --test-threads=2
 
 .PHONY: model
-model: tools ## Check the model in larger worlds than `make test` does: some hundred million states, about 10 GB
+model: tools ## Check the model in larger worlds than `make test` does; takes much time and memory
 	MODEL_BUDGET=large $(CARGO) test --locked --release -p atlas-integration-model -- --nocapture --test-threads=1
 
 .PHONY: bench
