@@ -216,20 +216,16 @@ fn parse_namespace(text: &str) -> Result<String, String> {
 }
 
 fn parse_secret_name(text: &str) -> Result<String, String> {
-    if cluster::is_secret_name(text) {
-        Ok(text.to_owned())
-    } else {
-        Err("not the name of a Secret".to_owned())
-    }
+    parse_name(text, "Secret")
 }
 
 fn parse_lease_name(text: &str) -> Result<String, String> {
-    // The same rule.
-    if cluster::is_secret_name(text) {
-        Ok(text.to_owned())
-    } else {
-        Err("not the name of a Lease".to_owned())
-    }
+    parse_name(text, "Lease")
+}
+
+/// Names of both kinds follow the same rule.
+fn parse_name(text: &str, kind: &str) -> Result<String, String> {
+    if cluster::is_secret_name(text) { Ok(text.to_owned()) } else { Err(format!("not the name of a {kind}")) }
 }
 
 fn parse_any_duration(text: &str) -> Result<Duration, String> {
@@ -238,49 +234,48 @@ fn parse_any_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(parsed).map_err(|_| "a duration can't be negative".to_owned())
 }
 
+/// A bound of a duration, and how a message writes it.
+type Bound = (Duration, &'static str);
+
+const SECOND: Bound = (Duration::from_secs(1), "1s");
+const LONGEST: Bound = (LONGEST_LEASE, "1h");
+
+fn within(
+    duration: Duration,
+    (least, said_least): Bound,
+    (most, said_most): Bound,
+) -> Result<Duration, String> {
+    if duration < least {
+        return Err(format!("the least is {said_least}"));
+    }
+    if duration > most {
+        return Err(format!("the most is {said_most}"));
+    }
+    Ok(duration)
+}
+
 /// A Lease counts in whole seconds.
 fn parse_lease_duration(text: &str) -> Result<Duration, String> {
     let duration = parse_any_duration(text)?;
     if duration.subsec_nanos() != 0 || duration.is_zero() {
         return Err("a Lease counts in whole seconds".to_owned());
     }
-    if duration > LONGEST_LEASE {
-        return Err("the most is 1h".to_owned());
-    }
-    Ok(duration)
+    within(duration, SECOND, LONGEST)
 }
 
 /// A time that may be part of a second.
 fn parse_short(text: &str) -> Result<Duration, String> {
-    let duration = parse_any_duration(text)?;
-    if duration < Duration::from_millis(100) {
-        return Err("the least is 100ms".to_owned());
-    }
-    if duration > LONGEST_LEASE {
-        return Err("the most is 1h".to_owned());
-    }
-    Ok(duration)
+    within(parse_any_duration(text)?, (Duration::from_millis(100), "100ms"), LONGEST)
 }
 
 /// `1s`, `10m`, `1h30m`.
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    let duration = parse_any_duration(text)?;
-    if duration < Duration::from_secs(1) {
-        return Err("the least is 1s".to_owned());
-    }
-    if duration > Duration::from_secs(7 * 24 * 3600) {
-        return Err("the most is a week (168h)".to_owned());
-    }
-    Ok(duration)
+    within(parse_any_duration(text)?, SECOND, (Duration::from_secs(7 * 24 * 3600), "a week (168h)"))
 }
 
 /// A time that a person may still wait for.
 fn parse_timeout(text: &str) -> Result<Duration, String> {
-    let duration = parse_duration(text)?;
-    if duration > Duration::from_secs(120) {
-        return Err("the most is 2m".to_owned());
-    }
-    Ok(duration)
+    within(parse_duration(text)?, SECOND, (Duration::from_secs(120), "2m"))
 }
 
 #[cfg(test)]
