@@ -32,8 +32,7 @@ pub fn quiet(object: &Object) -> Option<Quiet> {
         }
         ManagementPolicy::Manage => {
             object.own_claim()?;
-            let applied = object.applied()?;
-            is_applied(object, spec, false).then(|| AppliedSecret::digest(&applied.secrets))?
+            is_applied(object, spec, false).then(|| object.applied_secrets())?
         }
     };
     settled.then_some(Quiet { echo, secrets })

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::integration::{Integration, SecretKey};
 use super::project::ProjectId;
-use super::redacted::Redacted;
+use super::redacted::{Redacted, shortened};
 
 /// Namespace and name. Its copies share their text: the index holds several of each.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -119,21 +119,22 @@ pub struct AppliedSecret {
 }
 
 impl AppliedSecret {
-    /// A digest that is equal for the same states of the same Secrets, in whatever order, for records that can't
-    /// afford the states themselves.
+    /// The digest of these: see [`AppliedSecret::digest_of`].
     pub fn digest(secrets: &[AppliedSecret]) -> [u8; 16] {
-        let mut sorted: Vec<&AppliedSecret> = secrets.iter().collect();
-        sorted.sort_by_key(|secret| &secret.name);
+        let states = secrets.iter().map(|secret| [&*secret.name, &*secret.uid, &*secret.resource_version]);
+        AppliedSecret::digest_of(states.collect())
+    }
+
+    /// A digest that is equal for the same states of the same Secrets (name, uid, resourceVersion), in whatever
+    /// order, for records that can't afford the states themselves.
+    pub fn digest_of(mut states: Vec<[&str; 3]>) -> [u8; 16] {
+        states.sort_unstable();
         let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-        for text in
-            sorted.into_iter().flat_map(|secret| [&secret.name, &secret.uid, &secret.resource_version])
-        {
+        for text in states.into_iter().flatten() {
             context.update(&(text.len() as u64).to_be_bytes());
             context.update(text.as_bytes());
         }
-        let mut digest = [0; 16];
-        digest.copy_from_slice(&context.finish().as_ref()[..16]);
-        digest
+        shortened(context)
     }
 }
 
@@ -291,6 +292,11 @@ impl Object {
     /// `status.applied` where it proves anything: written by this very object and not given up since.
     pub fn applied(&self) -> Option<&Applied> {
         self.status.applied.as_ref().filter(|applied| applied.uid == self.uid && !self.released)
+    }
+
+    /// The digest of the Secrets that were applied; of none where nothing was.
+    pub fn applied_secrets(&self) -> [u8; 16] {
+        AppliedSecret::digest(self.applied().map(|applied| applied.secrets.as_slice()).unwrap_or_default())
     }
 
     /// The claim where it is one: our finalizer and an annotation of this very object.

@@ -400,19 +400,14 @@ impl Index {
         self.secrets.get(key)?.identity.as_ref().map(Option::as_ref)
     }
 
-    /// Whether these Secrets may differ from what was applied, of which this is [`AppliedSecret::digest`].
-    pub fn secrets_changed(&self, namespace: &Arc<str>, names: &[Arc<str>], applied: [u8; 16]) -> bool {
-        let states: Option<Vec<AppliedSecret>> =
-            names.iter().map(|name| self.state(namespace, name)).collect();
-        states.is_none_or(|states| AppliedSecret::digest(&states) != applied)
-    }
-
-    /// The state of a Secret that is known to be there.
-    fn state(&self, namespace: &Arc<str>, name: &Arc<str>) -> Option<AppliedSecret> {
-        let identity =
-            self.secret(&ObjectKey { namespace: Arc::clone(namespace), name: Arc::clone(name) })??;
-        let SecretIdentity { uid, resource_version } = identity.clone();
-        Some(AppliedSecret { name: name.to_string(), uid, resource_version })
+    /// Whether these Secrets may be in another state than `states`, an [`AppliedSecret::digest`].
+    pub fn secrets_changed(&self, namespace: &Arc<str>, names: &[Arc<str>], states: [u8; 16]) -> bool {
+        let now = names.iter().map(|name| {
+            let key = ObjectKey { namespace: Arc::clone(namespace), name: Arc::clone(name) };
+            let known = self.secret(&key)??;
+            Some([&**name, &*known.uid, &*known.resource_version])
+        });
+        now.collect::<Option<Vec<_>>>().is_none_or(|now| AppliedSecret::digest_of(now) != states)
     }
 
     /// Whether a Namespace is granted a project, as its watch says; `None` where Namespaces are not watched.

@@ -8,13 +8,14 @@ use tokio::time::Instant;
 
 use crate::cluster::SecretIdentity;
 use crate::core::conditions::Verdict;
-use crate::domain::{AppliedSecret, Fingerprint, Reason};
+use crate::domain::{Fingerprint, Reason};
 
 /// What a write depended on; while it is the same, a refused write is not sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Signature {
     pub config: String,
-    pub secrets: Vec<AppliedSecret>,
+    /// Digest of the Secrets as read.
+    pub secrets: [u8; 16],
     pub requests: (Option<String>, Option<String>),
     /// Whether Atlas showed an entry: what could not be created may be adopted.
     pub entry: bool,

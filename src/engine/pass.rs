@@ -14,9 +14,7 @@ use super::step;
 use crate::atlas::{Listing, Session};
 use crate::core::conflict::{Candidate, Stance, competes, winner};
 use crate::core::pacing;
-use crate::domain::{
-    AppliedSecret, Failure, FailureKind, Fingerprint, IntegrationType, ObjectKey, ProjectId,
-};
+use crate::domain::{Failure, FailureKind, Fingerprint, IntegrationType, ObjectKey, ProjectId};
 
 /// What this process remembers of a project.
 #[derive(Default)]
@@ -316,12 +314,9 @@ fn candidate<'a>(
 fn is_refused(shared: &Shared, record: &Record) -> bool {
     let refused = shared.known_memory(&record.uid, |memory| {
         let refused = memory.refused.as_ref().filter(|refused| refused.retry_at.is_none())?;
-        let same = refused.generation == record.generation;
-        same.then(|| AppliedSecret::digest(&refused.signature.secrets))
+        (refused.generation == record.generation).then_some(refused.signature.secrets)
     });
-    refused.flatten().is_some_and(|secrets| {
-        !lock(&shared.index).secrets_changed(&record.key.namespace, &record.secrets, secrets)
-    })
+    refused.flatten().is_some_and(|secrets| !secrets_changed(shared, record, secrets))
 }
 
 /// The owner, as another object's message may name it: never across namespaces.
@@ -339,12 +334,15 @@ fn is_quiet(shared: &Shared, record: &Record, listing: &Listing) -> bool {
     let entry = record.spec.as_ref().and_then(|spec| listing.get(&spec.kind));
     !record.sync_unknown
         && entry.is_some_and(|entry| entry.digest() == quiet.echo)
-        && !lock(&shared.index).secrets_changed(&record.key.namespace, &record.secrets, quiet.secrets)
+        && !secrets_changed(shared, record, quiet.secrets)
 }
 
 /// Whether an object that could not be looked at is in sync as far as the cluster shows.
 pub(super) fn owes_nothing(shared: &Shared, record: &Record) -> bool {
-    record.quiet.as_ref().is_some_and(|quiet| {
-        !lock(&shared.index).secrets_changed(&record.key.namespace, &record.secrets, quiet.secrets)
-    })
+    record.quiet.as_ref().is_some_and(|quiet| !secrets_changed(shared, record, quiet.secrets))
+}
+
+/// Whether the Secrets of an object's settings may be in another state than `states`, a digest.
+pub(super) fn secrets_changed(shared: &Shared, record: &Record, states: [u8; 16]) -> bool {
+    lock(&shared.index).secrets_changed(&record.key.namespace, &record.secrets, states)
 }

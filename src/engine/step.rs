@@ -20,9 +20,7 @@ use crate::core::outcome;
 use crate::core::pacing;
 use crate::core::plan::{IN_DOUBT, Input, Plan, deletion_without_atlas, plan};
 use crate::core::quiet::is_applied;
-use crate::domain::{
-    AppliedSecret, ConditionStatus, ConditionType, FailureKind, Prospect, Reason, Redacted, Spec,
-};
+use crate::domain::{ConditionStatus, ConditionType, FailureKind, Prospect, Reason, Redacted, Spec};
 
 /// Steps of one object in one pass: claim put back, release, write. More would be a loop.
 const MAX_STEPS: usize = 4;
@@ -104,9 +102,7 @@ async fn without_atlas(shared: &Shared, record: &Record) -> Result<Option<Instan
 }
 
 fn suspended(shared: &Shared, record: &Record, stored: &Stored, spec: &Spec) -> Verdict {
-    let secrets = stored.object.applied().map(|applied| applied.secrets.as_slice()).unwrap_or_default();
-    let secrets = AppliedSecret::digest(secrets);
-    let changed = lock(&shared.index).secrets_changed(&record.key.namespace, &record.secrets, secrets);
+    let changed = pass::secrets_changed(shared, record, stored.object.applied_secrets());
     let (reason, message) = if is_applied(&stored.object, spec, changed) {
         (Reason::Synced, "suspended; what was last applied is what the spec asks for")
     } else {
@@ -172,17 +168,10 @@ fn refusal_stands(shared: &Shared, record: &Record) -> bool {
     let refused = shared.memory(&record.uid, |memory| {
         let (version, said) = memory.said.as_deref()?;
         let stands = said.reason.prospect() == Prospect::Final && *version == record.resource_version;
-        stands.then(|| memory.refused.as_ref().map(|refused| refused.signature.secrets.clone()))
+        stands.then(|| memory.refused.as_ref().map(|refused| refused.signature.secrets))
     });
-    refused.is_some_and(|secrets| {
-        secrets.is_none_or(|secrets| {
-            !lock(&shared.index).secrets_changed(
-                &record.key.namespace,
-                &record.secrets,
-                AppliedSecret::digest(&secrets),
-            )
-        })
-    })
+    refused
+        .is_some_and(|secrets| secrets.is_none_or(|secrets| !pass::secrets_changed(shared, record, secrets)))
 }
 
 /// Atlas was read: plan and carry out, until nothing more is to be done in this pass.
@@ -203,9 +192,8 @@ async fn seen(
             Ok(spec) => spec.clone(),
             Err(_) => return Ok(Some(Instant::now() + MOVED)),
         };
-        let applied = object.applied().map(|applied| applied.secrets.as_slice()).unwrap_or_default();
-        let applied = AppliedSecret::digest(applied);
         let names: Vec<_> = spec.integration.secret_names().into_iter().map(Arc::from).collect();
+        let applied = object.applied_secrets();
         let secrets_changed = lock(&shared.index).secrets_changed(&object.key.namespace, &names, applied);
         let crd_terminating = object.deleting && shared.writer.crd_terminating().await?;
         let known = shared.known_memory(&record.uid, |memory| memory.outcome_known).flatten();

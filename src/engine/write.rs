@@ -17,7 +17,7 @@ use crate::core::conditions::{InSync, Verdict};
 use crate::core::outcome::{self, Fence, Moved};
 use crate::core::pacing;
 use crate::core::plan::{IN_DOUBT, Why, Write, synced_message};
-use crate::domain::{Attempt, Failure, Object, Reason, Redacted, Spec};
+use crate::domain::{AppliedSecret, Attempt, Failure, Object, Reason, Redacted, Spec};
 
 /// After this long without a repair, repairs are free again.
 const REPAIRS_FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
@@ -145,7 +145,7 @@ pub(super) fn signature(
 ) -> Signature {
     Signature {
         config: resolved.map(|_| spec.integration.config_hash()).unwrap_or_default(),
-        secrets: resolved.map(|resolved| resolved.secrets.clone()).unwrap_or_default(),
+        secrets: AppliedSecret::digest(resolved.map(|resolved| &*resolved.secrets).unwrap_or_default()),
         requests: (object.reconcile_requested.clone(), object.rewrite_requested.clone()),
         entry,
         credentials: shared.credentials.identity(&object.key.namespace, &spec.credentials),
