@@ -122,3 +122,34 @@ fn a_forbidden_import_is_found() {
     assert!(offences("core", "use crate::domain::Object; // crate::cluster is said, not used").len() <= 1);
     assert!(offences("engine", "use crate::core::plan::plan;\n/// [`crate::telemetry`]").is_empty());
 }
+
+/// Files beside the root of a crate or a module that nothing names: no compiler ever sees them.
+fn left_out(folder: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    files(folder, &mut all);
+    let is_root =
+        |path: &Path| ["main", "lib", "mod"].iter().any(|root| path.file_stem() == Some(root.as_ref()));
+    let is_named = |path: &PathBuf| {
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        let siblings = all.iter().filter(|other| other.parent() == path.parent() && *other != path);
+        let texts = siblings.map(|sibling| std::fs::read_to_string(sibling).unwrap());
+        let (module, file) = (format!("mod {stem};"), format!("\"{stem}.rs\""));
+        texts.into_iter().any(|text| text.contains(&module) || text.contains(&file))
+    };
+    let has_root = |path: &PathBuf| all.iter().any(|other| other.parent() == path.parent() && is_root(other));
+    all.iter().filter(|path| !is_root(path) && has_root(path) && !is_named(path)).cloned().collect()
+}
+
+#[test]
+fn no_file_is_left_out() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for folder in ["src", "tests"] {
+        assert_eq!(left_out(&root.join(folder)), [PathBuf::new(); 0]);
+    }
+    let made = tempfile::tempdir().unwrap();
+    std::fs::write(made.path().join("main.rs"), "mod named;\n").unwrap();
+    for file in ["named.rs", "forgotten.rs"] {
+        std::fs::write(made.path().join(file), "").unwrap();
+    }
+    assert_eq!(left_out(made.path()), [made.path().join("forgotten.rs")]);
+}

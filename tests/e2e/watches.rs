@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
+use atlas_sim::Exchange;
 use hyper::Method;
 use kube::api::{Patch, PatchParams};
 use rstest::rstest;
@@ -29,7 +30,7 @@ fn writes(world: &World) -> Vec<String> {
         .project
         .exchanges()
         .into_iter()
-        .filter(|exchange| exchange.is_write() && exchange.authenticated)
+        .filter(Exchange::is_write)
         .map(|e| {
             let kind = e.integration_type.or_else(|| Some(e.body?["type"].as_str()?.to_owned()));
             format!("{} {}", e.method, kind.unwrap_or_default())
