@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::link::Link;
 use crate::operator::Operator;
+use crate::proxy::{self, At, Proxy, Request, Side};
 use crate::samples::{self, datadog};
 use crate::world::{World, until, until_found};
 
@@ -64,16 +64,6 @@ impl World {
     /// Starts a replica and waits until it is ready.
     async fn replica(&self) -> Operator {
         self.operator(&TIMES).await
-    }
-
-    /// Starts a replica with a link of its own to the API server.
-    async fn replica_over(&self, link: &Link, flags: &[&str]) -> Operator {
-        let plane = &self.shared.plane;
-        let kubeconfig = link.kubeconfig(plane, (&self.namespace, "operator"));
-        let flags = [&["--watch-namespace", &self.namespace], flags].concat();
-        let mut operator = Operator::start_by(plane, &kubeconfig, &self.shared.sim.url(), &flags, &[]).await;
-        operator.until_ready().await;
-        operator
     }
 
     /// Creates the Lease as somebody left it.
@@ -265,20 +255,20 @@ async fn a_leader_that_stood_still_plans_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_stood_still_at_its_fence_sends_nothing() {
     let world = world("lead-fence").await;
-    let link = Link::to(&world.shared.plane).await;
+    let proxy = Proxy::start(&world).await;
     // So long a time limit that the fence is still good when it wakes up.
     let patient: Vec<&str> = TIMES.iter().map(|flag| if *flag == "2s" { "2m" } else { flag }).collect();
-    let old = world.replica_over(&link, &patient).await;
+    let old = proxy.operator(&world, &patient).await;
     let new = world.replica().await;
     world.synced().await;
     let attempt = |object: &Value| object["status"]["attempt"]["id"].clone();
     let before = world.get("AtlasIntegration", "x").await.unwrap();
-    // Answers of the API server take a while from here on, which is when it is caught.
-    link.delay(Duration::from_millis(800));
+    // The answer to its fence takes a while, which is when it is caught.
+    let fence = |request: &Request| request.method == "PATCH" && request.path.ends_with("/status");
+    proxy.fault(fence, 0, 1, proxy::Fault::Slow(Duration::from_millis(800)));
     world.move_to("EU").await;
     world.until("x", "fenced", |object| attempt(object) != attempt(&before)).await;
     old.pause();
-    link.delay(Duration::ZERO);
     assert_eq!(world.atlas_writes(), 1, "the PUT is not sent yet");
     world.until_led_by(&new).await;
     world.until_ready("x", "True", "Synced").await;
@@ -301,11 +291,12 @@ async fn ends_without_a_write(world: &World, old: Operator, new: &Operator) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_without_the_api_server_stops_in_time() {
     let world = world("lead-cut").await;
-    let link = Link::to(&world.shared.plane).await;
-    let old = world.replica_over(&link, &TIMES).await;
+    let proxy = Proxy::start(&world).await;
+    let old = proxy.operator(&world, &TIMES).await;
     let new = world.replica().await;
     world.synced().await;
-    link.cut();
+    proxy.freeze_watches(true);
+    proxy.fault(|request| request.side == Side::Cluster, 0, usize::MAX, proxy::Fault::Silence(At::Before));
     let (code, logs) = old.ended().await;
     assert_eq!(code, Some(1));
     assert!(logs.contains("lost leadership") && logs.contains("did not answer within"), "{logs}");

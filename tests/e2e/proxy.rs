@@ -71,6 +71,8 @@ pub enum Fault {
     Cut(At),
     /// No answer ever comes.
     Silence(At),
+    /// Its answer comes so much later.
+    Slow(Duration),
     /// No answer ever comes, and this long after the operator has given it up, or was killed, the server hears of it.
     Late(Duration),
 }
@@ -353,6 +355,11 @@ async fn handle(
             state.hit(place);
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
+        Some(Fault::Slow(delay)) => {
+            let answer = state.pass_on(&outgoing).await?;
+            tokio::time::sleep(delay).await;
+            answer
+        }
         Some(Fault::Late(delay)) => {
             // Dropped with this future, when the operator closes the connection.
             let (_held, given_up) = oneshot::channel::<()>();
@@ -611,6 +618,7 @@ async fn a_server_is_refused_and_given_back() {
 #[case::cut("cut", Fault::Cut(At::Before), &["POST"])]
 #[case::cut_after("cut-after", Fault::Cut(At::Applied), &["POST", "PUT"])]
 #[case::silent("silent", Fault::Silence(At::Before), &["POST"])]
+#[case::slow("slow", Fault::Slow(Duration::from_millis(300)), &["POST"])]
 #[case::silent_after("silent-after", Fault::Silence(At::Applied), &["POST", "PUT"])]
 #[case::late("late", Fault::Late(Duration::ZERO), &["POST", "PUT"])]
 #[tokio::test(flavor = "multi_thread")]
