@@ -277,22 +277,8 @@ impl Engine {
             });
         }
         let fenced = state.objects[slot].and_then(|object| own_attempt(&object));
-        self.pending(
-            state,
-            op,
-            slot,
-            Pending {
-                slot: u8::try_from(slot).unwrap_or(0),
-                call,
-                attempt,
-                claim,
-                fenced,
-                read: (object.spec.secret, secret.version),
-                unmoved: true,
-                unedited: true,
-                answer: None,
-            },
-        );
+        let read = (object.spec.secret, secret.version);
+        self.pending(state, op, slot, Pending { claim, read, ..Pending::new(slot, call, attempt, fenced) });
     }
 
     fn delete(self, state: &mut State, op: usize, slot: usize, object: Object, memory: Memory) {
@@ -320,22 +306,7 @@ impl Engine {
         if self.core.lacks(Mutant::FinalizerFirst) {
             self.let_go(state, slot, false);
         }
-        self.pending(
-            state,
-            op,
-            slot,
-            Pending {
-                slot: u8::try_from(slot).unwrap_or(0),
-                call,
-                attempt,
-                claim: None,
-                fenced: own_attempt(&fenced),
-                read: (0, 0),
-                unmoved: true,
-                unedited: true,
-                answer: None,
-            },
-        );
+        self.pending(state, op, slot, Pending::new(slot, call, attempt, own_attempt(&fenced)));
     }
 
     /// Whether an object may change what others wrote.

@@ -230,6 +230,23 @@ pub struct Pending {
     pub answer: Option<Answer>,
 }
 
+impl Pending {
+    /// One that begins now, without a claim and without a Secret.
+    pub fn new(slot: usize, call: Call, attempt: Attempt, fenced: Option<Attempt>) -> Pending {
+        Pending {
+            slot: u8::try_from(slot).unwrap_or(0),
+            call,
+            attempt,
+            claim: None,
+            fenced,
+            read: (0, 0),
+            unmoved: true,
+            unedited: true,
+            answer: None,
+        }
+    }
+}
+
 /// A pass under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pass {
