@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use crate::operator::Operator;
 use crate::proxy::{At, Fault, Proxy, Request, Side};
 use crate::samples::{datadog, foreign};
-use crate::world::{LIMIT, World, condition, until, until_found};
+use crate::world::{LIMIT, World, condition, leaves, until, until_found};
 
 /// How many runs are under way at a time. They mostly wait.
 const CONCURRENCY: usize = 20;
@@ -399,26 +399,12 @@ impl Run {
 /// The lines of `now` that are not in `end`, and the other way round.
 fn differences(end: &Value, now: &Value) -> String {
     let lines = |value: &Value| -> Vec<String> {
-        let mut lines = Vec::new();
-        flatten("", value, &mut lines);
-        lines
+        leaves("", value).into_iter().map(|(path, leaf)| format!("{path} = {leaf}")).collect()
     };
     let (end, now) = (lines(end), lines(now));
     let missing = end.iter().filter(|line| !now.contains(line)).map(|line| format!("  clean {line}"));
     let more = now.iter().filter(|line| !end.contains(line)).map(|line| format!("  here  {line}"));
     missing.chain(more).collect::<Vec<_>>().join("\n")
-}
-
-fn flatten(path: &str, value: &Value, lines: &mut Vec<String>) {
-    match value {
-        Value::Object(fields) if !fields.is_empty() => {
-            fields.iter().for_each(|(name, value)| flatten(&format!("{path}/{name}"), value, lines));
-        }
-        Value::Array(items) if !items.is_empty() => {
-            items.iter().enumerate().for_each(|(at, value)| flatten(&format!("{path}/{at}"), value, lines));
-        }
-        value => lines.push(format!("{path} = {value}")),
-    }
 }
 
 async fn clean(scenario: &Scenario) -> Clean {

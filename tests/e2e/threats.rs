@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::operator::Operator;
 use crate::samples::{self, datadog};
-use crate::world::{Shared, World, condition, message, new_project_id, start, until, until_found};
+use crate::world::{Shared, World, condition, leaves, message, new_project_id, start, until, until_found};
 
 const LONG: &[&str] = &["--resync-interval", "1h"];
 
@@ -333,22 +333,17 @@ async fn t04_urls_of_users_are_never_fetched() {
     println!("{looks} looks at its sockets: {seen:?}");
 }
 
-/// Every text in the object that is no time, by its path.
-fn leaves(path: &str, value: &Value, into: &mut Vec<(String, String)>) {
-    match value {
-        Value::Object(fields) => {
-            fields.iter().for_each(|(name, value)| leaves(&format!("{path}/{name}"), value, into))
-        }
-        Value::Array(items) => {
-            items.iter().enumerate().for_each(|(at, value)| leaves(&format!("{path}/{at}"), value, into));
-        }
-        // Annotations hold JSON of ours.
+/// Every value in the object, by its path, those in the JSON of our annotations too.
+fn texts(path: &str, value: &Value) -> Vec<(String, String)> {
+    let text = |(path, leaf): (String, &Value)| match leaf {
+        Value::Object(_) | Value::Array(_) => vec![],
         Value::String(text) => match serde_json::from_str::<Value>(text) {
-            Ok(inner) if inner.is_object() => leaves(path, &inner, into),
-            _ => into.push((path.to_owned(), text.clone())),
+            Ok(inner) if inner.is_object() => texts(&path, &inner),
+            _ => vec![(path, text.clone())],
         },
-        other => into.push((path.to_owned(), other.to_string())),
-    }
+        other => vec![(path, other.to_string())],
+    };
+    leaves(path, value).into_iter().flat_map(text).collect()
 }
 
 /// A secret goes from one value to another and back, both with one redacted form. Whatever the object then says as it
@@ -385,9 +380,7 @@ async fn t06_nothing_stored_follows_a_secrets_value() {
                         && applied.iter().any(|secret| secret["resourceVersion"] == version)
                 })
                 .await;
-            let mut found = Vec::new();
-            leaves("", &object, &mut found);
-            states.push(found);
+            states.push(texts("", &object));
         }
         let [first, second, third] = states.try_into().unwrap();
         let of = |state: &[(String, String)], path: &str| {

@@ -346,3 +346,17 @@ pub fn merge(into: &mut Value, change: &Value) {
         (into, change) => *into = change.clone(),
     }
 }
+
+/// What is neither object nor array, or an empty one, by its path below `path`.
+pub fn leaves<'a>(path: &str, value: &'a Value) -> Vec<(String, &'a Value)> {
+    let below = |(name, value): (String, &'a Value)| leaves(&format!("{path}/{name}"), value);
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            fields.iter().map(|(name, value)| (name.clone(), value)).flat_map(below).collect()
+        }
+        Value::Array(items) if !items.is_empty() => {
+            items.iter().enumerate().map(|(at, value)| (at.to_string(), value)).flat_map(below).collect()
+        }
+        leaf => vec![(path.to_owned(), leaf)],
+    }
+}
