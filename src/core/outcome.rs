@@ -5,8 +5,8 @@ use jiff::Timestamp;
 
 use super::plan::{Why, Write, already_exists_message};
 use crate::domain::{
-    Applied, AppliedSecret, Attempt, Claim, Failure, FailureKind, Fingerprint, Object, Prospect, Reason,
-    Redacted, Spec, Status, differing_fields,
+    Applied, AppliedSecret, Attempt, Carried, Claim, Failure, FailureKind, Fingerprint, Object, Prospect,
+    Reason, Redacted, Spec, Status, differing_fields,
 };
 
 /// Whether the last begun write is the one of which this process knows that it has no effect any more; `known` is the
@@ -20,16 +20,16 @@ pub fn is_outcome_known(object: &Object, known: Option<Timestamp>) -> bool {
 }
 
 /// Whether Secrets that are others now need no write: they are those that were applied, or their values are those of
-/// the last `confirmed` write of this process, with its attempt, and nobody began another since.
+/// the last `confirmed` write of this process, and nobody began another since.
 pub fn only_identities(
     object: &Object,
     why: &Why,
     read: (&[AppliedSecret], Fingerprint),
-    confirmed: Option<(&str, Fingerprint)>,
+    confirmed: Option<Carried>,
 ) -> bool {
     let Some(applied) = object.applied().filter(|_| why.only_secrets()) else { return false };
-    let same_values = confirmed
-        .is_some_and(|(attempt, values)| Some(attempt) == applied.attempt.as_deref() && values == read.1);
+    let carried = applied.attempt.as_deref().map(|attempt| read.1.carried_by(attempt));
+    let same_values = carried.is_some() && confirmed == carried;
     applied.secrets == read.0 || same_values
 }
 

@@ -30,15 +30,16 @@ fn equal_values_need_no_write_while_nobody_wrote_since() {
     let (one, two) = (key.fingerprint(["1"]), key.fingerprint(["2"]));
     let object = synced();
     let id = object.applied().and_then(|applied| applied.attempt.clone()).expect("applied");
+    let carried = Some(one.carried_by(&id));
     let why = Why { secrets: true, ..Why::default() };
-    assert!(only_identities(&object, &why, (&[], one), Some((&id, one))));
-    assert!(!only_identities(&object, &why, (&[], two), Some((&id, one))));
-    assert!(!only_identities(&object, &why, (&[], one), Some(("x.0", one))));
+    assert!(only_identities(&object, &why, (&[], one), carried));
+    assert!(!only_identities(&object, &why, (&[], two), carried));
+    assert!(!only_identities(&object, &why, (&[], one), Some(one.carried_by("x.0"))));
     assert!(!only_identities(&object, &why, (&[], one), None));
     let read = object.applied().map(|applied| applied.secrets.clone()).unwrap_or_default();
     assert!(only_identities(&object, &why, (&read, two), None), "the very Secrets that were applied");
     let more = Why { owed: true, ..why };
-    assert!(!only_identities(&object, &more, (&read, one), Some((&id, one))));
+    assert!(!only_identities(&object, &more, (&read, one), carried));
 }
 
 #[test]

@@ -23,5 +23,5 @@ pub use object::{
 pub use project::ProjectId;
 pub use reason::{Prospect, Reason};
 pub use redacted::{FieldKind, Redacted, RedactedValue, agrees, differing_fields, may_be_hidden};
-pub use secret::{BadSecret, Fingerprint, MemoryKey, SecretValue};
+pub use secret::{BadSecret, Carried, Fingerprint, MemoryKey, SecretValue};
 pub use text::{plain, without_quotes};

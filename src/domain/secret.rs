@@ -99,6 +99,22 @@ pub struct MemoryKey(ring::hmac::Key);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
+/// An attempt and the secret values that it carried, in one digest: what is remembered of each confirmed write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried([u8; 16]);
+
+impl Fingerprint {
+    /// These values, as carried by this attempt.
+    pub fn carried_by(&self, attempt: &str) -> Carried {
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        context.update(&self.0);
+        context.update(attempt.as_bytes());
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&context.finish().as_ref()[..16]);
+        Carried(bytes)
+    }
+}
+
 impl MemoryKey {
     /// A fresh random key; `None` when the system has no randomness to give.
     pub fn generate() -> Option<MemoryKey> {

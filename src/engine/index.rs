@@ -11,7 +11,7 @@ use crate::cluster::{Grant, SecretIdentity};
 use crate::core::plan::deletion_without_atlas;
 use crate::core::quiet::{Quiet, quiet};
 use crate::domain::{
-    AdoptionPolicy, AppliedSecret, ConditionStatus, ConditionType, CredentialsRef, IntegrationType,
+    AdoptionPolicy, AppliedSecret, Carried, ConditionStatus, ConditionType, CredentialsRef, IntegrationType,
     ManagementPolicy, Object, ObjectKey, ProjectId,
 };
 
@@ -48,6 +48,9 @@ pub(super) struct Record {
     pub quiet: Option<Quiet>,
     /// Whether its status says that Atlas could not be read for a while.
     pub sync_unknown: bool,
+    /// The last write that was confirmed to this process: a Secret that changed without changing a value causes none.
+    /// Void when a request leaves.
+    confirmed: Option<Carried>,
     /// What a change of makes a pass due: see [`Record::asks_for_pass`].
     requests: Option<Box<Requests>>,
 }
@@ -86,6 +89,7 @@ impl Record {
                 .status
                 .condition(ConditionType::InSync)
                 .is_some_and(|condition| condition.status == ConditionStatus::Unknown),
+            confirmed: None,
             requests: requests(object),
         }
     }
@@ -232,8 +236,21 @@ impl Index {
         }
     }
 
+    /// The last write of this object that was confirmed to this process.
+    pub fn confirmed(&self, key: &ObjectKey, uid: &str) -> Option<Carried> {
+        self.objects.get(key).filter(|record| record.uid == uid)?.confirmed
+    }
+
+    /// Notes that a write was confirmed, or that one is on its way.
+    pub fn confirm(&mut self, key: &ObjectKey, uid: &str, write: Option<Carried>) {
+        if let Some(record) = self.objects.get_mut(key).filter(|record| record.uid == uid) {
+            record.confirmed = write;
+        }
+    }
+
     fn insert(&mut self, mut record: Record) {
-        self.unlink(&record.key);
+        let old = self.unlink(&record.key).filter(|old| old.uid == record.uid);
+        record.confirmed = old.and_then(|old| old.confirmed);
         self.share(&mut record);
         self.places.entry(record.project.clone()).or_default().insert(record.key.clone());
         for secret in self.secret_keys(&record) {

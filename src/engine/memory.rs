@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::cluster::SecretIdentity;
 use crate::core::conditions::Verdict;
-use crate::domain::{Fingerprint, Reason};
+use crate::domain::{Prospect, Reason};
 
 /// What a write depended on; while it is the same, a refused write is not sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(super) struct Signature {
 }
 
 /// A write that failed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Refused {
     /// The generation of the object that was refused.
     pub generation: i64,
@@ -34,12 +34,9 @@ pub(super) struct Refused {
     pub verdict: Verdict,
 }
 
-/// One object's memory. Most objects have none, or little: what is rare is kept apart.
-#[derive(Default)]
+/// One object's memory. An object with which all is well has none.
+#[derive(Default, PartialEq)]
 pub(super) struct Memory {
-    /// The Secret values of the last confirmed write, with its attempt: a Secret that changed without changing a
-    /// value causes no write. Void when a request leaves.
-    pub confirmed: Option<(String, Fingerprint)>,
     /// The fence (its time) after which the outcome is known.
     pub outcome_known: Option<Timestamp>,
     /// The attempt whose DELETE Atlas confirmed: what is there now is somebody else's.
@@ -67,9 +64,13 @@ impl Memory {
         *self = Memory { refused: self.refused.take(), failures: self.failures, ..Memory::default() };
     }
 
-    /// How long this reason has held, noting that it holds now.
+    /// How long this reason has held, noting that it holds now. Nobody asks that of a good one.
     pub fn lasting(&mut self, reason: Reason, now: Instant) -> Duration {
         match self.since {
+            _ if reason.prospect() == Prospect::Good => {
+                self.since = None;
+                Duration::ZERO
+            }
             Some((before, since)) if before == reason => now.duration_since(since),
             _ => {
                 self.since = Some((reason, now));

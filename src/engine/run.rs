@@ -89,10 +89,15 @@ impl Shared {
         self.lead.may_write(Instant::now())
     }
 
-    /// Works on an object's memory.
+    /// Works on an object's memory, which is kept while there is something in it.
     pub fn memory<R>(&self, uid: &str, f: impl FnOnce(&mut Memory) -> R) -> R {
         let mut memories = lock(&self.memories);
-        f(memories.entry(uid.to_owned()).or_default())
+        let mut memory = memories.remove(uid).unwrap_or_default();
+        let result = f(&mut memory);
+        if *memory != Memory::default() {
+            memories.insert(uid.to_owned(), memory);
+        }
+        result
     }
 
     /// The same where there is one already.

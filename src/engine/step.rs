@@ -334,7 +334,7 @@ async fn delete(
         shared.memory(&object.uid, |memory| memory.outcome_known = Some(attempt.time));
         return Ok(Some(Instant::now()));
     }
-    shared.memory(&object.uid, |memory| memory.confirmed = None);
+    lock(&shared.index).confirm(&object.key, &object.uid, None);
     match shared.atlas.delete(session, &spec.project, kind).await {
         Ok(()) => {}
         Err(failure) if outcome::nothing_to_delete(&failure) => {}

@@ -72,8 +72,7 @@ pub(super) async fn write(
         }
         Err(Unreadable::Server(why)) => return Err(WriteError::Server(why)),
     };
-    let confirmed = shared.memory(&object.uid, |memory| memory.confirmed.clone());
-    let confirmed = confirmed.as_ref().map(|(attempt, values)| (attempt.as_str(), *values));
+    let confirmed = lock(&shared.index).confirmed(&object.key, &object.uid);
     if let Some(why) = &job.why
         && outcome::only_identities(object, why, (&resolved.secrets, resolved.fingerprint), confirmed)
     {
@@ -94,7 +93,7 @@ pub(super) async fn write(
     let Some((fenced, attempt)) = begin(shared, stored, &job, &resolved).await? else {
         return Ok(Some(Instant::now()));
     };
-    shared.memory(&object.uid, |memory| memory.confirmed = None);
+    lock(&shared.index).confirm(&object.key, &object.uid, None);
     let project = &job.spec.project;
     let outcome = match job.write {
         Write::Post => shared.atlas.create(job.session, project, &resolved.integration).await,
@@ -284,8 +283,9 @@ async fn confirm(
                     let repairs = repaired.map(|_| (memory.repairs, memory.last_repair)).unwrap_or_default();
                     *memory = Memory::default();
                     (memory.repairs, memory.last_repair) = repairs;
-                    memory.confirmed = Some((attempt.id.clone(), resolved.fingerprint));
                 });
+                let carried = resolved.fingerprint.carried_by(&attempt.id);
+                lock(&shared.index).confirm(&after.object.key, &uid, Some(carried));
                 // Edited while the write was under way: the next pass takes that up.
                 return Ok((after.object.generation != sent_generation).then(Instant::now));
             }

@@ -701,9 +701,8 @@ fn only_identities(core: Core, real: &domain::Object, why: &Why, object: &Object
     let confirmed = sight.confirmed.map(|(id, value)| {
         let outlives = core.lacks(Mutant::ValueOutlivesAttempt) || core.lacks(Mutant::SentIsWritten);
         let id = if outlives { last } else { id };
-        (format!("u{}.{id}", object.uid), fingerprint(value))
+        fingerprint(value).carried_by(&format!("u{}.{id}", object.uid))
     });
-    let confirmed = confirmed.as_ref().map(|(id, value)| (id.as_str(), *value));
     outcome::only_identities(real, why, (&read, fingerprint(sight.secret.value)), confirmed)
 }
 
