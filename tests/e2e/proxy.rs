@@ -33,6 +33,8 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 
+use atlas_integration_operator::api::CLAIM_ANNOTATION;
+
 use crate::operator::Operator;
 use crate::world::{World, until};
 
@@ -116,19 +118,21 @@ impl Request {
     }
 }
 
-/// Method and path, and what a patch changes.
+/// Method and path, and what a patch is for.
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method, self.path)?;
-        // What is taken away has a minus.
-        let change =
-            |(key, value): (&String, &Value)| format!("{}{key}", if value.is_null() { "-" } else { "" });
-        let keys = |value: &Value| value.as_object().map(|map| map.iter().map(change).collect::<Vec<_>>());
-        let changed = keys(&self.body["status"]).or_else(|| keys(&self.body["metadata"]["annotations"]));
-        match changed {
-            Some(changed) if self.method == Method::PATCH => write!(f, " ({})", changed.join(", ")),
-            _ => Ok(()),
+        if self.method != Method::PATCH {
+            return Ok(());
         }
+        let claim = &self.body["metadata"]["annotations"][CLAIM_ANNOTATION];
+        let kind = match (&self.body["status"], claim) {
+            (Value::Null, Value::Null) => "release",
+            (Value::Null, _) => "claim",
+            (status, _) if status.as_object().is_some_and(|s| s.keys().eq(["attempt"])) => "fence",
+            _ => "status",
+        };
+        write!(f, " ({kind})")
     }
 }
 
