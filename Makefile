@@ -28,7 +28,7 @@ demo: tools ## Show the operator at work on a real kube-apiserver and an Atlas s
 	@KEEP="$(KEEP)" $(BUILT)/atlas-integration-demo
 
 .PHONY: test
-test: tools lint control-plane helm ## Run every check and test, on real parts
+test: tools lint control-plane test-tools ## Run every check and test, on real parts
 	# Without the operator in the build, so that its features of shared crates are not those of the simulator's tests.
 	$(CARGO) test --locked -p atlas-sim -p control-plane -p atlas-integration-demo
 	# It prints how much it checked.
@@ -70,10 +70,10 @@ control-plane: tools ## Build kube-apiserver, etcd, kubectl and kube-controller-
 	@$(CARGO) build --locked --quiet -p control-plane
 	@$(BUILT)/control-plane build
 
-.PHONY: helm
-helm: tools ## Build helm once; print its path
+.PHONY: test-tools
+test-tools: tools ## Build what else the tests run (Helm, kstatus, Argo CD, kwok, linters) once; print their paths
 	@$(CARGO) build --locked --quiet -p control-plane
-	@$(BUILT)/control-plane helm
+	@$(BUILT)/control-plane tools
 
 .PHONY: generate
 generate: tools ## Write generated files anew: crds/, the chart's README and CRD, docs/reference.md, docs/errors.md

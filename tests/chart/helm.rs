@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 
+use control_plane::Tool;
 use serde_json::Value;
 
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -11,7 +12,7 @@ pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/atlas-integ
 /// Name of the release, of its namespace, and of the objects of `deploy/`.
 pub const NAME: &str = "atlas-integration-operator";
 
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| control_plane::helm().unwrap());
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| Tool::Helm.locate().unwrap());
 
 /// Runs helm, without the user's own settings.
 pub fn helm(kubeconfig: Option<&Path>, args: &[&str]) -> Output {

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
+
 use crate::Error;
 use crate::cache::{Cache, is_program};
-use crate::go::{Binary, CONTROL_PLANE, HELM};
+use crate::go::{ARGO, Binary, CONTROL_PLANE, HELM, KSTATUS, KWOK, LINTERS};
 
 /// One folder with kube-apiserver, etcd, kubectl and kube-controller-manager by these names.
 #[derive(Clone, Debug)]
@@ -73,8 +75,41 @@ impl Assets {
     }
 }
 
-/// Finds helm, building it when it is not in the cache (see [`Assets::locate`]).
-pub fn helm() -> Result<PathBuf, Error> {
-    let dir = Cache::open()?.built(&HELM, &HELM.binaries.iter().collect::<Vec<_>>())?;
-    Ok(dir.join("helm"))
+/// A program that the tests run, built as the control plane is, each set of them from a module of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Tool {
+    /// Helm 4.
+    Helm,
+    /// Prints the verdicts of kstatus as Flux and Helm have it.
+    KstatusFlux,
+    /// The same, of the library that it was forked from.
+    KstatusSigs,
+    /// Argo CD's Lua machine, on tests of scripts in Argo CD's own format.
+    ArgoLua,
+    /// One sync by Argo CD's engine.
+    ArgoSync,
+    /// Fake nodes, on which no container runs and every pod is ready.
+    Kwok,
+    /// Checks manifests against schemas.
+    Kubeconform,
+    /// Judges manifests by what is thought to be good practice.
+    KubeScore,
+}
+
+impl Tool {
+    /// Finds it, building its module when it is not in the cache (see [`Assets::locate`]).
+    pub fn locate(self) -> Result<PathBuf, Error> {
+        let (module, name) = match self {
+            Tool::Helm => (&HELM, "helm"),
+            Tool::KstatusFlux => (&KSTATUS, "kstatus-flux"),
+            Tool::KstatusSigs => (&KSTATUS, "kstatus-sigs"),
+            Tool::ArgoLua => (&ARGO, "argo-lua"),
+            Tool::ArgoSync => (&ARGO, "argo-sync"),
+            Tool::Kwok => (&KWOK, "kwok"),
+            Tool::Kubeconform => (&LINTERS, "kubeconform"),
+            Tool::KubeScore => (&LINTERS, "kube-score"),
+        };
+        let dir = Cache::open()?.built(module, &module.binaries.iter().collect::<Vec<_>>())?;
+        Ok(dir.join(name))
+    }
 }

@@ -121,7 +121,9 @@ fn holds(folder: &Path, wanted: &[&Binary]) -> bool {
 
 fn set_name(module: &Module, wanted: &[&Binary]) -> String {
     let platform = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
-    let pins = [module.go_mod, module.go_sum, module.ldflags, &platform].map(str::as_bytes);
+    let pins = [module.go_mod, module.go_sum, module.ldflags, &platform];
+    let pins: Vec<_> =
+        pins.into_iter().chain(module.sources.iter().map(|source| source.1)).map(str::as_bytes).collect();
     let part = if wanted.len() == module.binaries.len() {
         String::new()
     } else {

@@ -1,6 +1,6 @@
 //! A real Kubernetes control plane for tests and the demo: kube-apiserver, etcd, kubectl and, when asked,
-//! kube-controller-manager, pinned in `binaries/go.mod`, built once into a cache and run as plain processes. Helm,
-//! pinned in `helm/go.mod`, is built the same way.
+//! kube-controller-manager, pinned in `binaries/go.mod`, built once into a cache and run as plain processes. Other
+//! programs that the tests run ([`Tool`]), each with pins of its own, are built the same way.
 //!
 //! It is for checking that the operator holds against the real API: RBAC, CRD validation, conflicts, watches,
 //! finalizers, garbage collection, an audit log that counts what each user wrote. It is not for running
@@ -32,7 +32,7 @@ mod kubectl;
 mod plane;
 mod process;
 
-pub use assets::{Assets, helm};
+pub use assets::{Assets, Tool};
 pub use audit::{AuditEvent, AuditPosition};
 pub use error::Error;
 pub use plane::{ControlPlane, Options};

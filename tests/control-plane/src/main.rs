@@ -4,8 +4,8 @@ use std::io::{self, Read, Write};
 use std::process::ExitCode;
 use std::thread;
 
-use clap::{Parser, Subcommand};
-use control_plane::{Assets, ControlPlane, Error, Options};
+use clap::{Parser, Subcommand, ValueEnum};
+use control_plane::{Assets, ControlPlane, Error, Options, Tool};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -25,8 +25,11 @@ enum Action {
     /// KUBEBUILDER_ASSETS is used when set; what is missing there, or all, is built with Go once and kept in
     /// ATLAS_INTEGRATION_CACHE, or else in the user's cache folder.
     Build,
-    /// Find helm, or build it with Go once, and print its path (the only line on stdout).
-    Helm,
+    /// Find programs of the tests, or build them with Go once, and print their paths (the only lines on stdout).
+    Tools {
+        /// Which; all, when none is named.
+        names: Vec<Tool>,
+    },
     /// Start a control plane and keep it until Ctrl-C.
     Start {
         /// Run kube-controller-manager too: namespace deletion, garbage collection, ServiceAccounts.
@@ -41,7 +44,7 @@ enum Action {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Action::Build => build(),
-        Action::Helm => control_plane::helm().map(|path| print(&path.display().to_string())),
+        Action::Tools { names } => tools(&names),
         Action::Start { controller_manager, exit_with_stdin } => start(controller_manager, exit_with_stdin),
     };
     match result {
@@ -56,6 +59,13 @@ fn main() -> ExitCode {
 fn build() -> Result<(), Error> {
     let assets = Assets::locate()?;
     print(&assets.dir().display().to_string());
+    Ok(())
+}
+
+fn tools(names: &[Tool]) -> Result<(), Error> {
+    for tool in if names.is_empty() { Tool::value_variants() } else { names } {
+        print(&tool.locate()?.display().to_string());
+    }
     Ok(())
 }
 

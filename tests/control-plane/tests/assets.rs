@@ -151,7 +151,10 @@ fn helm_is_built_once_and_apart() {
     let path = path_with(&stub_go(root.path(), "go1.26.0", ""));
     let helm = || {
         let mut command = binary();
-        command.arg("helm").env("ATLAS_INTEGRATION_CACHE", root.path().join("cache")).env("PATH", &path);
+        command
+            .args(["tools", "helm"])
+            .env("ATLAS_INTEGRATION_CACHE", root.path().join("cache"))
+            .env("PATH", &path);
         command.output().unwrap()
     };
     let first = helm();
