@@ -1,4 +1,4 @@
-//! Helm as the tests run it: with settings of its own, and its answers as JSON.
+//! Helm as the tests run it, of the chart and end to end: with settings of its own, and its answers as JSON.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -57,16 +57,4 @@ pub fn documents(text: &str) -> Vec<Value> {
     let values =
         parts.map(|part| serde_saphyr::from_str::<Value>(part).unwrap_or_else(|e| panic!("{e}: {part}")));
     values.filter(Value::is_object).collect()
-}
-
-/// Kind and name.
-pub fn id(object: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    format!("{} {}", text(&object["kind"]), text(&object["metadata"]["name"]))
-}
-
-/// The object of this kind and name.
-pub fn find<'a>(objects: &'a [Value], wanted: &str) -> &'a Value {
-    let ids: Vec<String> = objects.iter().map(id).collect();
-    objects.iter().find(|object| id(object) == wanted).unwrap_or_else(|| panic!("no {wanted} in {ids:?}"))
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod helm;
+mod objects;
 mod policies;
 mod render;
 mod server;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use control_plane::{ControlPlane, Options};
 use serde_json::{Value, json};
 
-use crate::helm::{ROOT, documents, id};
+use crate::helm::{ROOT, documents};
+use crate::objects::id;
 
 const GRANTED: &str = "5d791c84ff7a2522cc4f9aa1";
 const OTHER: &str = "5d791c84ff7a2522cc4f9aa2";

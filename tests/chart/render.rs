@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::helm::{CHART, NAME, ROOT, documents, fails, find, helm, id, rendered, succeeds, template};
+use crate::helm::{CHART, NAME, ROOT, documents, fails, helm, rendered, succeeds, template};
+use crate::objects::{find, id};
 
 /// Every value that changes what is rendered, alone and in the combinations that meet.
 pub const MATRIX: &[&[&str]] = &[

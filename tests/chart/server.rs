@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 use control_plane::{ControlPlane, Options};
 use serde_json::{Value, json};
 
-use crate::helm::{CHART, NAME, find, helm, rendered, succeeds};
+use crate::helm::{CHART, NAME, helm, rendered, succeeds};
+use crate::objects::find;
 use crate::render::MATRIX;
 
 static PLANE: LazyLock<ControlPlane> = LazyLock::new(|| ControlPlane::start(Options::default()).unwrap());

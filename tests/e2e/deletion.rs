@@ -9,6 +9,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::operator::Operator;
+use crate::rules;
 use crate::samples;
 use crate::world::{PRIVATE_KEY, PUBLIC_KEY, Shared, World, condition, new_project_id, start, until};
 
@@ -325,7 +326,9 @@ async fn the_kind_is_removed() {
     static OWN: LazyLock<Shared> = LazyLock::new(|| start(Options::default()));
     let shared = tokio::task::spawn_blocking(|| &*OWN).await.unwrap();
     let world = World::on(shared, "crd", &new_project_id()).await;
-    let mut operator = Operator::start_on(&shared.plane, &world.namespace, &shared.sim.url(), &[]).await;
+    // With Roles alone it can't see that the kind goes, and deletes by each object's policy (docs/deletion.md).
+    rules::install(&shared.plane, world.account(), &[]).await;
+    let mut operator = world.operator_with_rules_as_they_are(&[]).await;
     operator.until_ready().await;
     let samples = samples::all();
     for sample in &samples {
@@ -386,8 +389,8 @@ async fn a_namespace_under_a_cluster_wide_operator() {
 }
 
 /// The same under an operator that has a Role in the namespace: the controller takes its RoleBinding away before its
-/// finalizer is off. With `deploy/cluster-finalizers.yaml` the namespace goes all the same; without, it hangs until
-/// that is applied.
+/// finalizer is off. With `rbac.clusterFinalizers` the namespace goes all the same; without, it hangs until that is
+/// granted, here by `deploy/cluster-finalizers.yaml`.
 #[rstest]
 #[case::with_the_cluster_role("with", true)]
 #[case::without_it("without", false)]
@@ -396,24 +399,18 @@ async fn a_namespace_under_an_operator_with_a_role(#[case] name: &str, #[case] g
     let shared = tokio::task::spawn_blocking(|| &*NAMESPACES).await.unwrap();
     let world = World::on(shared, &format!("role-{name}"), &new_project_id()).await;
     world.secret("keys", &samples::of("DATADOG").secrets).await;
-    // The rules of deploy/base/rbac.yaml that a Role can hold.
-    let role = world.kubectl(&["get", "clusterrole", "atlas-integration-operator", "-o", "json"]).unwrap();
-    let mut rules = serde_json::from_str::<Value>(&role).unwrap()["rules"].clone();
-    rules.as_array_mut().unwrap().retain(|rule| rule["resources"][0] != "customresourcedefinitions");
     let home = format!("{}-operator", world.namespace);
-    let parts = json!({"apiVersion": "v1", "kind": "List", "items": [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": home}},
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "operator", "namespace": home}},
-        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
-            "metadata": {"name": "operator", "namespace": world.namespace}, "rules": rules},
-        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-            "metadata": {"name": "operator", "namespace": world.namespace},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"},
-            "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": home}]}]});
+    world.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": home}})).await;
+    world
+        .create(&json!({"apiVersion": "v1", "kind": "ServiceAccount",
+            "metadata": {"name": "operator", "namespace": home}}))
+        .await;
+    let account = (home.as_str(), "operator");
+    let flags = ["--watch-namespace", &world.namespace];
+    rules::apply(&shared.plane, account, &rules::with_roles(account, &flags)).await;
     let apply = |text: &str| {
         tokio::task::block_in_place(|| shared.plane.kubectl_stdin(&["apply", "-f", "-"], text)).unwrap();
     };
-    apply(&parts.to_string());
     // The file as it is, for this test's operator.
     let file =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/cluster-finalizers.yaml"));
@@ -429,12 +426,10 @@ async fn a_namespace_under_an_operator_with_a_role(#[case] name: &str, #[case] g
     if granted {
         grant();
     }
-    let flags = ["--watch-namespace", &world.namespace];
-    let mut operator =
-        Operator::start_as(&shared.plane, (&home, "operator"), &shared.sim.url(), &flags).await;
+    let mut operator = Operator::start_as(&shared.plane, account, &shared.sim.url(), &flags).await;
     operator.until_ready().await;
     world.synced().await;
-    world.delete_namespace_until_gone(&["rolebinding/operator", "secret/atlas"]).await;
+    world.delete_namespace_until_gone(&[&format!("rolebinding/{home}-objects"), "secret/atlas"]).await;
     if !granted {
         let user = format!("system:serviceaccount:{home}:operator");
         until("the operator refused", || {

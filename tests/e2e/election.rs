@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::operator::Operator;
 use crate::proxy::{self, At, Proxy, Request, Side};
+use crate::rules;
 use crate::samples::{self, datadog};
 use crate::world::{World, until, until_found};
 
@@ -27,40 +28,7 @@ const TIMES: [&str; 8] = [
     "debug",
 ];
 
-/// A world whose operator may use the Lease as `deploy/base/rbac.yaml` allows it.
-async fn world(name: &str) -> World {
-    let world = World::with_datadog_key(name).await;
-    world.allow_leases();
-    world
-}
-
 impl World {
-    /// Gives the operator the Role of `deploy/base/rbac.yaml`, in this namespace.
-    fn allow_leases(&self) {
-        let text = include_str!("../../deploy/base/rbac.yaml");
-        let parts = text
-            .split("---\n")
-            .filter(|part| part.contains("\nkind: Role\n") || part.contains("\nkind: RoleBinding\n"));
-        let parts: Vec<String> = parts
-            .map(|part| {
-                part.replace(
-                    "namespace: atlas-integration-operator",
-                    &format!("namespace: {}", self.namespace),
-                )
-            })
-            .map(|part| {
-                part.replace(
-                    "kind: ServiceAccount\n    name: atlas-integration-operator",
-                    "kind: ServiceAccount\n    name: operator",
-                )
-            })
-            .collect();
-        assert_eq!(parts.len(), 2);
-        let plane = &self.shared.plane;
-        tokio::task::block_in_place(|| plane.kubectl_stdin(&["apply", "-f", "-"], &parts.join("---\n")))
-            .unwrap();
-    }
-
     /// Starts a replica and waits until it is ready.
     async fn replica(&self) -> Operator {
         self.operator(&TIMES).await
@@ -134,7 +102,7 @@ async fn leads(operator: &Operator) -> bool {
 #[case::of_three("three", 3)]
 #[tokio::test(flavor = "multi_thread")]
 async fn one_acts(#[case] name: &str, #[case] count: usize) {
-    let world = world(&format!("lead-{name}")).await;
+    let world = World::with_datadog_key(&format!("lead-{name}")).await;
     // All at once: one of them creates the Lease.
     let replicas = futures::future::join_all((0..count).map(|_| world.replica())).await;
     world.synced().await;
@@ -162,7 +130,7 @@ async fn one_acts(#[case] name: &str, #[case] count: usize) {
 /// sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_leader_is_followed() {
-    let world = world("lead-killed").await;
+    let world = World::with_datadog_key("lead-killed").await;
     let old = world.replica().await;
     let new = world.replica().await;
     world.synced().await;
@@ -182,7 +150,7 @@ async fn a_killed_leader_is_followed() {
 /// On SIGTERM the Lease is handed over, however long it would have been good for, and nothing else is waited for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_leader_hands_over() {
-    let world = world("lead-stopped").await;
+    let world = World::with_datadog_key("lead-stopped").await;
     let long = [
         "--leader-elect",
         "--leader-election-lease-duration=10m",
@@ -218,7 +186,7 @@ async fn a_stopped_leader_hands_over() {
 /// in turn.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_is_handed_on() {
-    let world = world("lead-handed-on").await;
+    let world = World::with_datadog_key("lead-handed-on").await;
     world.leave_lease(&json!({"holderIdentity": "ghost", "leaseDurationSeconds": 1})).await;
     let patient: Vec<&str> = TIMES.iter().map(|flag| if *flag == "2s" { "2m" } else { flag }).collect();
     let operator = world.operator(&patient).await;
@@ -237,7 +205,7 @@ async fn a_wait_is_handed_on() {
 /// comes of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_stood_still_plans_nothing() {
-    let world = world("lead-still").await;
+    let world = World::with_datadog_key("lead-still").await;
     let old = world.operator(&[&TIMES[..], &["--resync-interval", "1h"]].concat()).await;
     let new = world.operator(&[&TIMES[..], &["--resync-interval", "1h"]].concat()).await;
     let slow = Effect::Slow { delay: Duration::from_secs(1) };
@@ -254,7 +222,7 @@ async fn a_leader_that_stood_still_plans_nothing() {
 /// Stopped when its fence is stored and before it hears of that: the write that the fence was for must not be sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_stood_still_at_its_fence_sends_nothing() {
-    let world = world("lead-fence").await;
+    let world = World::with_datadog_key("lead-fence").await;
     let proxy = Proxy::start(&world).await;
     // So long a time limit that the fence is still good when it wakes up.
     let patient: Vec<&str> = TIMES.iter().map(|flag| if *flag == "2s" { "2m" } else { flag }).collect();
@@ -290,7 +258,7 @@ async fn ends_without_a_write(world: &World, old: Operator, new: &Operator) {
 /// Only the leader loses the API server, without being told: it stops in time, ends, and another takes over.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_without_the_api_server_stops_in_time() {
-    let world = world("lead-cut").await;
+    let world = World::with_datadog_key("lead-cut").await;
     let proxy = Proxy::start(&world).await;
     let old = proxy.operator(&world, &TIMES).await;
     let new = world.replica().await;
@@ -321,7 +289,7 @@ async fn a_leader_without_the_api_server_stops_in_time() {
 #[case::wiped_out("wiped", Some(""), "lost leadership")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_that_others_change(#[case] name: &str, #[case] holder: Option<&str>, #[case] said: &str) {
-    let world = world(&format!("lead-{name}")).await;
+    let world = World::with_datadog_key(&format!("lead-{name}")).await;
     let old = world.replica().await;
     let new = world.replica().await;
     world.synced().await;
@@ -344,7 +312,7 @@ async fn a_lease_that_others_change(#[case] name: &str, #[case] holder: Option<&
 /// Labels and the like don't end a term.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_that_others_touch_stays() {
-    let world = world("lead-touched").await;
+    let world = World::with_datadog_key("lead-touched").await;
     let leader = world.replica().await;
     let before = world.lease().await;
     for value in ["a", "b", "c"] {
@@ -372,7 +340,7 @@ async fn a_lease_that_others_touch_stays() {
     "leaseTransitions": i32::MAX, "renewTime": "0001-01-01T00:00:00.000000Z"}))]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_with_garbage(#[case] name: &str, #[case] spec: Value) {
-    let world = world(&format!("lead-{name}")).await;
+    let world = World::with_datadog_key(&format!("lead-{name}")).await;
     world.leave_lease(&spec).await;
     let operator = world.replica().await;
     let lease = world.until_led_by(&operator).await;
@@ -380,11 +348,19 @@ async fn a_lease_with_garbage(#[case] name: &str, #[case] spec: Value) {
     world.synced().await;
 }
 
-/// What the Role of `deploy/base/rbac.yaml` gives is needed, and the log says so.
+/// What the Role in the operator's own namespace gives is needed, and the log says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_leave_to_use_leases() {
     let world = World::with_datadog_key("lead-refused").await;
-    let mut operator = Operator::start_unready(&world, &TIMES).await;
+    let account = world.account();
+    let rules = rules::of(account, &[&["--watch-namespace", &world.namespace], &TIMES[..]].concat());
+    let at_home = |object: &Value| {
+        object["metadata"]["name"] == world.namespace && object["metadata"]["namespace"].is_string()
+    };
+    let (of_the_lease, others): (Vec<Value>, Vec<Value>) = rules.into_iter().partition(at_home);
+    assert_eq!(of_the_lease.len(), 2);
+    rules::apply(&world.shared.plane, account, &others).await;
+    let mut operator = world.operator_with_rules_as_they_are(&TIMES).await;
     world.create(&world.integration("x", &datadog(json!({})))).await;
     let said = format!("not allowed to get Lease {LEASE} in namespace {}", world.namespace);
     until("the refusal in the log", || operator.logs().contains(&said).then_some(())).await;
@@ -392,7 +368,7 @@ async fn without_leave_to_use_leases() {
     assert!(operator.get("/readyz").await.unwrap().starts_with("HTTP/1.1 503"));
     assert!(operator.get("/livez").await.unwrap().starts_with("HTTP/1.1 200"));
     assert_eq!(world.project.exchanges().len(), 0);
-    world.allow_leases();
+    rules::apply(&world.shared.plane, account, &of_the_lease).await;
     operator.until_ready().await;
     world.until_ready("x", "True", "Synced").await;
 }
@@ -400,7 +376,7 @@ async fn without_leave_to_use_leases() {
 /// Three replicas are replaced one after another, as a Deployment does, while people edit.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_restart_under_edits() {
-    let world = world("lead-rolling").await;
+    let world = World::with_datadog_key("lead-rolling").await;
     let mut replicas = Vec::new();
     for _ in 0..3 {
         replicas.push(world.replica().await);

@@ -4,6 +4,7 @@ use atlas_sim::{Api, Operation};
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use crate::rules;
 use crate::samples::{self, Sample};
 use crate::world::{World, condition, until};
 
@@ -28,7 +29,7 @@ async fn life(
     let sample = samples::of(kind);
     let name = format!("life-{}-{}", api.replace('.', "-"), kind.to_lowercase().replace('_', "-"));
     let world = World::new(&name).await;
-    let _operator = world.operator(&["--atlas-api", api, "--resync-interval", "1h"]).await;
+    let _operator = world.operator(&["--atlas-api", api, "--resync-interval", rules::rare_resync()]).await;
 
     created(&world, &sample).await;
     edited(&world, &sample).await;

@@ -1,4 +1,4 @@
-//! End to end: the real binary, under its own ServiceAccount with the rules of `deploy/base/rbac.yaml`, on a real
+//! End to end: the real binary, under its own ServiceAccount with the rules that the chart renders, on a real
 //! kube-apiserver, against the Atlas simulator. One control plane and one simulator serve all tests; each test has
 //! a namespace, a project and an operator of its own, so they run side by side.
 
@@ -17,18 +17,23 @@ mod create_page;
 mod deletion;
 mod drift;
 mod election;
+#[path = "../chart/helm.rs"]
+mod helm;
 mod history;
 mod identity;
 mod lifecycle;
 mod limits;
 mod meter;
 mod moving;
+mod nodes;
 mod operator;
 mod ownership;
 mod platform;
 mod promises;
 mod proxy;
+mod release;
 mod restart;
+mod rules;
 mod samples;
 mod secrets;
 mod start;

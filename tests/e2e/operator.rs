@@ -9,6 +9,7 @@ use control_plane::ControlPlane;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::rules;
 use crate::world::{LIMIT, World, until};
 
 /// A running operator; dropping it kills it.
@@ -32,22 +33,27 @@ impl Operator {
         Operator::start_on(&world.shared.plane, &world.namespace, &world.shared.sim.url(), flags).await
     }
 
-    /// Starts one on any control plane, as the ServiceAccount `operator` of the namespace that it watches.
+    /// Starts one on any control plane, as the ServiceAccount `operator` of the namespace that it watches, with the
+    /// rules for that.
     pub async fn start_on(plane: &ControlPlane, namespace: &str, atlas: &str, flags: &[&str]) -> Operator {
         let watch = [&["--watch-namespace", namespace], flags].concat();
+        rules::install(plane, (namespace, "operator"), &watch).await;
         Operator::start_as(plane, (namespace, "operator"), atlas, &watch).await
     }
 
-    /// Starts one that runs in the world's namespace and watches what `scope` says, and waits until it is ready.
+    /// Starts one that runs in the world's namespace and watches what `scope` says, with the rules for that, and waits
+    /// until it is ready.
     pub async fn start_elsewhere(world: &World, scope: &[&str], flags: &[&str]) -> Operator {
         let (plane, atlas) = (&world.shared.plane, world.shared.sim.url());
         let flags = [scope, flags].concat();
-        let mut operator = Operator::start_as(plane, (&world.namespace, "operator"), &atlas, &flags).await;
+        rules::install(plane, world.account(), &flags).await;
+        let mut operator = Operator::start_as(plane, world.account(), &atlas, &flags).await;
         operator.until_ready().await;
         operator
     }
 
-    /// Starts one as any ServiceAccount (namespace and name), with the scope that `flags` give it.
+    /// Starts one as any ServiceAccount (namespace and name), with the scope that `flags` give it, and with what rules
+    /// the account has.
     pub async fn start_as(
         plane: &ControlPlane,
         account: (&str, &str),
@@ -98,7 +104,12 @@ impl Operator {
                 command.args([flag, value]);
             }
         }
-        command.args(flags).stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
+        command
+            .args(flags)
+            .args(rules::flags_of_mode(flags))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).unwrap());
         let child = control_plane::spawn_tied(command).unwrap();
         let mut operator = Operator { child, log, address: String::new() };
         operator.address = until("the operator's address in its log", || operator.find_address()).await;

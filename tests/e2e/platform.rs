@@ -5,7 +5,9 @@ use atlas_sim::{Exchange, Operation};
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use crate::helm::documents;
 use crate::operator::Operator;
+use crate::rules;
 use crate::samples::{self, datadog};
 use crate::world::{World, condition, merge, message, until};
 
@@ -28,6 +30,7 @@ struct Platform {
     home: World,
     tenant: World,
     scope: Scope,
+    selector: String,
 }
 
 impl Platform {
@@ -39,7 +42,8 @@ impl Platform {
         tenant.project.revoke_key(crate::world::PUBLIC_KEY);
         let home = World::new(&format!("{name}-home")).await;
         home.secret("own-key", &[("publicApiKey", PUBLIC), ("privateApiKey", PRIVATE)]).await;
-        Platform { home, tenant, scope }
+        let selector = format!("tenant={}", tenant.namespace);
+        Platform { home, tenant, scope, selector }
     }
 
     /// Starts the operator with its own credentials. `--operator-namespace` is left to what the kubeconfig says.
@@ -48,12 +52,25 @@ impl Platform {
     }
 
     async fn operator_without_credentials(&self, flags: &[&str]) -> Operator {
-        let selector = format!("tenant={}", self.tenant.namespace);
-        let scope = match self.scope {
-            Scope::Cluster => ["--selector", &selector],
+        Operator::start_elsewhere(&self.home, &self.scope(), flags).await
+    }
+
+    /// The same as [`Platform::operator`] with what rules the test gave it.
+    async fn operator_with_rules_as_they_are(&self) -> Operator {
+        let shared = self.home.shared;
+        let flags = [&self.scope()[..], &["--credentials-secret", "own-key"]].concat();
+        let mut operator =
+            Operator::start_as(&shared.plane, self.home.account(), &shared.sim.url(), &flags).await;
+        operator.until_ready().await;
+        operator
+    }
+
+    /// The flags that say what is watched.
+    fn scope(&self) -> [&str; 2] {
+        match self.scope {
+            Scope::Cluster => ["--selector", &self.selector],
             Scope::Listed => ["--watch-namespace", &self.tenant.namespace],
-        };
-        Operator::start_elsewhere(&self.home, &scope, flags).await
+        }
     }
 
     /// With listed namespaces a grant is seen at the next resync.
@@ -374,23 +391,15 @@ async fn a_grant_is_for_one_namespace(#[values(Scope::Cluster, Scope::Listed)] s
 #[tokio::test(flavor = "multi_thread")]
 async fn without_leave_to_watch_namespaces() {
     let platform = Platform::new("unwatched", Scope::Cluster).await;
-    let (world, home) = (&platform.tenant, platform.home.namespace.as_str());
-    let rules = include_str!("../../deploy/base/rbac.yaml");
-    let role = rules.split("---\n").find(|part| part.contains("kind: ClusterRole\n")).unwrap();
-    let watched = "resources: [namespaces]\n    verbs: [get, list, watch]";
-    assert!(role.contains(watched));
-    let role = role
-        .replace(watched, "resources: [namespaces]\n    verbs: [get]")
-        .replace("name: atlas-integration-operator", &format!("name: {home}"));
-    let plane = &world.shared.plane;
-    tokio::task::block_in_place(|| {
-        plane.kubectl(&["delete", "clusterrolebinding", home]).unwrap();
-        plane.kubectl_stdin(&["apply", "-f", "-"], &role).unwrap();
-        let account = format!("--serviceaccount={home}:operator");
-        let role = format!("--clusterrole={home}");
-        plane.kubectl(&["create", "clusterrolebinding", home, &role, &account]).unwrap();
-    });
-    let operator = platform.operator(&["--resync-interval", "1s"]).await;
+    let (world, account) = (&platform.tenant, platform.home.account());
+    let rules = Value::from(rules::of(account, &["--credentials-secret", "own-key"])).to_string();
+    let namespaces = |verbs: Value| format!(r#""resources":["namespaces"],"verbs":{verbs}"#);
+    let watched = namespaces(json!(["get", "list", "watch"]));
+    assert_eq!(rules.matches(&watched).count(), 1, "{rules}");
+    let rules: Vec<Value> =
+        serde_json::from_str(&rules.replace(&watched, &namespaces(json!(["get"])))).unwrap();
+    rules::apply(&world.shared.plane, account, &rules).await;
+    let operator = platform.operator_with_rules_as_they_are().await;
     assert!(operator.logs().contains("watch of Namespaces"), "refused: {}", operator.logs());
     platform.create().await;
     world.until_ready("x", "False", "ProjectNotAllowed").await;
@@ -420,11 +429,9 @@ async fn with_roles_only() {
     let world = &platform.tenant;
     let (tenant, home) = (&world.namespace, &platform.home.namespace);
     let plane = &world.shared.plane;
-    tokio::task::block_in_place(|| {
-        plane.kubectl(&["delete", "clusterrolebinding", home, tenant]).unwrap();
-        plane.kubectl_stdin(&["apply", "-f", "-"], &documented_roles(tenant, home)).unwrap();
-    });
-    let operator = platform.operator(&["--resync-interval", "1s"]).await;
+    let roles = documents(&documented_roles(tenant, home));
+    rules::apply(plane, platform.home.account(), &roles).await;
+    let operator = platform.operator_with_rules_as_they_are().await;
     platform.create().await;
     world.until_ready("x", "False", "ProjectNotAllowed").await;
     world.grant(Some(platform.project_id())).await;

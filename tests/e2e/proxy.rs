@@ -36,6 +36,7 @@ use tokio::sync::{oneshot, watch};
 use atlas_integration_operator::api::CLAIM_ANNOTATION;
 
 use crate::operator::Operator;
+use crate::rules;
 use crate::world::{World, until};
 
 /// One of the operator's servers.
@@ -221,6 +222,7 @@ impl Proxy {
     /// The same without waiting for it to be ready.
     pub async fn operator_unready(&self, world: &World, flags: &[&str]) -> Operator {
         let flags = [&["--watch-namespace", world.namespace.as_str()], flags].concat();
+        rules::install(&world.shared.plane, world.account(), &flags).await;
         Operator::start_by(&world.shared.plane, &self.kubeconfig, &self.atlas, &flags, &[]).await
     }
 

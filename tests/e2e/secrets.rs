@@ -4,6 +4,7 @@
 use rstest::rstest;
 use serde_json::json;
 
+use crate::rules;
 use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition, until};
 
 const KEY: &str = "fedcba9876543210fedcba9876540001";
@@ -27,7 +28,7 @@ async fn settings(
     #[case] expected: &str,
 ) {
     let world = World::new(&format!("secret-{name}")).await;
-    let _operator = world.operator(&["--stall-after", "2s", "--resync-interval", "1h"]).await;
+    let _operator = world.operator(&["--stall-after", "2s", "--resync-interval", rules::rare_resync()]).await;
     if let Some(values) = &first {
         world.secret("keys", values).await;
     }
@@ -60,7 +61,7 @@ const LONG: &str = {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trailing_line_break_is_ignored(#[case] name: &str, #[case] ending: &str) {
     let world = World::new(&format!("secret-{name}")).await;
-    let _operator = world.operator(&["--resync-interval", "1h"]).await;
+    let _operator = world.operator(&["--resync-interval", rules::rare_resync()]).await;
     world
         .secret(
             "atlas",
@@ -88,7 +89,7 @@ async fn credentials(
     #[case] expected: &str,
 ) {
     let world = World::new(&format!("credentials-{name}")).await;
-    let _operator = world.operator(&["--resync-interval", "1h"]).await;
+    let _operator = world.operator(&["--resync-interval", rules::rare_resync()]).await;
     if let Some(values) = &first {
         world.secret("api-key", values).await;
     }
@@ -117,7 +118,7 @@ async fn credentials(
 async fn a_service_account() {
     const SECRET: &str = "mdb_sa_sk_canary-client-secret-1";
     let world = World::new("service-account").await;
-    let operator = world.operator(&["--resync-interval", "1h"]).await;
+    let operator = world.operator(&["--resync-interval", rules::rare_resync()]).await;
     world.project.allow_service_account("mdb_sa_id_1", SECRET);
     world
         .secret("account", &[("clientId", "mdb_sa_id_1"), ("clientSecret", SECRET), ("orgId", "unused")])

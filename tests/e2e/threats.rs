@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::operator::Operator;
+use crate::rules;
 use crate::samples::{self, datadog};
 use crate::world::{Shared, World, condition, leaves, message, new_project_id, start, until, until_found};
 
@@ -747,9 +748,10 @@ async fn t20_only_a_trusted_atlas_is_spoken_to(#[case] name: &str, #[case] certi
     let world = World::with_datadog_key(&format!("tls-{name}")).await;
     let (url, authority) = tls_in_front_of(&world, certificate).await;
     let flags = ["--watch-namespace", &world.namespace];
-    let account = (world.namespace.as_str(), "operator");
     let environment = [("SSL_CERT_FILE", authority.as_str())];
-    let mut operator = Operator::start_within(&world.shared.plane, account, &url, &flags, &environment).await;
+    let plane = &world.shared.plane;
+    rules::install(plane, world.account(), &flags).await;
+    let mut operator = Operator::start_within(plane, world.account(), &url, &flags, &environment).await;
     operator.until_ready().await;
     world.create(&world.integration("x", &datadog(json!({})))).await;
     if certificate == Certificate::Good {

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::operator::Operator;
 use crate::proxy::{Fault, Proxy, Request, Side};
+use crate::rules::{self, SECRETS_WATCHED};
 use crate::samples::{self, Sample, datadog};
 use crate::world::{Shared, World, merge, new_project_id, start, until, until_found};
 
@@ -246,17 +247,15 @@ async fn a_lost_end() {
     assert_eq!(writes(&world), ["POST DATADOG", "PUT DATADOG"]);
 }
 
-/// Binds the world's operator to a role of its own: that of `deploy/base/rbac.yaml`, with these verbs on Secrets.
-fn allow_secrets(world: &World, verbs: &str) {
-    let rules = include_str!("../../deploy/base/rbac.yaml");
-    let role = rules.split("---\n").find(|part| part.contains("kind: ClusterRole\n")).unwrap();
-    let all = "resources: [secrets]\n    verbs: [get, list, watch]";
-    assert!(role.contains(all));
-    let role = role
-        .replace(all, &format!("resources: [secrets]\n    verbs: [{verbs}]"))
-        .replace("name: atlas-integration-operator", &format!("name: {}", world.namespace));
-    let plane = &world.shared.plane;
-    tokio::task::block_in_place(|| plane.kubectl_stdin(&["apply", "-f", "-"], &role)).unwrap();
+/// Gives the world's operator its rules, with these verbs on Secrets.
+async fn allow_secrets(world: &World, verbs: &[&str]) {
+    let flags = ["--watch-namespace", &world.namespace, SECRETS_WATCHED];
+    let rules = Value::from(rules::of(world.account(), &flags)).to_string();
+    let secrets = |verbs: Value| format!(r#""resources":["secrets"],"verbs":{verbs}"#);
+    let all = secrets(json!(["get", "list", "watch"]));
+    assert_eq!(rules.matches(&all).count(), 1, "{rules}");
+    let rules: Vec<Value> = serde_json::from_str(&rules.replace(&all, &secrets(json!(verbs)))).unwrap();
+    rules::apply(&world.shared.plane, world.account(), &rules).await;
 }
 
 /// Secrets may be read and not watched: whatever becomes of one is noticed at the next resync. Once they may be
@@ -264,15 +263,10 @@ fn allow_secrets(world: &World, verbs: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_unwatched() {
     let world = World::new("watch-forbidden").await;
-    let name = &world.namespace;
-    allow_secrets(&world, "get");
-    tokio::task::block_in_place(|| {
-        let plane = &world.shared.plane;
-        plane.kubectl(&["delete", "clusterrolebinding", name]).unwrap();
-        let (role, account) = (format!("--clusterrole={name}"), format!("--serviceaccount={name}:operator"));
-        plane.kubectl(&["create", "clusterrolebinding", name, &role, &account]).unwrap();
-    });
-    let operator = world.operator(&["--resync-interval", "1s"]).await;
+    allow_secrets(&world, &["get"]).await;
+    // What it does when the watch that it wants is refused.
+    let mut operator = world.operator_with_rules_as_they_are(&[SECRETS_WATCHED]).await;
+    operator.until_ready().await;
     assert!(operator.logs().contains("watch of Secrets"), "refused: {}", operator.logs());
     let key = |number: u32| format!("fedcba9876543210fedcba987654{number:04}");
     let until_key = async |number: u32| {
@@ -295,7 +289,7 @@ async fn secrets_unwatched() {
     until_key(2).await;
     assert_eq!(writes(&world), ["POST DATADOG", "PUT DATADOG"]);
 
-    allow_secrets(&world, "get, list, watch");
+    allow_secrets(&world, &["get", "list", "watch"]).await;
     let reads = || world.requests().iter().filter(|r| r.resource == "secrets" && r.verb == "get").count();
     let watched =
         || world.requests().iter().any(|r| r.resource == "secrets" && r.verb == "watch" && r.code == 200);

@@ -33,19 +33,26 @@ pub struct Shared {
 
 static SHARED: LazyLock<Shared> = LazyLock::new(|| start(Options::default()));
 
-/// Starts the parts, with the kind and the operator's rules installed.
+/// Starts the parts, with the kind installed, and what `deploy/base` has of namespace, account and rules.
 pub fn start(options: Options) -> Shared {
+    let shared = start_empty(options);
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    for file in ["crds/atlasintegrations.yaml", "deploy/base/namespace.yaml", "deploy/base/rbac.yaml"] {
+        shared.plane.kubectl(&["apply", "-f", root.join(file).to_str().unwrap()]).unwrap();
+    }
+    let established = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"];
+    shared.plane.kubectl(&established).unwrap();
+    shared
+}
+
+/// Starts the parts, with nothing installed.
+pub fn start_empty(options: Options) -> Shared {
     // A thread of its own, since a runtime can't be entered from within a test's.
     std::thread::spawn(|| {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let sim = runtime.block_on(AtlasSim::start()).unwrap();
         let plane = ControlPlane::start(options).unwrap();
-        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        for file in ["crds/atlasintegrations.yaml", "deploy/base/namespace.yaml", "deploy/base/rbac.yaml"] {
-            plane.kubectl(&["apply", "-f", root.join(file).to_str().unwrap()]).unwrap();
-        }
-        plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).unwrap();
         Shared { plane, sim, _runtime: runtime }
     })
     .join()
@@ -55,6 +62,13 @@ pub fn start(options: Options) -> Shared {
 /// The shared parts, started by whichever test comes first.
 pub async fn shared() -> &'static Shared {
     tokio::task::spawn_blocking(|| &*SHARED).await.unwrap()
+}
+
+/// A client that may do everything.
+pub async fn admin(plane: &ControlPlane) -> Client {
+    let kubeconfig = Kubeconfig::read_from(plane.kubeconfig()).unwrap();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    Client::try_from(config).unwrap()
 }
 
 /// One test's world.
@@ -75,8 +89,8 @@ pub fn new_project_id() -> String {
 }
 
 impl World {
-    /// A fresh namespace with a ServiceAccount bound to the rules of `deploy/base/rbac.yaml`, a fresh project, and a
-    /// credentials Secret `atlas` that fits it.
+    /// A fresh namespace with a ServiceAccount for the operator, a fresh project, and a credentials Secret `atlas` that
+    /// fits it.
     pub async fn new(name: &str) -> World {
         World::with_project(name, &new_project_id()).await
     }
@@ -92,9 +106,7 @@ impl World {
         project.allow_key(PUBLIC_KEY, PRIVATE_KEY);
         let suffix = &project.id()[20..];
         let namespace = format!("{name}-{suffix}");
-        let kubeconfig = Kubeconfig::read_from(shared.plane.kubeconfig()).unwrap();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-        let client = Client::try_from(config).unwrap();
+        let client = admin(&shared.plane).await;
         let begun = shared.plane.audit_position().unwrap();
         let world = World { shared, namespace, project, client, poll: POLL, begun };
         world
@@ -103,12 +115,6 @@ impl World {
         world
             .create(&json!({"apiVersion": "v1", "kind": "ServiceAccount",
                 "metadata": {"name": "operator", "namespace": world.namespace}}))
-            .await;
-        world
-            .create(&json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-                "metadata": {"name": world.namespace},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "atlas-integration-operator"},
-                "subjects": [{"kind": "ServiceAccount", "name": "operator", "namespace": world.namespace}]}))
             .await;
         world.secret("atlas", &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", PRIVATE_KEY)]).await;
         world
@@ -124,6 +130,17 @@ impl World {
     /// Starts an operator for this namespace and waits until it is ready.
     pub async fn operator(&self, flags: &[&str]) -> Operator {
         Operator::start(self, flags).await
+    }
+
+    /// Starts one for this namespace that has what rules the test gave it, without waiting for it to be ready.
+    pub async fn operator_with_rules_as_they_are(&self, flags: &[&str]) -> Operator {
+        let flags = [&["--watch-namespace", &self.namespace], flags].concat();
+        Operator::start_as(&self.shared.plane, self.account(), &self.shared.sim.url(), &flags).await
+    }
+
+    /// The operator's ServiceAccount: namespace and name.
+    pub fn account(&self) -> (&str, &str) {
+        (&self.namespace, "operator")
     }
 
     /// The user that the operator is to the API server.
@@ -153,7 +170,6 @@ impl World {
             "ServiceAccount" => ("", "v1", "serviceaccounts"),
             "Event" => ("events.k8s.io", "v1", "events"),
             "Lease" => ("coordination.k8s.io", "v1", "leases"),
-            "ClusterRoleBinding" => ("rbac.authorization.k8s.io", "v1", "clusterrolebindings"),
             other => panic!("{other} is not in the table"),
         };
         let resource = ApiResource {

@@ -140,7 +140,8 @@ pub(crate) fn apiserver_args(port: u16, service_accounts: bool, extra: &[String]
     args
 }
 
-/// kube-controller-manager's arguments: only the controllers that matter without nodes.
+/// kube-controller-manager's arguments: only the controllers that matter without nodes, and those of Deployments, for
+/// nodes that a test makes up.
 pub(crate) fn controller_manager_args() -> Vec<String> {
     to_strings(&[
         "--kubeconfig",
@@ -154,7 +155,8 @@ pub(crate) fn controller_manager_args() -> Vec<String> {
         AUTHORITY,
         "--controllers",
         "garbage-collector-controller,namespace-controller,serviceaccount-controller,\
-         root-ca-certificate-publisher-controller,clusterrole-aggregation-controller",
+         root-ca-certificate-publisher-controller,clusterrole-aggregation-controller,\
+         deployment-controller,replicaset-controller,disruption-controller",
     ])
 }
 
