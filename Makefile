@@ -36,6 +36,16 @@ test: tools lint control-plane test-tools ## Run every check and test, on real p
 	# These mostly wait for servers, so more of them run at a time than there are cores.
 	$(CARGO) test --locked -p atlas-integration-operator --tests -- --test-threads=6 --skip crash::
 	$(MAKE) --no-print-directory crash
+	# The suite ran under the ClusterRole; of what differs under the chart's other rules, the main ways.
+	$(MAKE) --no-print-directory test-rules RULES=roles TESTS="$(RULES_TESTS)"
+	$(MAKE) --no-print-directory test-rules RULES=no-secret-watch TESTS="$(RULES_TESTS)"
+
+# What `make test` runs under each of the chart's other rules.
+RULES_TESTS := lifecycle:: secrets:: deletion:: tenancy::
+
+.PHONY: test-rules
+test-rules: control-plane test-tools ## Run the end-to-end tests under other rules of the chart (RULES=roles, no-secret-watch)
+	RULES=$(or $(RULES),roles) $(CARGO) test --locked -p atlas-integration-operator --test e2e -- --test-threads=6 $(TESTS)
 
 .PHONY: crash
 crash: control-plane ## Let every write meet every fault (CRASH=text: where the position's name has this text in it)
