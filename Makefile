@@ -37,11 +37,8 @@ test: tools lint control-plane test-tools ## Run every check and test, on real p
 	$(CARGO) test --locked -p atlas-integration-operator --tests -- --test-threads=6 --skip crash::
 	$(MAKE) --no-print-directory crash
 	# The suite ran under the ClusterRole; of what differs under the chart's other rules, the main ways.
-	$(MAKE) --no-print-directory test-rules RULES=roles TESTS="$(RULES_TESTS)"
-	$(MAKE) --no-print-directory test-rules RULES=no-secret-watch TESTS="$(RULES_TESTS)"
-
-# What `make test` runs under each of the chart's other rules.
-RULES_TESTS := lifecycle:: secrets:: deletion:: tenancy::
+	$(MAKE) --no-print-directory test-rules RULES=roles TESTS="lifecycle:: secrets:: deletion:: tenancy::"
+	$(MAKE) --no-print-directory test-rules RULES=no-secret-watch TESTS="lifecycle:: secrets::"
 
 .PHONY: test-rules
 test-rules: control-plane test-tools ## Run the end-to-end tests under other rules of the chart (RULES=roles, no-secret-watch)
