@@ -2,6 +2,8 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::redacted::shortened;
+
 /// A secret value on its way from a Secret to Atlas. It has no `Debug`, `Display` or `Serialize`, and is wiped
 /// when dropped; [`SecretValue::expose`] is called only where a request is built, masked or scrubbed.
 #[derive(Clone)]
@@ -109,9 +111,7 @@ impl Fingerprint {
         let mut context = ring::digest::Context::new(&ring::digest::SHA256);
         context.update(&self.0);
         context.update(attempt.as_bytes());
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&context.finish().as_ref()[..16]);
-        Carried(bytes)
+        Carried(shortened(context))
     }
 }
 
