@@ -66,11 +66,11 @@ impl Memory {
 
     /// How long this reason has held, noting that it holds now. Nobody asks that of a good one.
     pub fn lasting(&mut self, reason: Reason, now: Instant) -> Duration {
+        if reason.prospect() == Prospect::Good {
+            self.since = None;
+            return Duration::ZERO;
+        }
         match self.since {
-            _ if reason.prospect() == Prospect::Good => {
-                self.since = None;
-                Duration::ZERO
-            }
             Some((before, since)) if before == reason => now.duration_since(since),
             _ => {
                 self.since = Some((reason, now));
