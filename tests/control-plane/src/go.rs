@@ -53,6 +53,13 @@ pub(crate) struct Binary {
     built_as: &'static str,
 }
 
+impl Binary {
+    /// One that is used by the name Go gives it.
+    const fn tool(name: &'static str, package: &'static str) -> Binary {
+        Binary { name, package, built_as: name }
+    }
+}
+
 /// The control plane.
 pub(crate) const CONTROL_PLANE: Module = Module {
     prefix: "",
@@ -61,18 +68,10 @@ pub(crate) const CONTROL_PLANE: Module = Module {
     ldflags: include_str!("../binaries/ldflags"),
     sources: &[],
     binaries: &[
-        Binary {
-            name: "kube-apiserver",
-            package: "k8s.io/kubernetes/cmd/kube-apiserver",
-            built_as: "kube-apiserver",
-        },
+        Binary::tool("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
         Binary { name: "etcd", package: "go.etcd.io/etcd/server/v3", built_as: "server" },
-        Binary { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl", built_as: "kubectl" },
-        Binary {
-            name: "kube-controller-manager",
-            package: "k8s.io/kubernetes/cmd/kube-controller-manager",
-            built_as: "kube-controller-manager",
-        },
+        Binary::tool("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+        Binary::tool("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
     ],
     cold: "6 to 10 minutes",
     instead: ", or set KUBEBUILDER_ASSETS to a folder that holds kube-apiserver, etcd, kubectl and \
@@ -86,7 +85,7 @@ pub(crate) const HELM: Module = Module {
     go_sum: include_str!("../helm/go.sum"),
     ldflags: include_str!("../helm/ldflags"),
     sources: &[],
-    binaries: &[Binary { name: "helm", package: "helm.sh/helm/v4/cmd/helm", built_as: "helm" }],
+    binaries: &[Binary::tool("helm", "helm.sh/helm/v4/cmd/helm")],
     cold: "3 to 5 minutes",
     instead: "",
 };
@@ -118,16 +117,8 @@ pub(crate) const LINTERS: Module = Module {
     ldflags: STRIPPED,
     sources: &[],
     binaries: &[
-        Binary {
-            name: "kubeconform",
-            package: "github.com/yannh/kubeconform/cmd/kubeconform",
-            built_as: "kubeconform",
-        },
-        Binary {
-            name: "kube-score",
-            package: "github.com/zegl/kube-score/cmd/kube-score",
-            built_as: "kube-score",
-        },
+        Binary::tool("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform"),
+        Binary::tool("kube-score", "github.com/zegl/kube-score/cmd/kube-score"),
     ],
     cold: "a minute",
     instead: "",
@@ -158,7 +149,7 @@ pub(crate) const KWOK: Module = Module {
     go_sum: include_str!("../kwok/go.sum"),
     ldflags: STRIPPED,
     sources: &[],
-    binaries: &[Binary { name: "kwok", package: "sigs.k8s.io/kwok/cmd/kwok", built_as: "kwok" }],
+    binaries: &[Binary::tool("kwok", "sigs.k8s.io/kwok/cmd/kwok")],
     cold: "3 to 5 minutes",
     instead: "",
 };
