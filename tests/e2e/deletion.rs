@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::operator::Operator;
 use crate::rules;
 use crate::samples;
-use crate::world::{PRIVATE_KEY, PUBLIC_KEY, Shared, World, condition, new_project_id, start, until};
+use crate::world::{PRIVATE_KEY, PUBLIC_KEY, Shared, World, condition, new_project_id, own, start, until};
 
 const LET_GO: &str = "kubectl patch atlasintegration ";
 
@@ -38,17 +38,13 @@ impl World {
         message(&self.until(name, &format!("waiting for {reason}"), waiting).await)
     }
 
-    fn kubectl(&self, args: &[&str]) -> Result<String, control_plane::Error> {
-        tokio::task::block_in_place(|| self.shared.plane.kubectl(args))
-    }
-
     /// Runs the command that a message gives, as a shell would.
     fn run_what_it_says(&self, message: &str) {
         let begin = message.find(LET_GO).unwrap() + "kubectl ".len();
         let end = begin + message[begin..].find("}}'").unwrap() + "}}'".len();
         let args: Vec<&str> =
             message[begin..end].split_whitespace().map(|word| word.trim_matches('\'')).collect();
-        self.kubectl(&args).unwrap();
+        self.shared.kubectl(&args);
     }
 }
 
@@ -324,7 +320,7 @@ async fn the_loser_of_a_conflict() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_kind_is_removed() {
     static OWN: LazyLock<Shared> = LazyLock::new(|| start(Options::default()));
-    let shared = tokio::task::spawn_blocking(|| &*OWN).await.unwrap();
+    let shared = own(&OWN).await;
     let world = World::on(shared, "crd", &new_project_id()).await;
     // With Roles alone it can't see that the kind goes, and deletes by each object's policy (docs/deletion.md).
     rules::install(&shared.plane, world.account(), &[]).await;
@@ -338,9 +334,7 @@ async fn the_kind_is_removed() {
         world.until_ready(&sample.name(), "True", "Synced").await;
     }
     let before = world.project.stored();
-    world
-        .kubectl(&["delete", "crd", "atlasintegrations.atlas-integrations.dev", "--timeout", "90s"])
-        .unwrap();
+    world.shared.kubectl(&["delete", "crd", "atlasintegrations.atlas-integrations.dev", "--timeout", "90s"]);
     assert_eq!(world.project.stored(), before);
     assert_eq!(world.project.count(|e| e.method == "DELETE"), 0);
 }
@@ -354,16 +348,16 @@ impl World {
     /// the controller has taken `last` away.
     async fn delete_namespace_until_gone(&self, last: &[&str]) {
         self.project.settings(|settings| settings.maintenance = true);
-        self.kubectl(&["delete", "namespace", &self.namespace, "--wait=false"]).unwrap();
+        self.shared.kubectl(&["delete", "namespace", &self.namespace, "--wait=false"]);
         for what in last {
-            self.kubectl(&["wait", "--for=delete", what, "-n", &self.namespace, "--timeout", "90s"]).unwrap();
+            self.shared.kubectl(&["wait", "--for=delete", what, "-n", &self.namespace, "--timeout", "90s"]);
         }
         self.project.settings(|settings| settings.maintenance = false);
     }
 
     fn until_namespace_gone(&self) {
         let namespace = format!("namespace/{}", self.namespace);
-        self.kubectl(&["wait", "--for=delete", &namespace, "--timeout", "120s"]).unwrap();
+        self.shared.kubectl(&["wait", "--for=delete", &namespace, "--timeout", "120s"]);
     }
 }
 
@@ -371,7 +365,7 @@ impl World {
 /// and the namespace goes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_under_a_cluster_wide_operator() {
-    let shared = tokio::task::spawn_blocking(|| &*NAMESPACES).await.unwrap();
+    let shared = own(&NAMESPACES).await;
     let world = World::on(shared, "namespace", &new_project_id()).await;
     world.secret("keys", &samples::of("DATADOG").secrets).await;
     let account = ("atlas-integration-operator", "atlas-integration-operator");
@@ -396,7 +390,7 @@ async fn a_namespace_under_a_cluster_wide_operator() {
 #[case::without_it("without", false)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_under_an_operator_with_a_role(#[case] name: &str, #[case] granted: bool) {
-    let shared = tokio::task::spawn_blocking(|| &*NAMESPACES).await.unwrap();
+    let shared = own(&NAMESPACES).await;
     let world = World::on(shared, &format!("role-{name}"), &new_project_id()).await;
     world.secret("keys", &samples::of("DATADOG").secrets).await;
     let home = format!("{}-operator", world.namespace);
@@ -441,7 +435,7 @@ async fn a_namespace_under_an_operator_with_a_role(#[case] name: &str, #[case] g
         .await;
         let remains = "--for=condition=NamespaceFinalizersRemaining";
         let namespace = format!("namespace/{}", world.namespace);
-        world.kubectl(&["wait", remains, &namespace, "--timeout", "90s"]).unwrap();
+        world.shared.kubectl(&["wait", remains, &namespace, "--timeout", "90s"]);
         assert!(world.get("AtlasIntegration", "x").await.is_some(), "it hangs");
         assert_eq!((world.project.stored().len(), deleted(&world)), (1, 0));
         grant();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::operator::Operator;
 use crate::samples::{self, datadog};
-use crate::world::{Shared, World, condition, new_project_id, start, until};
+use crate::world::{Shared, World, condition, new_project_id, own, start, until};
 
 const CLAIM: &str = "atlas-integrations.dev/claim";
 
@@ -321,7 +321,7 @@ async fn a_write_lands_late(
 async fn stoppable() -> (&'static Shared, tokio::sync::MutexGuard<'static, ()>) {
     static OWN: LazyLock<Shared> = LazyLock::new(|| start(Options::default()));
     static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-    (tokio::task::spawn_blocking(|| &*OWN).await.unwrap(), ONE.lock().await)
+    (own(&OWN).await, ONE.lock().await)
 }
 
 /// The API server is away when Atlas confirms a DELETE, and others create the integration before it is back: that is

@@ -14,15 +14,11 @@ use crate::helm::{CHART, NAME, ROOT, fails, helm, succeeds};
 use crate::nodes::Node;
 use crate::operator::Operator;
 use crate::samples::{self, datadog};
-use crate::world::{Shared, World, condition, message, new_project_id, start_empty, until};
+use crate::world::{Shared, World, condition, message, new_project_id, own, start_empty, until};
 
 const CRD: &str = "atlasintegrations.atlas-integrations.dev";
 
-/// A control plane of a test's own, with the controllers of namespaces and Deployments, and nothing installed.
-async fn own(plane: &'static LazyLock<Shared>) -> &'static Shared {
-    tokio::task::spawn_blocking(|| &**plane).await.unwrap()
-}
-
+/// A control plane with the controllers of namespaces and Deployments, and nothing installed.
 fn with_controllers() -> Shared {
     start_empty(Options { controller_manager: true, ..Options::default() })
 }
@@ -36,14 +32,6 @@ impl Shared {
     fn install(&self, chart: &str, flags: &[&str]) {
         self.helm(&[&["install", NAME, chart, "--create-namespace"], flags].concat());
         self.kubectl(&["wait", "--for=condition=Established", "crd", CRD, "--timeout=60s"]);
-    }
-
-    fn kubectl(&self, args: &[&str]) -> String {
-        self.try_kubectl(args).unwrap()
-    }
-
-    fn try_kubectl(&self, args: &[&str]) -> Result<String, control_plane::Error> {
-        tokio::task::block_in_place(|| self.plane.kubectl(args))
     }
 
     /// Runs a command that a page of the documentation gives: the line of code that begins like this, with what the page

@@ -100,6 +100,19 @@ fn in_mode(mode: Mode, (namespace, name): (&str, &str), flags: &[&str]) -> Vec<V
     objects
 }
 
+/// These rules with other verbs on a kind of resource that one of them lets be watched.
+pub fn with_verbs(mut objects: Vec<Value>, resource: &str, verbs: &[&str]) -> Vec<Value> {
+    let rules = objects.iter_mut().filter_map(|object| object.get_mut("rules")?.as_array_mut()).flatten();
+    let mut watched: Vec<&mut Value> = rules
+        .filter(|rule| {
+            rule["resources"] == json!([resource]) && rule["verbs"] == json!(["get", "list", "watch"])
+        })
+        .collect();
+    assert_eq!(watched.len(), 1, "{watched:?}");
+    watched[0]["verbs"] = json!(verbs);
+    objects
+}
+
 /// A name that stands for a namespace until it is known.
 fn place(number: usize) -> String {
     format!("watched-{number}")

@@ -15,18 +15,11 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::operator::Operator;
 use crate::rules;
 use crate::samples::{self, datadog};
-use crate::world::{Shared, World, condition, leaves, message, new_project_id, start, until, until_found};
+use crate::world::{
+    Shared, World, condition, leaves, message, new_project_id, own, start, until, until_found,
+};
 
 const LONG: &[&str] = &["--resync-interval", "1h"];
-
-/// A control plane of this file's own.
-async fn own(plane: &'static LazyLock<Shared>) -> &'static Shared {
-    tokio::task::spawn_blocking(move || &**plane).await.unwrap()
-}
-
-fn kubectl(shared: &Shared, args: &[&str]) -> String {
-    tokio::task::block_in_place(|| shared.plane.kubectl(args)).unwrap()
-}
 
 /// Objects that were stored before any rule of today's CRD: crafted names in every reference, crafted ids and types, a
 /// spec that is no object, secrets in place of references. No path of theirs is ever asked for, neither of the API
@@ -41,11 +34,11 @@ async fn t01_t09_t22_objects_stored_before_the_rules() {
     world.secret("keys", &samples::of("DATADOG").secrets).await;
     world.secret("more", &samples::of("OPS_GENIE").secrets).await;
     let crd = "atlasintegrations.atlas-integrations.dev";
-    let rules: Value = serde_json::from_str(&kubectl(shared, &["get", "crd", crd, "-o", "json"])).unwrap();
+    let rules: Value = serde_json::from_str(&shared.kubectl(&["get", "crd", crd, "-o", "json"])).unwrap();
     let today = rules["spec"]["versions"][0].clone();
     let serve = |version: &Value| {
         let patch = json!([{"op": "replace", "path": "/spec/versions/0", "value": version}]).to_string();
-        kubectl(shared, &["patch", "crd", crd, "--type=json", "-p", &patch]);
+        shared.kubectl(&["patch", "crd", crd, "--type=json", "-p", &patch]);
     };
     let mut before = today.clone();
     let anything = json!({"x-kubernetes-preserve-unknown-fields": true});

@@ -19,7 +19,7 @@ use crate::operator::Operator;
 use crate::proxy::{Fault, Proxy, Request, Side};
 use crate::rules::{self, SECRETS_WATCHED};
 use crate::samples::{self, Sample, datadog};
-use crate::world::{Shared, World, merge, new_project_id, start, until, until_found};
+use crate::world::{Shared, World, merge, new_project_id, own, start, until, until_found};
 
 const LONG: &[&str] = &["--resync-interval", "1h"];
 
@@ -250,11 +250,7 @@ async fn a_lost_end() {
 /// Gives the world's operator its rules, with these verbs on Secrets.
 async fn allow_secrets(world: &World, verbs: &[&str]) {
     let flags = ["--watch-namespace", &world.namespace, SECRETS_WATCHED];
-    let rules = Value::from(rules::of(world.account(), &flags)).to_string();
-    let secrets = |verbs: Value| format!(r#""resources":["secrets"],"verbs":{verbs}"#);
-    let all = secrets(json!(["get", "list", "watch"]));
-    assert_eq!(rules.matches(&all).count(), 1, "{rules}");
-    let rules: Vec<Value> = serde_json::from_str(&rules.replace(&all, &secrets(json!(verbs)))).unwrap();
+    let rules = rules::with_verbs(rules::of(world.account(), &flags), "secrets", verbs);
     rules::apply(&world.shared.plane, world.account(), &rules).await;
 }
 
@@ -328,7 +324,7 @@ async fn insist<T>(what: &str, act: impl AsyncFn() -> Result<T, kube::Error>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_restarted_under_load() {
     static PLANE: LazyLock<Shared> = LazyLock::new(|| start(control_plane::Options::default()));
-    let shared = tokio::task::spawn_blocking(|| &*PLANE).await.unwrap();
+    let shared = own(&PLANE).await;
     let mut worlds = Vec::new();
     for name in ["load-a", "load-b", "load-c"] {
         let world = World::on(shared, name, &new_project_id()).await;

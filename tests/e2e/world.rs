@@ -61,7 +61,24 @@ pub fn start_empty(options: Options) -> Shared {
 
 /// The shared parts, started by whichever test comes first.
 pub async fn shared() -> &'static Shared {
-    tokio::task::spawn_blocking(|| &*SHARED).await.unwrap()
+    own(&SHARED).await
+}
+
+/// A control plane that a test has to itself, or shares with a few, started when it is first asked for.
+pub async fn own(plane: &'static LazyLock<Shared>) -> &'static Shared {
+    tokio::task::spawn_blocking(|| &**plane).await.unwrap()
+}
+
+impl Shared {
+    /// Runs kubectl as somebody who may do everything; its stdout.
+    pub fn kubectl(&self, args: &[&str]) -> String {
+        self.try_kubectl(args).unwrap()
+    }
+
+    /// The same where it may fail.
+    pub fn try_kubectl(&self, args: &[&str]) -> Result<String, control_plane::Error> {
+        tokio::task::block_in_place(|| self.plane.kubectl(args))
+    }
 }
 
 /// A client that may do everything.

@@ -19,7 +19,7 @@ use control_plane::Options;
 use serde_json::Value;
 
 use crate::canary::assert_clean;
-use crate::world::{Shared, condition, start};
+use crate::world::{Shared, condition, own, start};
 use plan::Place;
 use stage::Stage;
 
@@ -47,7 +47,7 @@ async fn churn() {
     let seed = given("CHAOS_SEED", 1_u64);
     let length = Duration::from_secs_f64(given("CHAOS_MINUTES", 0.4) * 60.0);
     static OWN: LazyLock<Shared> = LazyLock::new(|| start(Options::default()));
-    let shared = tokio::task::spawn_blocking(|| &*OWN).await.unwrap();
+    let shared = own(&OWN).await;
     let mut stage = Stage::new(shared).await;
     tell(&format!("seed {seed}, {} seconds of churn", length.as_secs()));
     for (at, action) in plan::plan(seed, length) {
