@@ -19,18 +19,21 @@ pub fn is_outcome_known(object: &Object, known: Option<Timestamp>) -> bool {
     begun.is_some() && begun == known
 }
 
-/// Whether Secrets that are others now need no write: they are those that were applied, or their values are those of
-/// the last `confirmed` write of this process, and nobody began another since.
-pub fn only_identities(
+/// What still speaks for a write once the Secrets were `read`: not they, where they are those that were applied, or
+/// their values are those of the last `confirmed` write of this process and nobody began another since. Without a
+/// watch of Secrets every write is planned with them as a reason, so a repair is told from a rotation only here.
+pub fn due_once_read(
     object: &Object,
     why: &Why,
     read: (&[AppliedSecret], Fingerprint),
     confirmed: Option<Carried>,
-) -> bool {
-    let Some(applied) = object.applied().filter(|_| why.only_secrets()) else { return false };
-    let carried = applied.attempt.as_deref().map(|attempt| read.1.carried_by(attempt));
-    let same_values = carried.is_some() && confirmed == carried;
-    applied.secrets == read.0 || same_values
+) -> Why {
+    let carried = |attempt: &str| read.1.carried_by(attempt);
+    let same = object.applied().is_some_and(|applied| {
+        let carried = applied.attempt.as_deref().map(carried);
+        applied.secrets == read.0 || (carried.is_some() && confirmed == carried)
+    });
+    Why { secrets: why.secrets && !same, ..why.clone() }
 }
 
 /// The write to the API server without which nothing is sent to Atlas.

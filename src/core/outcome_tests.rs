@@ -31,15 +31,28 @@ fn equal_values_need_no_write_while_nobody_wrote_since() {
     let object = synced();
     let id = object.applied().and_then(|applied| applied.attempt.clone()).expect("applied");
     let carried = Some(one.carried_by(&id));
-    let why = Why { secrets: true, ..Why::default() };
-    assert!(only_identities(&object, &why, (&[], one), carried));
-    assert!(!only_identities(&object, &why, (&[], two), carried));
-    assert!(!only_identities(&object, &why, (&[], one), Some(one.carried_by("x.0"))));
-    assert!(!only_identities(&object, &why, (&[], one), None));
+    let secrets = Why { secrets: true, ..Why::default() };
+    let due = |why: &Why, read, confirmed| due_once_read(&object, why, read, confirmed);
+    assert!(due(&secrets, (&[], one), carried).is_empty());
+    assert_eq!(due(&secrets, (&[], two), carried), secrets);
+    assert_eq!(due(&secrets, (&[], one), Some(one.carried_by("x.0"))), secrets);
+    assert_eq!(due(&secrets, (&[], one), None), secrets);
     let read = object.applied().map(|applied| applied.secrets.clone()).unwrap_or_default();
-    assert!(only_identities(&object, &why, (&read, two), None), "the very Secrets that were applied");
-    let more = Why { owed: true, ..why };
-    assert!(!only_identities(&object, &more, (&read, one), carried));
+    assert!(due(&secrets, (&read, two), None).is_empty(), "the very Secrets that were applied");
+    let owed = Why { owed: true, ..secrets.clone() };
+    assert_eq!(due(&owed, (&read, one), carried), Why { owed: true, ..Why::default() });
+}
+
+/// Without a watch of Secrets they may always have changed: what was read says whether drift speaks alone.
+#[test]
+fn a_repair_is_one_when_the_secrets_read_are_those_applied() {
+    let key = MemoryKey::generate().expect("randomness");
+    let object = synced();
+    let read = object.applied().map(|applied| applied.secrets.clone()).unwrap_or_default();
+    let why = Why { secrets: true, drift: vec!["url".into()], ..Why::default() };
+    assert!(!why.only_drift());
+    assert!(due_once_read(&object, &why, (&read, key.fingerprint(["1"])), None).only_drift());
+    assert!(!due_once_read(&object, &why, (&[], key.fingerprint(["1"])), None).only_drift(), "a rotation");
 }
 
 #[test]

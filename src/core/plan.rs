@@ -64,11 +64,6 @@ impl Why {
         *self == Why::default()
     }
 
-    /// Whether only Secrets speak for a write, so that an unchanged value makes it needless.
-    pub fn only_secrets(&self) -> bool {
-        self.secrets && *self == Why { secrets: true, ..Why::default() }
-    }
-
     /// Whether only drift speaks for it: a repair, which is paced.
     pub fn only_drift(&self) -> bool {
         !self.config && !self.secrets && !self.owed && !self.rewrite && !self.drift.is_empty()

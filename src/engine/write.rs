@@ -73,9 +73,11 @@ pub(super) async fn write(
         Err(Unreadable::Server(why)) => return Err(WriteError::Server(why)),
     };
     let confirmed = lock(&shared.index).confirmed(&object.key, &object.uid);
-    if let Some(why) = &job.why
-        && outcome::only_identities(object, why, (&resolved.secrets, resolved.fingerprint), confirmed)
-    {
+    let why = job
+        .why
+        .as_ref()
+        .map(|why| outcome::due_once_read(object, why, (&resolved.secrets, resolved.fingerprint), confirmed));
+    if why.as_ref().is_some_and(Why::is_empty) {
         return record_secrets(shared, stored, &job, &resolved).await;
     }
     let signature = signature(shared, object, job.spec, Some(&resolved), job.entry.is_some());
@@ -84,7 +86,7 @@ pub(super) async fn write(
         let again = say(shared, stored, verdict).await?;
         return Ok([wait, again].into_iter().flatten().min());
     }
-    let drift = job.why.as_ref().filter(|why| why.only_drift()).map(|why| why.drift.clone());
+    let drift = why.filter(Why::only_drift).map(|why| why.drift);
     if let Some(drift) = &drift
         && let Some(wait) = pace_repair(shared, stored, &job, drift).await?
     {

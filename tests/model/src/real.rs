@@ -135,7 +135,7 @@ impl Core {
         })
     }
 
-    /// [`plan::plan`], and for a write [`outcome::only_identities`].
+    /// [`plan::plan`], and for a write [`outcome::due_once_read`].
     pub fn plan(self, object: &Object, sight: Sight) -> Step {
         ask!(self, Question::Plan(self.seen(object), sight), Reply::Step(Some(step)) => step)
     }
@@ -685,17 +685,16 @@ fn plan(core: Core, mut object: Object, mut sight: Sight) -> Step {
         Plan::Wait { .. } => Step::Wait,
         Plan::Claim { adopted, write } => Step::Claim { adopted, kind: kind(write) },
         Plan::RestoreClaim => Step::Restore(claim_from(&outcome::restored_claim(&real, at(0, FRESH)))),
-        Plan::Write { write, why } => Step::Write {
-            kind: kind(write),
-            identities: only_identities(core, &real, &why, &object, sight),
-            repair: why.only_drift(),
-        },
+        Plan::Write { write, why } => {
+            let why = due_once_read(core, &real, &why, &object, sight);
+            Step::Write { kind: kind(write), identities: why.is_empty(), repair: why.only_drift() }
+        }
         Plan::Delete => Step::Delete,
         Plan::Release { .. } => Step::Release,
     }
 }
 
-fn only_identities(core: Core, real: &domain::Object, why: &Why, object: &Object, sight: Sight) -> bool {
+fn due_once_read(core: Core, real: &domain::Object, why: &Why, object: &Object, sight: Sight) -> Why {
     let read = [read(object.spec.secret, sight.secret.version)];
     let last = object.applied.and_then(|applied| applied.attempt).unwrap_or(0);
     let confirmed = sight.confirmed.map(|(id, value)| {
@@ -703,7 +702,7 @@ fn only_identities(core: Core, real: &domain::Object, why: &Why, object: &Object
         let id = if outlives { last } else { id };
         fingerprint(value).carried_by(&format!("u{}.{id}", object.uid))
     });
-    outcome::only_identities(real, why, (&read, fingerprint(sight.secret.value)), confirmed)
+    outcome::due_once_read(real, why, (&read, fingerprint(sight.secret.value)), confirmed)
 }
 
 /// A number that no fence and no entry of a state has; the state is numbered anew before another is given.
