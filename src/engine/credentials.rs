@@ -125,8 +125,9 @@ impl Credentials {
         if granted { Ok(()) } else { Err(not_granted(namespace, project).into()) }
     }
 
-    /// The credential in a Secret: from memory while the Secret is the same. Once the Secret is gone its last
-    /// good credential serves deletions only: a namespace that is deleted loses its Secrets first.
+    /// The credential in a Secret: from memory while the Secret is the same. Once the Secret is gone, or the operator
+    /// may not read it any more, its last good credential serves deletions only: a namespace that is deleted loses its
+    /// Secrets and RoleBindings first.
     async fn credential_in(
         &self,
         index: &Mutex<Index>,
@@ -140,18 +141,22 @@ impl Credentials {
             return Ok(cached.credential.clone());
         }
         let found = match known {
-            Some(None) => None,
-            _ => self.read(index, key).await?,
+            Some(None) => Ok(None),
+            _ => self.read(index, key).await,
         };
-        let Some(data) = found else {
-            let last =
-                lock(&self.cache).get(key).filter(|_| for_deletion).map(|cached| cached.credential.clone());
-            return last.ok_or_else(|| secret_not_found(key).into());
+        let problem = match found {
+            Ok(Some(data)) => {
+                let credential = self.parse(key, &data)?;
+                let cached = Cached { identity: data.identity, credential: credential.clone() };
+                lock(&self.cache).insert(key.clone(), cached);
+                return Ok(credential);
+            }
+            Ok(None) => secret_not_found(key),
+            Err(Unreadable::Problem(problem)) => problem,
+            Err(server @ Unreadable::Server(_)) => return Err(server),
         };
-        let credential = self.parse(key, &data)?;
-        let cached = Cached { identity: data.identity, credential: credential.clone() };
-        lock(&self.cache).insert(key.clone(), cached);
-        Ok(credential)
+        let last = lock(&self.cache).get(key).filter(|_| for_deletion).map(|last| last.credential.clone());
+        last.ok_or_else(|| problem.into())
     }
 
     /// The identity of the Secret that the remembered credential of an object is from.
