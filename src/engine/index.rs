@@ -417,14 +417,21 @@ impl Index {
         self.secrets.get(key)?.identity.as_ref().map(Option::as_ref)
     }
 
-    /// Whether these Secrets may be in another state than `states`, an [`AppliedSecret::digest`].
-    pub fn secrets_changed(&self, namespace: &Arc<str>, names: &[Arc<str>], states: [u8; 16]) -> bool {
+    /// Whether these Secrets are in another state than `states`, an [`AppliedSecret::digest`]; `None` while that is not
+    /// known, which without a watch of Secrets it never is.
+    pub fn secrets_changed(
+        &self,
+        namespace: &Arc<str>,
+        names: &[Arc<str>],
+        states: [u8; 16],
+    ) -> Option<bool> {
         let now = names.iter().map(|name| {
             let key = ObjectKey { namespace: Arc::clone(namespace), name: Arc::clone(name) };
-            let known = self.secret(&key)??;
-            Some([&**name, &*known.uid, &*known.resource_version])
+            Some(self.secret(&key)?.map(|known| [&**name, &*known.uid, &*known.resource_version]))
         });
-        now.collect::<Option<Vec<_>>>().is_none_or(|now| AppliedSecret::digest_of(now) != states)
+        // One that is absent was not applied.
+        let now = now.collect::<Option<Vec<_>>>()?.into_iter().collect::<Option<Vec<_>>>();
+        Some(now.is_none_or(|now| AppliedSecret::digest_of(now) != states))
     }
 
     /// Whether a Namespace is granted a project, as its watch says; `None` where Namespaces are not watched.

@@ -86,9 +86,9 @@ fn secrets_are_remembered_where_an_object_refers_to_them() {
     let applied = [AppliedSecret { name: "teams".into(), uid: "s".into(), resource_version: "2".into() }];
     let (namespace, names) = (Arc::from("ns"), [Arc::from("teams")]);
     let applied = AppliedSecret::digest(&applied);
-    assert!(index.secrets_changed(&namespace, &names, applied));
+    assert_eq!(index.secrets_changed(&namespace, &names, applied), Some(true));
     index.observe_secret(&secret("teams"), identity("2"));
-    assert!(!index.secrets_changed(&namespace, &names, applied));
+    assert_eq!(index.secrets_changed(&namespace, &names, applied), Some(false));
     index.observe(&object("b", 1, 1));
     index.remove(&object("a", 0, 0).key);
     index.forget_unused_secrets();
@@ -188,6 +188,7 @@ fn without_a_watch_nothing_is_known_of_secrets() {
     index.secrets_unwatched(0);
     index.read_secret(&secret("teams"), None);
     assert_eq!(index.secret(&secret("teams")), None);
+    assert_eq!(index.secrets_changed(&"ns".into(), &["teams".into()], AppliedSecret::digest(&[])), None);
     assert!(index.refers_to_secret(&secret("teams")));
     index.secret_list_begins(1);
     index.secret_list_complete(1, |_| true);

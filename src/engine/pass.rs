@@ -310,13 +310,14 @@ fn candidate<'a>(
     }
 }
 
-/// Whether Atlas refused the write of an object for good, and it and its Secrets are the same since.
+/// Whether Atlas refused the write of an object for good, and it and its Secrets, as far as they are watched, are the
+/// same since. Where they are not, the object's own pass reads them and writes what is new.
 fn is_refused(shared: &Shared, record: &Record) -> bool {
     let refused = shared.known_memory(&record.uid, |memory| {
         let refused = memory.refused.as_ref().filter(|refused| refused.retry_at.is_none())?;
         (refused.generation == record.generation).then_some(refused.signature.secrets)
     });
-    refused.flatten().is_some_and(|secrets| !secrets_changed(shared, record, secrets))
+    refused.flatten().is_some_and(|secrets| secrets_changed(shared, record, secrets) != Some(true))
 }
 
 /// The owner, as another object's message may name it: never across namespaces.
@@ -334,15 +335,15 @@ fn is_quiet(shared: &Shared, record: &Record, listing: &Listing) -> bool {
     let entry = record.spec.as_ref().and_then(|spec| listing.get(&spec.kind));
     !record.sync_unknown
         && entry.is_some_and(|entry| entry.digest() == quiet.echo)
-        && !secrets_changed(shared, record, quiet.secrets)
+        && secrets_changed(shared, record, quiet.secrets) == Some(false)
 }
 
 /// Whether an object that could not be looked at is in sync as far as the cluster shows.
 pub(super) fn owes_nothing(shared: &Shared, record: &Record) -> bool {
-    record.quiet.as_ref().is_some_and(|quiet| !secrets_changed(shared, record, quiet.secrets))
+    record.quiet.as_ref().is_some_and(|quiet| secrets_changed(shared, record, quiet.secrets) != Some(true))
 }
 
-/// Whether the Secrets of an object's settings may be in another state than `states`, a digest.
-pub(super) fn secrets_changed(shared: &Shared, record: &Record, states: [u8; 16]) -> bool {
+/// Whether the Secrets of an object's settings are in another state than `states`, a digest, where that is known.
+pub(super) fn secrets_changed(shared: &Shared, record: &Record, states: [u8; 16]) -> Option<bool> {
     lock(&shared.index).secrets_changed(&record.key.namespace, &record.secrets, states)
 }

@@ -102,7 +102,7 @@ async fn without_atlas(shared: &Shared, record: &Record) -> Result<Option<Instan
 }
 
 fn suspended(shared: &Shared, record: &Record, stored: &Stored, spec: &Spec) -> Verdict {
-    let changed = pass::secrets_changed(shared, record, stored.object.applied_secrets());
+    let changed = pass::secrets_changed(shared, record, stored.object.applied_secrets()) == Some(true);
     let (reason, message) = if is_applied(&stored.object, spec, changed) {
         (Reason::Synced, "suspended; what was last applied is what the spec asks for")
     } else {
@@ -170,8 +170,8 @@ fn refusal_stands(shared: &Shared, record: &Record) -> bool {
         let stands = said.reason.prospect() == Prospect::Final && *version == record.resource_version;
         stands.then(|| memory.refused.as_ref().map(|refused| refused.signature.secrets))
     });
-    refused
-        .is_some_and(|secrets| secrets.is_none_or(|secrets| !pass::secrets_changed(shared, record, secrets)))
+    let same = |secrets| pass::secrets_changed(shared, record, secrets) != Some(true);
+    refused.is_some_and(|secrets| secrets.is_none_or(same))
 }
 
 /// Atlas was read: plan and carry out, until nothing more is to be done in this pass.
@@ -194,7 +194,7 @@ async fn seen(
         };
         let names: Vec<_> = spec.integration.secret_names().into_iter().map(Arc::from).collect();
         let applied = object.applied_secrets();
-        let secrets_changed = lock(&shared.index).secrets_changed(&object.key.namespace, &names, applied);
+        let changed = lock(&shared.index).secrets_changed(&object.key.namespace, &names, applied);
         let crd_terminating = object.deleting && shared.writer.crd_terminating().await?;
         let known = shared.known_memory(&record.uid, |memory| memory.outcome_known).flatten();
         let outcome_known = outcome::is_outcome_known(object, known);
@@ -205,7 +205,8 @@ async fn seen(
             object,
             spec: &spec,
             entry,
-            secrets_changed,
+            // What is not known is read.
+            secrets_changed: changed != Some(false),
             owner,
             outcome_known,
             landing_limit: shared.atlas.landing_limit(),
