@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata};
-use tracing_subscriber::filter::{EnvFilter, FilterExt, FilterFn, filter_fn};
+use tracing_subscriber::filter::{FilterExt, FilterFn, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
@@ -26,7 +26,7 @@ pub enum LogFormat {
 /// # Errors
 /// A text for a person when the filter can't be read.
 pub fn install(format: LogFormat, filter: &str) -> Result<(), String> {
-    let filter = EnvFilter::from_str(filter)
+    let filter = Targets::from_str(filter)
         .map_err(|error| format!("--log-level {filter:?} is no filter: {error}; try info, or debug"))?
         .and(cap());
     let writer = std::io::stderr;
