@@ -7,6 +7,8 @@ use atlas_sim::{Effect, Fault, Operation};
 use serde_json::{Value, json};
 
 use crate::meter::{Cost, Meter};
+use crate::operator::Operator;
+use crate::rules::SECRETS_WATCHED;
 use crate::samples;
 use crate::world::{PRIVATE_KEY, World, condition, until};
 
@@ -58,6 +60,11 @@ async fn world(name: &str) -> World {
     world
 }
 
+/// What is counted is what the operator does as it comes, with the watch of Secrets.
+async fn start(world: &World, flags: &[&str]) -> Operator {
+    world.operator(&[flags, &[SECRETS_WATCHED]].concat()).await
+}
+
 fn spec(change: Value) -> Value {
     json!({"spec": change})
 }
@@ -86,7 +93,7 @@ async fn resync(world: &World) {
 
 async fn a_life() -> Vec<Cost> {
     let world = world("table-life").await;
-    let operator = world.operator(LONG_RESYNC).await;
+    let operator = start(&world, LONG_RESYNC).await;
     let mut meter = Meter::new(&world).await;
     meter
         .count("The first object of an API key", async { drop(create(&world, "DATADOG", json!({})).await) })
@@ -162,7 +169,7 @@ async fn a_life() -> Vec<Cost> {
     let mut started = None;
     meter
         .count("The operator restarted, nothing to do", async {
-            started = Some(world.operator(LONG_RESYNC).await);
+            started = Some(start(&world, LONG_RESYNC).await);
             let listed = || world.project.exchanges()[begun..].iter().any(|e| e.status == 200);
             until("a LIST of the new life", || listed().then_some(())).await;
         })
@@ -184,7 +191,7 @@ async fn until_applied(world: &World, name: &str, secret: &str) {
 /// Each the only object of its project: where there are others, a LIST for them may follow.
 async fn deletions() -> Vec<Cost> {
     let world = world("table-deletions").await;
-    let _operator = world.operator(LONG_RESYNC).await;
+    let _operator = start(&world, LONG_RESYNC).await;
     let mut costs = Vec::new();
     for (event, policy) in [("Deleted", "Delete"), ("Deleted with `Retain`", "Retain")] {
         create(&world, "DATADOG", json!({"deletionPolicy": policy})).await;
@@ -198,7 +205,7 @@ async fn deletions() -> Vec<Cost> {
 /// With all ten types of one project and key, over the version that shows them in one LIST.
 async fn resyncs() -> Vec<Cost> {
     let world = world("table-resyncs").await;
-    let _operator = world.operator(&["--atlas-api", "v1.0", "--resync-interval", "2s"]).await;
+    let _operator = start(&world, &["--atlas-api", "v1.0", "--resync-interval", "2s"]).await;
     let mut names = Vec::new();
     for sample in samples::all() {
         names.push(sample.create(&world, &json!({})).await);
@@ -245,7 +252,7 @@ async fn resyncs() -> Vec<Cost> {
 
 async fn drift() -> Vec<Cost> {
     let world = world("table-drift").await;
-    let _operator = world.operator(RESYNC).await;
+    let _operator = start(&world, RESYNC).await;
     let name = create(&world, "DATADOG", json!({})).await;
     let mut meter = Meter::running(&world);
     let repaired = async || {
@@ -271,7 +278,7 @@ async fn drift() -> Vec<Cost> {
 
 async fn adoption() -> Vec<Cost> {
     let world = world("table-adoption").await;
-    let _operator = world.operator(&["--resync-interval", "1h", "--stall-after", "8s"]).await;
+    let _operator = start(&world, &["--resync-interval", "1h", "--stall-after", "8s"]).await;
     create(&world, "OPS_GENIE", json!({})).await;
     world.project.replace_by_other(json!({"type": "DATADOG", "apiKey": FOREIGN_KEY, "region": "EU"}));
     let mut meter = Meter::new(&world).await;
@@ -293,7 +300,7 @@ async fn adoption() -> Vec<Cost> {
 
 async fn observing() -> Vec<Cost> {
     let world = world("table-observing").await;
-    let _operator = world.operator(RESYNC).await;
+    let _operator = start(&world, RESYNC).await;
     create(&world, "OPS_GENIE", json!({})).await;
     world.project.replace_by_other(json!({"type": "DATADOG", "apiKey": FOREIGN_KEY, "region": "EU"}));
     let mut meter = Meter::running(&world);
@@ -318,7 +325,7 @@ async fn observing() -> Vec<Cost> {
 
 async fn troubles() -> Vec<Cost> {
     let world = world("table-troubles").await;
-    let _operator = world.operator(LONG_RESYNC).await;
+    let _operator = start(&world, LONG_RESYNC).await;
     create(&world, "OPS_GENIE", json!({})).await;
     let mut meter = Meter::new(&world).await;
     world.project.fault(Fault::new(Effect::AppliedThenCut).at(Operation::Create));
@@ -342,7 +349,7 @@ async fn troubles() -> Vec<Cost> {
 
 async fn service_account() -> Vec<Cost> {
     let world = world("table-account").await;
-    let _operator = world.operator(LONG_RESYNC).await;
+    let _operator = start(&world, LONG_RESYNC).await;
     let (id, secret) = (format!("mdb_sa_id_{}", world.project.id()), "mdb_sa_sk_canary-client-secret");
     world.project.allow_service_account(&id, secret);
     world.secret("account", &[("clientId", &id), ("clientSecret", secret)]).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use atlas_sim::{Effect, Exchange, Fault, Operation};
 use serde_json::{Value, json};
 
+use crate::rules::SECRETS_WATCHED;
 use crate::samples::{self, datadog, foreign};
 use crate::world::{World, condition, until};
 
@@ -66,7 +67,8 @@ async fn observing_reads_and_never_writes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn suspended_means_no_call() {
     let world = World::with_datadog_key("suspend").await;
-    let _operator = world.operator(&["--resync-interval", "1h"]).await;
+    // Without that watch nobody looks at a Secret while the object is suspended.
+    let _operator = world.operator(&["--resync-interval", "1h", SECRETS_WATCHED]).await;
     world.create(&world.integration("x", &datadog(json!({"suspend": true})))).await;
     let object = world.until_ready("x", "False", "Suspended").await;
     assert_eq!(condition(&object, "Suspended")["status"], "True");

@@ -223,7 +223,7 @@ async fn deletion_with_the_namespace(#[values(Scope::Cluster, Scope::Listed)] sc
 async fn rotation(#[values(Scope::Cluster, Scope::Listed)] scope: Scope) {
     let platform = Platform::new("rotation", scope).await;
     let world = &platform.tenant;
-    let operator = platform.operator(LONG).await;
+    let operator = platform.operator(&["--resync-interval", rules::rare_resync()]).await;
     world.grant(Some(platform.project_id())).await;
     platform.create().await;
     let before = world.until_ready("x", "True", "Synced").await;
@@ -272,7 +272,7 @@ async fn bad_credentials(
     if let Some(values) = &first {
         platform.home.secret("own-key", values).await;
     }
-    let operator = platform.operator(LONG).await;
+    let operator = platform.operator(&["--resync-interval", rules::rare_resync()]).await;
     world.grant(Some(platform.project_id())).await;
     platform.create().await;
     let object = world.until_ready("x", "False", reason).await;

@@ -7,6 +7,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::history::History;
+use crate::rules;
 use crate::samples::{self, datadog, foreign};
 use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition, message, new_project_id, until};
 
@@ -33,7 +34,7 @@ async fn a_put_that_fails_once_during_a_rotation_ends_with_the_new_key_and_is_no
     #[case] effect: Effect,
 ) {
     let world = World::with_datadog_key(&format!("promise-put-{name}")).await;
-    let _operator = world.operator(LONG_RESYNC).await;
+    let _operator = world.operator(&["--resync-interval", rules::rare_resync()]).await;
     world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "True", "Synced").await;
     let history = History::of(&world, "x").await;
@@ -61,7 +62,7 @@ async fn objects_that_share_a_secret_all_get_the_rotated_key() {
     let world = World::with_datadog_key("promise-shared").await;
     let other = world.shared.sim.project(&new_project_id());
     other.allow_key(PUBLIC_KEY, PRIVATE_KEY);
-    let _operator = world.operator(LONG_RESYNC).await;
+    let _operator = world.operator(&["--resync-interval", rules::rare_resync()]).await;
     let key = json!({"name": "keys", "key": "api"});
     let blocks = [("DATADOG", "datadog"), ("OPS_GENIE", "opsGenie"), ("VICTOR_OPS", "victorOps")];
     let mut places = Vec::new();
@@ -262,7 +263,7 @@ async fn two_objects_for_one_place_are_reported() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_of_a_user_is_ever_written() {
     let world = World::with_datadog_key("promise-secrets").await;
-    let _operator = world.operator(LONG_RESYNC).await;
+    let _operator = world.operator(&["--resync-interval", rules::rare_resync()]).await;
     let before = world.list("Secret").await;
     world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "True", "Synced").await;

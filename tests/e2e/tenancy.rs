@@ -5,6 +5,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::operator::Operator;
+use crate::rules;
 use crate::samples::{self, datadog};
 use crate::world::{PUBLIC_KEY, World, until};
 
@@ -111,7 +112,7 @@ async fn a_list_for_each_credential() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_good_key_is_the_namespaces_own() {
     let (first, second) = tenants("last-good").await;
-    let _operator = operator(&first, &second, LONG).await;
+    let _operator = operator(&first, &second, &["--resync-interval", rules::rare_resync()]).await;
     first.create(&first.integration("x", &datadog(json!({})))).await;
     first.until_ready("x", "True", "Synced").await;
     second.secret("ops", &samples::of("OPS_GENIE").secrets).await;

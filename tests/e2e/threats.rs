@@ -345,7 +345,7 @@ fn texts(path: &str, value: &Value) -> Vec<(String, String)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn t06_nothing_stored_follows_a_secrets_value() {
     let world = World::new("oracle").await;
-    let _operator = world.operator(LONG).await;
+    let _operator = world.operator(&["--resync-interval", rules::rare_resync()]).await;
     let mut looked_at = 0;
     for sample in samples::all() {
         let name = sample.create(&world, &json!({"deletionPolicy": "Retain"})).await;

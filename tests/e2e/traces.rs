@@ -11,6 +11,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::operator::Operator;
+use crate::rules::SECRETS_WATCHED;
 use crate::samples::{self, datadog, foreign};
 use crate::world::{World, condition, until};
 
@@ -28,9 +29,10 @@ fn stored(world: &World, field: &str) -> Value {
 }
 
 impl World {
-    /// The operator that keeps what it began for long.
+    /// The operator that keeps what it began for long. It must see a rotation at once, and look at nothing else.
     async fn old_leader(&self, flags: &[&str]) -> Operator {
-        self.operator(&[&["--atlas-timeout", "2m", "--resync-interval", "1h"], flags].concat()).await
+        let patient = ["--atlas-timeout", "2m", "--resync-interval", "1h", SECRETS_WATCHED];
+        self.operator(&[&patient, flags].concat()).await
     }
 
     /// The operator that takes over after seconds.
@@ -435,7 +437,8 @@ async fn trace_11_what_adoption_refuses_does_not_compete() {
 #[tokio::test(flavor = "multi_thread")]
 async fn trace_13_a_rotation_while_suspended_is_owed() {
     let world = World::with_datadog_key("trace-13").await;
-    let _operator = world.operator(&[]).await;
+    // Without that watch nobody looks at a Secret while the object is suspended.
+    let _operator = world.operator(&[SECRETS_WATCHED]).await;
     world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "True", "Synced").await;
     world.patch_x(&json!({"spec": {"suspend": true}})).await;

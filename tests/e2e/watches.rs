@@ -74,7 +74,8 @@ impl Stage {
     async fn new(name: &str) -> Stage {
         let world = World::new(&format!("watch-{name}")).await;
         let proxy = Proxy::start(&world).await;
-        let operator = proxy.operator(&world, LONG).await;
+        // Of a Secret's change, too, nothing but its watch may tell.
+        let operator = proxy.operator(&world, &[LONG, &[SECRETS_WATCHED]].concat()).await;
         for kind in ["DATADOG", "OPS_GENIE", "PAGER_DUTY"] {
             samples::of(kind).create(&world, &json!({})).await;
         }
