@@ -21,6 +21,7 @@ mod election;
 mod helm;
 mod history;
 mod identity;
+mod kstatus;
 mod lifecycle;
 mod limits;
 mod meter;
@@ -39,7 +40,10 @@ mod secrets;
 mod start;
 mod tenancy;
 mod threats;
+#[path = "../chart/tools.rs"]
+mod tools;
 mod traces;
 mod versions;
+mod waits;
 mod watches;
 mod world;

@@ -14,6 +14,7 @@ use crate::helm::{CHART, NAME, ROOT, fails, helm, succeeds};
 use crate::nodes::Node;
 use crate::operator::Operator;
 use crate::samples::{self, datadog};
+use crate::waits::{chart_of, flux_sync};
 use crate::world::{Shared, World, condition, message, new_project_id, own, start_empty, until};
 
 const CRD: &str = "atlasintegrations.atlas-integrations.dev";
@@ -224,28 +225,22 @@ enum By {
     Kubectl,
     /// Argo CD's engine, with prune.
     ArgoCd,
-    /// What Flux's kustomize-controller asks for: a deletion in the background of each object that it labelled.
+    /// Flux's engine, with prune.
     Flux,
 }
 
 impl By {
     fn bring(self, world: &World, folder: &Path) {
         let shared = world.shared;
-        let mut object = world.integration("x", &samples::of("DATADOG").spec);
-        if self == By::Flux {
-            object["metadata"]["labels"] = json!({"kustomize.toolkit.fluxcd.io/name": world.namespace});
-        }
+        chart_of(&world.integration("x", &samples::of("DATADOG").spec), folder);
         let templates = folder.join("templates");
-        std::fs::create_dir_all(&templates).unwrap();
-        std::fs::write(templates.join("x.yaml"), object.to_string()).unwrap();
-        let chart = json!({"apiVersion": "v2", "name": "objects", "version": "1.0.0"});
-        std::fs::write(folder.join("Chart.yaml"), chart.to_string()).unwrap();
         match self {
             By::Helm => {
                 let args = ["install", "objects", path(folder), "--namespace", &world.namespace];
                 succeeds(tokio::task::block_in_place(|| helm(Some(shared.plane.kubeconfig()), &args)));
             }
-            By::Kubectl | By::Flux => drop(shared.kubectl(&["apply", "-f", path(&templates)])),
+            By::Kubectl => drop(shared.kubectl(&["apply", "-f", path(&templates)])),
+            By::Flux => drop(succeeds(flux_sync(world, &["-wait"], &templates))),
             By::ArgoCd => argo_sync(world, &templates),
         }
     }
@@ -263,10 +258,8 @@ impl By {
                 argo_sync(world, &templates);
             }
             By::Flux => {
-                let label = format!("kustomize.toolkit.fluxcd.io/name={}", world.namespace);
-                let delete =
-                    ["delete", "atlasintegration", "-A", "--cascade=background", "--wait=false", "-l"];
-                shared.kubectl(&[&delete[..], &[&label]].concat());
+                let emptied = tempfile::tempdir().unwrap();
+                succeeds(flux_sync(world, &["-was", path(&templates), "-terminated"], emptied.path()));
             }
         }
         // Before this, the operator is still needed, whatever the tool says.

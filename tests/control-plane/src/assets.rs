@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use crate::Error;
 use crate::cache::{Cache, is_program};
-use crate::go::{ARGO, Binary, CONTROL_PLANE, HELM, KSTATUS, KWOK, LINTERS};
+use crate::go::{ARGO, Binary, CONTROL_PLANE, FLUX, HELM, KSTATUS, KWOK, LINTERS};
 
 /// One folder with kube-apiserver, etcd, kubectl and kube-controller-manager by these names.
 #[derive(Clone, Debug)]
@@ -84,6 +84,8 @@ pub enum Tool {
     KstatusFlux,
     /// The same, of the library that it was forked from.
     KstatusSigs,
+    /// One reconciliation by Flux's apply engine.
+    FluxSync,
     /// Argo CD's Lua machine, on tests of scripts in Argo CD's own format.
     ArgoLua,
     /// One sync by Argo CD's engine.
@@ -103,6 +105,7 @@ impl Tool {
             Tool::Helm => (&HELM, "helm"),
             Tool::KstatusFlux => (&KSTATUS, "kstatus-flux"),
             Tool::KstatusSigs => (&KSTATUS, "kstatus-sigs"),
+            Tool::FluxSync => (&FLUX, "flux-sync"),
             Tool::ArgoLua => (&ARGO, "argo-lua"),
             Tool::ArgoSync => (&ARGO, "argo-sync"),
             Tool::Kwok => (&KWOK, "kwok"),

@@ -109,6 +109,18 @@ pub(crate) const KSTATUS: Module = Module {
     instead: "",
 };
 
+/// Flux's apply engine. It pins another version of kstatus than Helm does.
+pub(crate) const FLUX: Module = Module {
+    prefix: "flux-",
+    go_mod: include_str!("../flux/go.mod"),
+    go_sum: include_str!("../flux/go.sum"),
+    ldflags: STRIPPED,
+    sources: &[("sync/main.go", include_str!("../flux/sync/main.go"))],
+    binaries: &[Binary { name: "flux-sync", package: "./sync", built_as: "sync" }],
+    cold: "2 to 4 minutes",
+    instead: "",
+};
+
 /// The linters of manifests.
 pub(crate) const LINTERS: Module = Module {
     prefix: "linters-",
@@ -377,7 +389,7 @@ mod tests {
 
     #[test]
     fn the_pins_are_read() {
-        for module in [&CONTROL_PLANE, &HELM, &KSTATUS, &ARGO, &KWOK, &LINTERS] {
+        for module in [&CONTROL_PLANE, &HELM, &KSTATUS, &FLUX, &ARGO, &KWOK, &LINTERS] {
             assert!(numbers(module.needed()) <= Some((1, 26)), "{}", module.prefix);
             for binary in module.binaries.iter().filter(|binary| !binary.package.starts_with("./")) {
                 let package = binary.package;

@@ -1,0 +1,211 @@
+//! Waiting for objects with the tools that people wait with: Helm 4 on a chart of objects, Flux's engine on a folder of
+//! them, both by kstatus, and `kubectl wait`.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use atlas_sim::{Effect, Fault, Operation};
+use control_plane::Tool;
+use serde_json::{Value, json};
+
+use crate::helm::{fails, helm, succeeds};
+use crate::samples::{self, datadog};
+use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition};
+
+/// Makes a chart `objects` of this object.
+pub fn chart_of(object: &Value, folder: &Path) {
+    let templates = folder.join("templates");
+    std::fs::create_dir_all(&templates).unwrap();
+    std::fs::write(templates.join("x.yaml"), object.to_string()).unwrap();
+    let chart = json!({"apiVersion": "v2", "name": "objects", "version": "1.0.0"});
+    std::fs::write(folder.join("Chart.yaml"), chart.to_string()).unwrap();
+}
+
+/// `helm upgrade --install --wait` of a chart of this object.
+fn install_and_wait(world: &World, object: &Value, limit: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    chart_of(object, folder.path());
+    let chart = folder.path().to_str().unwrap();
+    let args = [
+        "upgrade",
+        "--install",
+        "objects",
+        chart,
+        "--namespace",
+        &world.namespace,
+        "--wait",
+        "--timeout",
+        limit,
+    ];
+    tokio::task::block_in_place(|| helm(Some(world.shared.plane.kubeconfig()), &args))
+}
+
+/// One reconciliation by Flux's engine of a Kustomization with this folder.
+pub fn flux_sync(world: &World, flags: &[&str], folder: &Path) -> Output {
+    let mut command = Command::new(Tool::FluxSync.locate().unwrap());
+    command.env_clear().env("KUBECONFIG", world.shared.plane.kubeconfig());
+    command.args(["-name", &world.namespace]).args(flags).arg(folder);
+    tokio::task::block_in_place(|| command.output().unwrap())
+}
+
+/// Helm is done when the object is ready, and not before: with a new object that nobody has looked at, and with an
+/// edited one that still says Ready.
+#[tokio::test(flavor = "multi_thread")]
+async fn helm_waits_until_ready() {
+    let world = World::with_datadog_key("helm-ready").await;
+    let object = world.integration("x", &samples::of("DATADOG").spec);
+    // Nobody looks at it.
+    let told = fails(install_and_wait(&world, &object, "3s"));
+    assert!(told.contains("AtlasIntegration") && told.contains("InProgress"), "{told}");
+
+    let operator = world.operator(&[]).await;
+    succeeds(install_and_wait(&world, &object, "60s"));
+    let ready = world.get("AtlasIntegration", "x").await.unwrap();
+    assert_eq!(condition(&ready, "Ready")["status"], "True");
+    assert_eq!(world.project.stored_type("DATADOG").unwrap()["region"], "US5");
+
+    let object = world.integration("x", &datadog(json!({"datadog": {"region": "EU"}})));
+    succeeds(install_and_wait(&world, &object, "60s"));
+    assert_eq!(world.project.stored_type("DATADOG").unwrap()["region"], "EU");
+
+    operator.stop().await;
+    let object = world.integration("x", &datadog(json!({"datadog": {"region": "US3"}})));
+    let told = fails(install_and_wait(&world, &object, "3s"));
+    assert!(told.contains("InProgress"), "{told}");
+    let ready = world.get("AtlasIntegration", "x").await.unwrap();
+    assert_eq!(condition(&ready, "Ready")["status"], "True", "what it said of the spec before");
+}
+
+/// What Atlas refuses ends the wait long before its time.
+#[tokio::test(flavor = "multi_thread")]
+async fn helm_gives_up_on_what_stalls() {
+    let world = World::with_datadog_key("helm-stalled").await;
+    let settings = Effect::error(400, "INVALID_INTEGRATION_SETTINGS", "no such key");
+    world.project.fault(Fault::new(settings).at(Operation::Create).always());
+    let _operator = world.operator(&[]).await;
+    let begun = Instant::now();
+    let told = fails(install_and_wait(&world, &world.integration("x", &samples::of("DATADOG").spec), "10m"));
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}: {told}", begun.elapsed());
+    assert!(told.contains("status: Failed, message: Atlas answered 400"), "{told}");
+}
+
+/// What may still come right is waited for; in the end Helm says what of.
+#[tokio::test(flavor = "multi_thread")]
+async fn helm_says_what_it_waited_for() {
+    let world = World::new("helm-secret").await;
+    let _operator = world.operator(&[]).await;
+    let object = world.integration("x", &samples::of("DATADOG").spec);
+    let told = fails(install_and_wait(&world, &object, "5s"));
+    assert!(told.contains("Secret keys does not exist"), "{told}");
+    world.secret("keys", &samples::of("DATADOG").secrets).await;
+    succeeds(install_and_wait(&world, &object, "60s"));
+}
+
+/// The commands of docs/conditions.md.
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_waits() {
+    let world = World::new("kubectl-wait").await;
+    let wait = |name: &str, kind: &str, limit: &str| {
+        let (condition, object) = (format!("--for=condition={kind}"), format!("atlasintegration/{name}"));
+        let limit = format!("--timeout={limit}");
+        world.shared.try_kubectl(&["wait", &condition, &object, &limit, "-n", &world.namespace])
+    };
+    let operator = world.operator(&["--stall-after", "1s"]).await;
+    world.create(&world.integration("x", &samples::of("DATADOG").spec)).await;
+    wait("x", "Stalled", "60s").unwrap();
+    assert!(wait("x", "Ready", "1s").unwrap_err().to_string().contains("timed out"));
+    world.secret("keys", &samples::of("DATADOG").secrets).await;
+    wait("x", "Ready", "60s").unwrap();
+
+    // The condition is that of the spec before.
+    operator.stop().await;
+    world.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": "EU"}}})).await;
+    assert!(wait("x", "Ready", "1s").unwrap_err().to_string().contains("timed out"));
+    let _operator = world.operator(&[]).await;
+    wait("x", "Ready", "60s").unwrap();
+    assert_eq!(world.project.stored_type("DATADOG").unwrap()["region"], "EU");
+}
+
+/// Flux is done when the object is ready, gives up at once on what stalls, and names what it waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn flux_waits() {
+    let world = World::new("flux-wait").await;
+    let folder = tempfile::tempdir().unwrap();
+    let write = |change: Value| {
+        let object = world.integration("x", &datadog(change));
+        std::fs::write(folder.path().join("x.yaml"), object.to_string()).unwrap();
+    };
+    write(json!({}));
+    let sync = |limit: &str| flux_sync(&world, &["-wait", "-timeout", limit], folder.path());
+    // Nobody looks at it. Half a second more than the engine's rounds: where its last one meets the end, its client says
+    // that there is no time left, and nothing of the object.
+    let told = fails(sync("2500ms"));
+    assert!(told.contains("InProgress"), "{told}");
+    let operator = world.operator(&[]).await;
+    let told = fails(sync("4500ms"));
+    assert!(told.contains("InProgress"), "{told}");
+    operator.stop().await;
+    let operator = world.operator(&["--stall-after", "1s"]).await;
+    let begun = Instant::now();
+    let told = fails(sync("10m"));
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}: {told}", begun.elapsed());
+    assert!(told.contains(&format!("AtlasIntegration/{}/x status: 'Failed'", world.namespace)), "{told}");
+
+    world.secret("keys", &samples::of("DATADOG").secrets).await;
+    // Until the operator has seen that, it is what it was.
+    world.until_ready("x", "True", "Synced").await;
+    succeeds(sync("60s"));
+    let ready = world.get("AtlasIntegration", "x").await.unwrap();
+    assert_eq!(condition(&ready, "Ready")["status"], "True");
+    // What the operator wrote to the object is not Flux's to take off.
+    let told = succeeds(sync("60s"));
+    assert!(told.contains("unchanged"), "{told}");
+    assert_eq!(world.get("AtlasIntegration", "x").await.unwrap(), ready);
+
+    // What somebody edits by hand is put back.
+    operator.stop().await;
+    let edit = r#"{"spec":{"suspend":true,"datadog":{"region":"EU"}}}"#;
+    world.shared.kubectl(&[
+        "patch",
+        "atlasintegration",
+        "x",
+        "-n",
+        &world.namespace,
+        "--type=merge",
+        "-p",
+        edit,
+    ]);
+    succeeds(flux_sync(&world, &[], folder.path()));
+    let object = world.get("AtlasIntegration", "x").await.unwrap();
+    assert_eq!(object["spec"], ready["spec"]);
+}
+
+/// Taken out of Git with the Secrets: Flux deletes the object first and does not wait for it, so the operator deletes the
+/// integration with the key that it remembers.
+#[tokio::test(flavor = "multi_thread")]
+async fn flux_prunes_an_object_with_its_secrets() {
+    let world = World::new("flux-prune").await;
+    let _operator = world.operator(&[]).await;
+    let secret = |name: &str, values: &[(&str, &str)]| {
+        let data: serde_json::Map<String, Value> =
+            values.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect();
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": world.namespace},
+            "stringData": data})
+    };
+    let object = world.integration("x", &datadog(json!({"credentialsSecretRef": {"name": "own"}})));
+    let own = secret("own", &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", PRIVATE_KEY)]);
+    let (folder, emptied) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (file, object) in
+        [("a.yaml", &object), ("b.yaml", &own), ("c.yaml", &secret("keys", &samples::of("DATADOG").secrets))]
+    {
+        std::fs::write(folder.path().join(file), object.to_string()).unwrap();
+    }
+    succeeds(flux_sync(&world, &["-wait"], folder.path()));
+    let was = folder.path().to_str().unwrap();
+    let told = succeeds(flux_sync(&world, &["-was", was, "-terminated"], emptied.path()));
+    assert!(told.starts_with("AtlasIntegration/"), "the object goes first: {told}");
+    assert!(world.get("Secret", "own").await.is_none());
+    assert!(world.get("AtlasIntegration", "x").await.is_none());
+    assert_eq!(world.project.stored_type("DATADOG"), None);
+}
