@@ -9,7 +9,7 @@ use crate::helm::{CHART, NAME, helm, rendered, succeeds};
 use crate::objects::find;
 use crate::render::MATRIX;
 
-static PLANE: LazyLock<ControlPlane> = LazyLock::new(|| ControlPlane::start(Options::default()).unwrap());
+pub static PLANE: LazyLock<ControlPlane> = LazyLock::new(|| ControlPlane::start(Options::default()).unwrap());
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
