@@ -5,7 +5,9 @@
 
 mod flux;
 mod helm;
+mod linters;
 mod objects;
 mod policies;
 mod render;
 mod server;
+mod tools;
