@@ -78,7 +78,7 @@ control-plane: tools ## Build kube-apiserver, etcd, kubectl and kube-controller-
 	@$(BUILT)/control-plane build
 
 .PHONY: test-tools
-test-tools: tools ## Build what else the tests run (Helm, kstatus, Argo CD, kwok, linters) once; print their paths
+test-tools: tools ## Build what else the tests run (Helm, kstatus, Flux, Argo CD, kwok, linters) once; print their paths
 	@$(CARGO) build --locked --quiet -p control-plane
 	@$(BUILT)/control-plane tools
 
