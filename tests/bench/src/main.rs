@@ -78,9 +78,9 @@ fn document(args: &Args, table: &str) -> String {
     let objects: Vec<String> = args.objects.iter().map(ToString::to_string).collect();
     format!(
         "# Figures\n\nMeasured by `make bench OBJECTS={}` in one run: operator, kube-apiserver, etcd, simulator and the \
-         measuring program\nshare {cores} cores, and Atlas takes {} ms for an answer. Read times as ratios. The floor is \
-         what the same API-server\nwrites and Atlas calls take in a bare loop at the same concurrency \
-         (`tests/bench/src/floor.rs`).\n\n{table}\n",
+         measuring program\nshare {cores} cores, and Atlas takes {} ms for an answer. The operator's binary is linked as \
+         the image's is. Read\ntimes as ratios. The floor is what the same API-server writes and Atlas calls take in a bare \
+         loop at the same\nconcurrency (`tests/bench/src/floor.rs`).\n\n{table}\n",
         objects.join(","),
         args.latency
     )
