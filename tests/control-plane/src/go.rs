@@ -144,6 +144,7 @@ pub(crate) const ARGO: Module = Module {
     ldflags: STRIPPED,
     sources: &[
         ("lua/main.go", include_str!("../argo/lua/main.go")),
+        ("settings/settings.go", include_str!("../argo/settings/settings.go")),
         ("sync/main.go", include_str!("../argo/sync/main.go")),
     ],
     binaries: &[

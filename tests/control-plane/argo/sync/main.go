@@ -1,10 +1,11 @@
 // One sync of a folder of manifests by Argo CD's engine, as its application controller does it: waves, health,
 // prune, differences.
 //
-//	argo-sync [-prune] [-server-side] [-health GROUP/KIND=health.lua] -namespace NAMESPACE FOLDER
+//	argo-sync [-prune] [-server-side] [-settings argocd-cm.yaml] -namespace NAMESPACE FOLDER
 //
-// KUBECONFIG names the cluster. One line of JSON for each resource of the sync, in its order, and one for what
-// differs afterwards; the exit status is 1 where the sync did not succeed.
+// KUBECONFIG names the cluster. One line of JSON for each thing that is waited for, when it begins, one for each
+// resource of the sync, in its order, and one for the end and what differs then; the exit status is 1 where the sync
+// did not succeed.
 package main
 
 import (
@@ -17,7 +18,7 @@ import (
 	"strings"
 	"time"
 
-	application "github.com/argoproj/argo-cd/v3/pkg/apis/application/v1alpha1"
+	"atlas-integrations.dev/argo/settings"
 	"github.com/argoproj/argo-cd/v3/util/lua"
 	"github.com/argoproj/gitops-engine/pkg/cache"
 	"github.com/argoproj/gitops-engine/pkg/diff"
@@ -37,6 +38,10 @@ const tracking = "argocd.argoproj.io/tracking-id"
 
 // Argo CD's pause between two waves.
 const pause = 2 * time.Second
+
+type waiting struct {
+	Waiting string `json:"waiting"`
+}
 
 type resource struct {
 	Resource string `json:"resource"`
@@ -68,10 +73,12 @@ func main() {
 	flag.BoolVar(&a.prune, "prune", false, "delete what the folder no longer has")
 	flag.BoolVar(&a.serverSide, "server-side", false, "apply on the server's side")
 	flag.DurationVar(&a.limit, "timeout", time.Minute, "when to give up")
-	flag.Func("health", "GROUP/KIND=FILE: how the health of a kind is told", func(value string) error {
-		kind, file, _ := strings.Cut(value, "=")
-		script, err := os.ReadFile(file)
-		a.overrides[kind] = application.ResourceOverride{HealthLua: string(script)}
+	flag.Func("settings", "the ConfigMap argocd-cm, for how the health of a kind is told", func(file string) error {
+		manager, err := settings.Read(file)
+		if err != nil {
+			return err
+		}
+		a.overrides, err = manager.GetResourceOverrides()
 		return err
 	})
 	flag.Parse()
@@ -92,9 +99,6 @@ func show(value any) {
 }
 
 func (a *app) run(folder string) (outcome, error) {
-	if err := a.read(folder); err != nil {
-		return outcome{}, err
-	}
 	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
 	if err != nil {
 		return outcome{}, err
@@ -107,6 +111,9 @@ func (a *app) run(folder string) (outcome, error) {
 		return outcome{}, err
 	}
 	defer a.live.Invalidate()
+	if err := a.read(folder); err != nil {
+		return outcome{}, err
+	}
 	phase, message, err := a.sync()
 	if err != nil {
 		return outcome{}, err
@@ -120,7 +127,7 @@ func (a *app) run(folder string) (outcome, error) {
 	return outcome{string(phase), message, differs}, err
 }
 
-// read reads the manifests, and marks each as the application's.
+// read reads the manifests, and marks each as the application's. What names no namespace is meant for its own.
 func (a *app) read(folder string) error {
 	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
 	if err != nil {
@@ -142,27 +149,27 @@ func (a *app) read(folder string) error {
 		if annotations == nil {
 			annotations = map[string]string{}
 		}
-		key := kube.GetResourceKey(object)
-		if key.Namespace == "" {
-			key.Namespace = a.namespace
+		if namespaced, _ := a.live.IsNamespaced(object.GroupVersionKind().GroupKind()); namespaced && object.GetNamespace() == "" {
+			object.SetNamespace(a.namespace)
 		}
-		annotations[tracking] = id(key)
+		annotations[tracking] = a.id(kube.GetResourceKey(object))
 		object.SetAnnotations(annotations)
 	}
 	return nil
 }
 
-func id(key kube.ResourceKey) string {
-	return fmt.Sprintf("app:%s/%s:%s/%s", key.Group, key.Kind, key.Namespace, key.Name)
+// id is what marks an object as the application's, which has the name of its namespace.
+func (a *app) id(key kube.ResourceKey) string {
+	return fmt.Sprintf("%s:%s/%s:%s/%s", a.namespace, key.Group, key.Kind, key.Namespace, key.Name)
 }
 
 func mark(object *unstructured.Unstructured, _ bool) (any, bool) {
-	id := object.GetAnnotations()[tracking]
-	return id, id != ""
+	mark := object.GetAnnotations()[tracking]
+	return mark, mark != ""
 }
 
 func (a *app) reconcile() (sync.ReconciliationResult, error) {
-	ours := func(found *cache.Resource) bool { return found.Info == id(found.ResourceKey()) }
+	ours := func(found *cache.Resource) bool { return found.Info == a.id(found.ResourceKey()) }
 	objects, err := a.live.GetManagedLiveObjs(a.target, ours)
 	if err != nil {
 		return sync.ReconciliationResult{}, err
@@ -203,8 +210,12 @@ func (a *app) sync() (common.OperationPhase, string, error) {
 			return phase, message, err
 		}
 		context.Sync()
+		before := message
 		phase, message, results = context.GetState()
 		cleanup()
+		if message != before && strings.HasPrefix(message, "waiting for ") {
+			show(waiting{message})
+		}
 	}
 	sort.SliceStable(results, func(i, j int) bool { return results[i].Order < results[j].Order })
 	for _, result := range results {
