@@ -77,3 +77,31 @@ fn reference_is_current() {
 fn errors_are_current() {
     current("docs/errors.md", &atlas_integration_operator::cli::errors_page().unwrap());
 }
+
+/// A literal block of YAML, after the text that begins its line.
+fn block(begin: &str, text: &str) -> String {
+    let indent = " ".repeat(begin.len() - begin.trim_start_matches([' ', '-']).len() + 2);
+    let lines =
+        text.lines().map(|line| if line.is_empty() { "\n".into() } else { format!("{indent}{line}\n") });
+    format!("{begin}: |\n{}", lines.collect::<String>())
+}
+
+/// Argo CD gets the very scripts that are tested.
+#[test]
+fn settings_for_argo_cd_are_current() {
+    let folder = "deploy/argocd/resource_customizations/atlas-integrations.dev/AtlasIntegration";
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let script = |file: &str| std::fs::read_to_string(root.join(file)).unwrap();
+    let mut actions = block("discovery.lua", &script("actions/discovery.lua"));
+    actions.push_str("definitions:\n");
+    for name in ["reconcile", "suspend", "resume"] {
+        let action = block("    action.lua", &script(&format!("actions/{name}/action.lua")));
+        actions.push_str(&format!("  - name: {name}\n{action}"));
+    }
+    let mut page = include_str!("chart/argocd.head.yaml").to_owned();
+    for (what, text) in [("health", script("health.lua")), ("actions", actions)] {
+        let key = format!("  resource.customizations.{what}.atlas-integrations.dev_AtlasIntegration");
+        page.push_str(&block(&key, &text));
+    }
+    current("deploy/argocd/argocd-cm.yaml", &page);
+}

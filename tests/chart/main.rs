@@ -3,6 +3,7 @@
 // A failed expectation is how a test fails.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod argo;
 mod flux;
 mod helm;
 mod linters;
