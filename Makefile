@@ -44,6 +44,10 @@ test: tools lint control-plane test-tools ## Run every check and test, on real p
 test-rules: control-plane test-tools ## Run the end-to-end tests under other rules of the chart (RULES=roles, no-secret-watch)
 	RULES=$(or $(RULES),roles) $(CARGO) test --locked -p atlas-integration-operator --test e2e -- --test-threads=6 $(TESTS)
 
+.PHONY: test-argocd
+test-argocd: control-plane test-tools ## Sync with Argo CD's engine: waves, health, self-heal, prune
+	$(CARGO) test --locked -p atlas-integration-operator --test e2e argocd::sync:: -- --test-threads=6
+
 .PHONY: crash
 crash: control-plane ## Let every write meet every fault (CRASH=text: where the position's name has this text in it)
 	# By itself, and many positions at a time: it says what it counted.

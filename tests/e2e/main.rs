@@ -7,6 +7,7 @@
 
 mod admission;
 mod answers;
+mod argocd;
 mod canary;
 mod chaos;
 mod conflict;

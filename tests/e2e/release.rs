@@ -2,14 +2,14 @@
 //! the ServiceAccount, rules, flags and environment that are installed. Installing, upgrading, going back, and
 //! uninstalling in every order, as docs/upgrade.md and docs/uninstall.md tell it.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use atlas_sim::Exchange;
-use control_plane::{Options, Tool};
+use control_plane::Options;
 use serde_json::{Value, json};
 
+use crate::argocd::sync::Sync;
 use crate::helm::{CHART, NAME, ROOT, fails, helm, succeeds};
 use crate::nodes::Node;
 use crate::operator::Operator;
@@ -37,7 +37,7 @@ impl Shared {
 
     /// Runs a command that a page of the documentation gives: the line of code that begins like this, with what the page
     /// has in capital letters filled in.
-    fn documented(&self, page: &str, begin: &str, filled: &[(&str, &str)]) -> String {
+    pub fn documented(&self, page: &str, begin: &str, filled: &[(&str, &str)]) -> String {
         let text = std::fs::read_to_string(format!("{ROOT}/docs/{page}")).unwrap().replace("\\\n", " ");
         let begin = format!("kubectl {begin}");
         let mut found =
@@ -51,7 +51,7 @@ impl Shared {
         self.kubectl(&words.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    fn get(&self, what: &[&str]) -> Value {
+    pub fn get(&self, what: &[&str]) -> Value {
         serde_json::from_str(&self.kubectl(&[&["get", "-o", "json"], what].concat())).unwrap()
     }
 
@@ -272,13 +272,8 @@ fn path(path: &Path) -> &str {
 }
 
 fn argo_sync(world: &World, folder: &Path) {
-    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| Tool::ArgoSync.locate().unwrap());
-    tokio::task::block_in_place(|| {
-        let mut command = Command::new(&*PROGRAM);
-        command.env_clear().env("KUBECONFIG", world.shared.plane.kubeconfig()).env("HOME", folder);
-        let output = command.args(["-prune", "-namespace", &world.namespace]).arg(folder).output().unwrap();
-        succeeds(output);
-    });
+    let (lines, end) = Sync::begin(world, folder, &[]).end();
+    assert_eq!(end["phase"], "Succeeded", "{lines:#?} {end}");
 }
 
 /// The objects first, then the operator, the CRD last: nothing hangs, by whatever tool.
