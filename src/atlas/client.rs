@@ -1,6 +1,7 @@
 //! The calls: list, create, update, delete, over whichever API version Atlas serves.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -36,10 +37,28 @@ pub struct Options {
     pub time_limit: Duration,
 }
 
-/// Why a client could not be made.
+/// Why a client could not be made: there is nothing to trust Atlas by, as nothing else of it depends on the machine.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client for Atlas can't be set up: {0}")]
-pub struct ClientError(#[from] reqwest::Error);
+#[error(
+    "the HTTP client for Atlas can't be set up: {cause}; {bundle}; name a readable file with CA certificates in PEM form in SSL_CERT_FILE"
+)]
+pub struct ClientError {
+    cause: String,
+    bundle: String,
+}
+
+impl ClientError {
+    fn new(error: &reqwest::Error) -> ClientError {
+        let bundle = match std::env::var_os("SSL_CERT_FILE").map(PathBuf::from) {
+            None => "SSL_CERT_FILE is not set, and the system has no CA certificates".to_owned(),
+            Some(file) => match std::fs::read(&file) {
+                Err(error) => format!("{} can't be read: {error}", file.display()),
+                Ok(_) => format!("{} has no certificate that can be used", file.display()),
+            },
+        };
+        ClientError { cause: errors::root_cause(error), bundle }
+    }
+}
 
 /// All integrations of a project, by type, redacted. Complete: what is not here is not there.
 pub type Listing = BTreeMap<IntegrationType, Redacted>;
@@ -60,7 +79,7 @@ impl Client {
     /// Sets a client up; `requests` is told of every call's method and status (0: no answer).
     ///
     /// # Errors
-    /// When TLS can't be set up.
+    /// When there is no CA certificate to trust.
     pub fn new(
         options: Options,
         requests: Arc<dyn Fn(&'static str, u16) + Send + Sync>,
@@ -76,7 +95,8 @@ impl Client {
             .retry(reqwest::retry::never())
             .connect_timeout(CONNECT_LIMIT.min(options.time_limit))
             .timeout(options.time_limit)
-            .build()?;
+            .build()
+            .map_err(|error| ClientError::new(&error))?;
         Ok(Client {
             http,
             base: options.url,

@@ -135,7 +135,7 @@ fn is_tls(error: &reqwest::Error) -> bool {
 
 /// The innermost error, which says more to a person than the chain above it. It can't hold anything of the
 /// request besides its address.
-fn root_cause(error: &reqwest::Error) -> String {
+pub(super) fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(next) = cause.source() {
         cause = next;

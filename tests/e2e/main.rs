@@ -41,6 +41,7 @@ mod secrets;
 mod start;
 mod tenancy;
 mod threats;
+mod tls;
 #[path = "../chart/tools.rs"]
 mod tools;
 mod traces;

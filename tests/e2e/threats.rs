@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use atlas_sim::{Api, AtlasSim, Authentication, Effect, Exchange, Fault, Operation};
 use control_plane::Options;
-use rstest::rstest;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -657,102 +656,4 @@ async fn t19_a_scrape_does_not_grow_with_the_cluster() {
         assert!(sixty.iter().all(|series| !series.contains(hidden)), "{hidden}");
     }
     println!("{} series for 1 and for 60 objects", sixty.len());
-}
-
-/// How the certificate of an Atlas behind TLS is.
-#[derive(Clone, Copy, PartialEq)]
-enum Certificate {
-    Good,
-    OtherHost,
-    Expired,
-    NotYet,
-    UnknownAuthority,
-    SelfSigned,
-}
-
-/// TLS in front of the simulator, and the file of the authority that the operator is told to trust.
-async fn tls_in_front_of(world: &World, certificate: Certificate) -> (String, String) {
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let authority = || {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(rcgen::DnType::CommonName, "an authority for one test");
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        (Issuer::new(params, key), pem)
-    };
-    let (trusted, pem) = authority();
-    let (stranger, _) = authority();
-    let host = if certificate == Certificate::OtherHost { "atlas.example" } else { "127.0.0.1" };
-    let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
-    match certificate {
-        Certificate::Expired => {
-            params.not_before = date_time_ymd(2020, 1, 1);
-            params.not_after = date_time_ymd(2021, 1, 1);
-        }
-        Certificate::NotYet => {
-            params.not_before = date_time_ymd(2400, 1, 1);
-            params.not_after = date_time_ymd(2401, 1, 1);
-        }
-        _ => {}
-    }
-    let key = KeyPair::generate().unwrap();
-    let signed = match certificate {
-        Certificate::SelfSigned => params.self_signed(&key),
-        Certificate::UnknownAuthority => params.signed_by(&key, &stranger),
-        _ => params.signed_by(&key, &trusted),
-    };
-    let private = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let config = rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![signed.unwrap().der().clone()], private)
-        .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://{}", listener.local_addr().unwrap());
-    let atlas = world.shared.sim.url().trim_start_matches("http://").trim_end_matches('/').to_owned();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (acceptor, atlas) = (acceptor.clone(), atlas.clone());
-            tokio::spawn(async move {
-                // Whoever does not trust it leaves.
-                let Ok(mut stream) = acceptor.accept(stream).await else { return };
-                let mut atlas = TcpStream::connect(atlas).await.unwrap();
-                let _ = tokio::io::copy_bidirectional(&mut stream, &mut atlas).await;
-            });
-        }
-    });
-    let file = world.shared.plane.dir().join(format!("{}-authority.pem", world.namespace));
-    std::fs::write(&file, pem).unwrap();
-    (url, file.to_str().unwrap().to_owned())
-}
-
-/// Only an Atlas that proves to be the named host, today, by an authority that is trusted, gets a request.
-#[rstest]
-#[case::good("good", Certificate::Good)]
-#[case::other_host("other-host", Certificate::OtherHost)]
-#[case::expired("expired", Certificate::Expired)]
-#[case::not_yet("not-yet", Certificate::NotYet)]
-#[case::unknown_authority("unknown", Certificate::UnknownAuthority)]
-#[case::self_signed("self-signed", Certificate::SelfSigned)]
-#[tokio::test(flavor = "multi_thread")]
-async fn t20_only_a_trusted_atlas_is_spoken_to(#[case] name: &str, #[case] certificate: Certificate) {
-    let world = World::with_datadog_key(&format!("tls-{name}")).await;
-    let (url, authority) = tls_in_front_of(&world, certificate).await;
-    let flags = ["--watch-namespace", &world.namespace];
-    let environment = [("SSL_CERT_FILE", authority.as_str())];
-    let plane = &world.shared.plane;
-    rules::install(plane, world.account(), &flags).await;
-    let mut operator = Operator::start_within(plane, world.account(), &url, &flags, &environment).await;
-    operator.until_ready().await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    if certificate == Certificate::Good {
-        world.until_ready("x", "True", "Synced").await;
-        assert_eq!(world.project.stored().len(), 1);
-    } else {
-        let object = world.until_ready("x", "False", "AtlasUnavailable").await;
-        assert!(message(&object).contains("TLS failed"), "{}", message(&object));
-        assert_eq!(world.project.exchanges().len(), 0);
-    }
 }
