@@ -9,6 +9,10 @@ CARGO ?= cargo
 OBJECTS ?= 1000,10000
 FUZZ_SECONDS ?= 60
 BUILT = $${CARGO_TARGET_DIR:-target}/debug
+IMAGE ?= atlas-integration-operator
+# The tag; a test keeps it equal to what the Dockerfile and the chart say.
+VERSION = $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
+RUST_IMAGE = $(shell sed -n 's/^FROM .* \(.*\) AS build$$/\1/p' Dockerfile)
 NEEDS = command -v $(1) > /dev/null || { echo "$(1) is not on PATH: $(2)" >&2; exit 1; }
 
 .PHONY: help
@@ -97,3 +101,47 @@ generate: tools ## Write generated files anew: crds/, the chart's README and CRD
 .PHONY: build
 build: tools ## Build the release binary
 	$(CARGO) build --locked --release
+
+.PHONY: image
+image: ## Build the image for amd64 and arm64 into target/image (as root where containers can't run: BUILDAH_ISOLATION=chroot)
+	@$(call NEEDS,buildah,install Debian's package buildah; with Docker see docs/image.md)
+	@buildah manifest rm $(IMAGE):$(VERSION) > /dev/null 2>&1 || true
+	@# Times, labels and the order in the list depend on the commit alone, so that the same commit makes the same digest.
+	time="$$(git log -1 --format=%ct)"; \
+	for architecture in amd64 arm64; do \
+		buildah build --pull=false --manifest $(IMAGE):$(VERSION) --platform linux/$$architecture \
+			--build-arg BUILDPLATFORM="linux/$$(buildah info --format '{{.host.arch}}')" \
+			--timestamp "$$time" --build-arg SOURCE_DATE_EPOCH="$$time" \
+			--label org.opencontainers.image.created="$$(date --utc --date="@$$time" +%FT%TZ)" \
+			--label org.opencontainers.image.revision="$$(git rev-parse HEAD)" .; \
+	done
+	mkdir -p target && rm -rf target/image
+	buildah manifest push --all $(IMAGE):$(VERSION) oci:target/image:$(VERSION)
+
+.PHONY: image-base
+image-base: ## Where the registry of the Dockerfile's FROM can't be reached: make that image of Debian's packages (as root)
+	@$(call NEEDS,buildah,install Debian's package buildah)
+	@$(call NEEDS,debootstrap,install Debian's package debootstrap)
+	@$(call NEEDS,rustup,install Rust with rustup)
+	image='$(RUST_IMAGE)'; version="$${image##*:}"; version="$${version%%-*}"; \
+	container="$$(buildah from scratch)"; root="$$(buildah mount "$$container")"; \
+	trap 'buildah rm "$$container" > /dev/null' EXIT; \
+	debootstrap --variant=minbase --include=ca-certificates,gcc,libc6-dev "$${image##*-}" "$$root"; \
+	mkdir -p "$$root"/usr/local/cargo/bin; \
+	cp -L "$$(command -v rustup)" "$$root"/usr/local/cargo/bin/; \
+	for name in cargo rustc; do ln -s rustup "$$root"/usr/local/cargo/bin/$$name; done; \
+	RUSTUP_HOME="$$root"/usr/local/rustup rustup toolchain install --no-self-update --profile minimal \
+		--target x86_64-unknown-linux-gnu --target aarch64-unknown-linux-gnu "$$version"; \
+	RUSTUP_HOME="$$root"/usr/local/rustup rustup default "$$version"; \
+	cp /etc/ssl/certs/ca-certificates.crt "$$root"/usr/local/cargo/; \
+	buildah config --env RUSTUP_HOME=/usr/local/rustup --env CARGO_HOME=/usr/local/cargo \
+		--env CARGO_HTTP_CAINFO=/usr/local/cargo/ca-certificates.crt \
+		--env PATH=/usr/local/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$$container"; \
+	buildah commit "$$container" "$$image"
+
+.PHONY: image-check
+image-check: control-plane test-tools ## Inspect, run and push what `make image` built: both architectures, chart beside it (as root)
+	@$(call NEEDS,skopeo,install Debian's package skopeo)
+	@$(call NEEDS,docker-registry,install Debian's package docker-registry)
+	@$(call NEEDS,qemu-aarch64-static,install Debian's package qemu-user-static)
+	$(CARGO) test --locked -p atlas-integration-operator --test image -- --ignored --nocapture --test-threads=1
