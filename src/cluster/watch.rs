@@ -16,7 +16,7 @@ use crate::api::AtlasIntegration;
 use crate::domain::ObjectKey;
 
 /// Memory while a list is read is bounded by its page.
-pub(super) const PAGE_SIZE: u32 = 100;
+pub(super) const PAGE_SIZE: u32 = 50;
 
 /// What is watched: every namespace, or these.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -24,7 +24,7 @@ pub(super) struct ProjectMemory {
     /// Passes in a row in which Atlas limited a call.
     limited: u32,
     /// No call before this.
-    pause: Option<Pause>,
+    pause: Option<Box<Pause>>,
 }
 
 /// A time without calls to a project.
@@ -133,7 +133,7 @@ fn in_waiting_order(shared: &Shared, records: &mut [Record]) {
 }
 
 /// The pause of a project, if it has one now; it begins one when the last answer left little of the project's rate.
-fn paused(shared: &Shared, project: &ProjectId) -> Option<Pause> {
+fn paused(shared: &Shared, project: &ProjectId) -> Option<Box<Pause>> {
     let now = Instant::now();
     let mut projects = lock(&shared.projects);
     let memory = projects.entry(project.clone()).or_default();
@@ -146,7 +146,7 @@ fn paused(shared: &Shared, project: &ProjectId) -> Option<Pause> {
                        operator goes on by itself";
         tracing::info!(%project, seconds = wait.as_secs(), "{message}");
         let failure = Failure::known(FailureKind::RateLimited, message);
-        memory.pause = Some(Pause { until: now + wait, failure });
+        memory.pause = Some(Box::new(Pause { until: now + wait, failure }));
     }
     memory.pause.clone()
 }
@@ -166,7 +166,7 @@ pub(super) fn pause(shared: &Shared, project: &ProjectId, failure: &Failure) {
         (None, _) => return,
     };
     memory.limited = memory.limited.saturating_add(1);
-    memory.pause = Some(Pause { until: Instant::now() + wait, failure: failure.clone() });
+    memory.pause = Some(Box::new(Pause { until: Instant::now() + wait, failure: failure.clone() }));
     tracing::info!(%project, seconds = wait.as_secs(), "no call to the project for a while: {}", failure.message);
 }
 

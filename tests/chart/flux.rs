@@ -1,33 +1,11 @@
 //! `deploy/flux` against Flux's own CRDs. Flux itself does not run here.
 
-use std::process::Command;
-use std::sync::LazyLock;
-
 use serde_json::{Value, json};
 
-use crate::helm::{ROOT, documents, succeeds};
+use crate::helm::{ROOT, documents};
 use crate::objects::{find, id};
 use crate::render::kustomized;
 use crate::server::PLANE;
-
-/// Flux's CRDs: files of its controllers' Go modules.
-pub static CRDS: LazyLock<Vec<Value>> = LazyLock::new(|| {
-    let folder = format!("{ROOT}/tests/chart/flux");
-    let pins = std::fs::read_to_string(format!("{folder}/go.sum")).unwrap();
-    let modules = pins
-        .lines()
-        .filter_map(|line| line.split_once(" h1:"))
-        .filter(|(name, _)| !name.ends_with("/go.mod"));
-    let files = modules.flat_map(|(module, _)| {
-        let mut go = Command::new("go");
-        go.args(["mod", "download", "-json", &module.replace(' ', "@")])
-            .current_dir(&folder)
-            .env("GOWORK", "off");
-        let module: Value = serde_json::from_str(&succeeds(go.output().unwrap())).unwrap();
-        std::fs::read_dir(format!("{}/config/crd/bases", module["Dir"].as_str().unwrap())).unwrap()
-    });
-    files.flat_map(|file| documents(&std::fs::read_to_string(file.unwrap().path()).unwrap())).collect()
-});
 
 /// The objects of a file of `deploy/flux`.
 fn of(file: &str) -> Vec<Value> {
@@ -43,9 +21,6 @@ fn across(from: &str, to: &str) -> String {
 #[test]
 fn fluxs_kinds_accept_them() {
     let plane = &*PLANE;
-    let crds = json!({"apiVersion": "v1", "kind": "List", "items": *CRDS}).to_string();
-    plane.kubectl_stdin(&["apply", "--server-side", "-f", "-"], &crds).unwrap();
-    plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).unwrap();
     plane.kubectl(&["create", "namespace", "flux-system"]).unwrap();
     let apply = |object: &Value| {
         let args = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"];

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod argo;
+mod crds;
 mod flux;
 mod helm;
 mod linters;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use control_plane::{ControlPlane, Options};
 use serde_json::{Value, json};
 
+use crate::crds;
 use crate::helm::{ROOT, documents};
 use crate::objects::id;
 
@@ -136,6 +137,7 @@ fn where_adopt_is_allowed() {
 #[test]
 fn examples_are_accepted() {
     let cluster = Cluster::with_the_kind();
+    crds::install(&cluster.0);
     cluster.0.kubectl(&["apply", "-f", &format!("{ROOT}/deploy/policies/projects.yaml")]).unwrap();
     cluster.0.kubectl(&["create", "namespace", "search"]).unwrap();
     cluster.until("the policy", &object("search", "x", GRANTED), refused);
@@ -145,10 +147,6 @@ fn examples_are_accepted() {
     for file in std::fs::read_dir(format!("{ROOT}/deploy/examples")).unwrap() {
         let path = file.unwrap().path();
         for example in documents(&std::fs::read_to_string(&path).unwrap()) {
-            // Its kind is not ours to install.
-            if example["kind"] == "ExternalSecret" {
-                continue;
-            }
             if example["kind"] == "Namespace" {
                 cluster.apply(&example).unwrap();
                 continue;

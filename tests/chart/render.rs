@@ -30,6 +30,11 @@ pub const MATRIX: &[&[&str]] = &[
     &["serviceAccount.annotations.a=b", "commonLabels.team=db", "podLabels.a=b", "podAnnotations.a=b"],
     &["customCA.configMapName=ca", "proxy.url=http://proxy.example.com:3128", "proxy.noProxy={.example.com}"],
     &["networkPolicy.enabled=true"],
+    &[
+        "serviceMonitor.enabled=true",
+        "serviceMonitor.labels.release=prometheus",
+        "serviceMonitor.interval=15s",
+    ],
     &["networkPolicy.enabled=true", "proxy.url=http://proxy.example.com:3128"],
     &["image.digest=sha256:0000000000000000000000000000000000000000000000000000000000000000"],
     &["imagePullSecrets[0].name=registry", "priorityClassName=system-cluster-critical"],

@@ -5,11 +5,17 @@ use std::sync::LazyLock;
 use control_plane::{ControlPlane, Options};
 use serde_json::{Value, json};
 
+use crate::crds;
 use crate::helm::{CHART, NAME, helm, rendered, succeeds};
 use crate::objects::find;
 use crate::render::MATRIX;
 
-pub static PLANE: LazyLock<ControlPlane> = LazyLock::new(|| ControlPlane::start(Options::default()).unwrap());
+/// With the kinds of others that our manifests use.
+pub static PLANE: LazyLock<ControlPlane> = LazyLock::new(|| {
+    let plane = ControlPlane::start(Options::default()).unwrap();
+    crds::install(&plane);
+    plane
+});
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()

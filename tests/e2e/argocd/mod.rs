@@ -3,17 +3,13 @@
 
 pub mod sync;
 
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::LazyLock;
-
 use atlas_sim::{Effect, Fault, Operation};
 use control_plane::Tool;
 use serde_json::{Value, json};
 
 use crate::helm::succeeds;
 use crate::samples::{self, datadog, foreign};
+use crate::tools;
 use crate::world::{World, condition, leaves, message, shared};
 
 /// The ConfigMap.
@@ -27,15 +23,9 @@ const REQUEST: &str = "atlas-integrations.dev/reconcile-requested-at";
 
 /// Asks Argo CD's Lua machine about an object.
 fn ask(object: &Value, args: &[&str]) -> Value {
-    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| Tool::ArgoLua.locate().unwrap());
-    let told = tokio::task::block_in_place(|| {
-        let mut command = Command::new(&*PROGRAM);
-        command.args(["-settings", SETTINGS]).args(args).env_clear();
-        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = piped.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(object.to_string().as_bytes()).unwrap();
-        succeeds(child.wait_with_output().unwrap())
-    });
+    let args = [&["-settings", SETTINGS], args].concat();
+    let told =
+        tokio::task::block_in_place(|| succeeds(tools::ask(Tool::ArgoLua, &args, &object.to_string())));
     serde_json::from_str(&told).unwrap()
 }
 
