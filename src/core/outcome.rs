@@ -28,9 +28,8 @@ pub fn due_once_read(
     read: (&[AppliedSecret], Fingerprint),
     confirmed: Option<Carried>,
 ) -> Why {
-    let carried = |attempt: &str| read.1.carried_by(attempt);
     let same = object.applied().is_some_and(|applied| {
-        let carried = applied.attempt.as_deref().map(carried);
+        let carried = applied.attempt.as_deref().map(|attempt| read.1.carried_by(attempt));
         applied.secrets == read.0 || (carried.is_some() && confirmed == carried)
     });
     Why { secrets: why.secrets && !same, ..why.clone() }

@@ -317,7 +317,7 @@ fn is_refused(shared: &Shared, record: &Record) -> bool {
         let refused = memory.refused.as_ref().filter(|refused| refused.retry_at.is_none())?;
         (refused.generation == record.generation).then_some(refused.signature.secrets)
     });
-    refused.flatten().is_some_and(|secrets| secrets_changed(shared, record, secrets) != Some(true))
+    refused.flatten().is_some_and(|secrets| !secrets_changed(shared, record, secrets))
 }
 
 /// The owner, as another object's message may name it: never across namespaces.
@@ -335,15 +335,20 @@ fn is_quiet(shared: &Shared, record: &Record, listing: &Listing) -> bool {
     let entry = record.spec.as_ref().and_then(|spec| listing.get(&spec.kind));
     !record.sync_unknown
         && entry.is_some_and(|entry| entry.digest() == quiet.echo)
-        && secrets_changed(shared, record, quiet.secrets) == Some(false)
+        && seen_to_change(shared, record, quiet.secrets) == Some(false)
 }
 
 /// Whether an object that could not be looked at is in sync as far as the cluster shows.
 pub(super) fn owes_nothing(shared: &Shared, record: &Record) -> bool {
-    record.quiet.as_ref().is_some_and(|quiet| secrets_changed(shared, record, quiet.secrets) != Some(true))
+    record.quiet.as_ref().is_some_and(|quiet| !secrets_changed(shared, record, quiet.secrets))
 }
 
-/// Whether the Secrets of an object's settings are in another state than `states`, a digest, where that is known.
-pub(super) fn secrets_changed(shared: &Shared, record: &Record, states: [u8; 16]) -> Option<bool> {
+/// Whether the Secrets of an object's settings are known to be in another state than `states`, a digest.
+pub(super) fn secrets_changed(shared: &Shared, record: &Record, states: [u8; 16]) -> bool {
+    seen_to_change(shared, record, states) == Some(true)
+}
+
+/// The same, and `None` where it is not known.
+fn seen_to_change(shared: &Shared, record: &Record, states: [u8; 16]) -> Option<bool> {
     lock(&shared.index).secrets_changed(&record.key.namespace, &record.secrets, states)
 }

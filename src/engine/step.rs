@@ -102,7 +102,7 @@ async fn without_atlas(shared: &Shared, record: &Record) -> Result<Option<Instan
 }
 
 fn suspended(shared: &Shared, record: &Record, stored: &Stored, spec: &Spec) -> Verdict {
-    let changed = pass::secrets_changed(shared, record, stored.object.applied_secrets()) == Some(true);
+    let changed = pass::secrets_changed(shared, record, stored.object.applied_secrets());
     let (reason, message) = if is_applied(&stored.object, spec, changed) {
         (Reason::Synced, "suspended; what was last applied is what the spec asks for")
     } else {
@@ -170,7 +170,7 @@ fn refusal_stands(shared: &Shared, record: &Record) -> bool {
         let stands = said.reason.prospect() == Prospect::Final && *version == record.resource_version;
         stands.then(|| memory.refused.as_ref().map(|refused| refused.signature.secrets))
     });
-    let same = |secrets| pass::secrets_changed(shared, record, secrets) != Some(true);
+    let same = |secrets| !pass::secrets_changed(shared, record, secrets);
     refused.is_some_and(|secrets| secrets.is_none_or(same))
 }
 

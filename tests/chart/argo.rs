@@ -1,14 +1,14 @@
 //! The scripts of `deploy/argocd` in Argo CD's own Lua machine, on the objects that `tests/e2e/argocd` keeps there.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
 use control_plane::Tool;
 
 use crate::helm::ROOT;
+use crate::tools::ask;
 
 fn argo_lua(args: &[&str]) -> String {
-    let output = Command::new(Tool::ArgoLua.locate().unwrap()).args(args).env_clear().output().unwrap();
+    let output = ask(Tool::ArgoLua, args, "");
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
     told
