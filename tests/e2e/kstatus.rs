@@ -5,18 +5,15 @@ use std::time::Duration;
 
 use atlas_integration_operator::core::conditions::{InSync, Verdict, derive};
 use atlas_integration_operator::domain::{Condition, Prospect, Reason, Status};
-use atlas_sim::{Effect, Fault, Operation};
 use control_plane::Tool;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::helm::succeeds;
-use crate::samples;
 use crate::tools::ask;
-use crate::world::{World, condition, merge, message, until};
 
 /// The verdicts of both libraries on these objects, which must be one.
-fn verdicts(objects: &[Value]) -> Vec<String> {
+pub fn verdicts(objects: &[Value]) -> Vec<String> {
     let stream: String = objects.iter().map(Value::to_string).collect();
     let [flux, sigs] = [Tool::KstatusFlux, Tool::KstatusSigs].map(|tool| {
         let told = succeeds(ask(tool, &[], &stream));
@@ -106,80 +103,4 @@ fn every_row_of_the_conditions() {
     // What the default is there for: an object that says nothing is taken for one that has nothing to say.
     expected.push(("without a status".into(), object(1, json!({})), "Current"));
     check(&expected);
-}
-
-/// The states that an object lives through, as the API server has them.
-#[tokio::test(flavor = "multi_thread")]
-async fn live_objects() {
-    let world = World::new("kstatus").await;
-    let project = &world.project;
-    let mut seen = Vec::new();
-    let mut note =
-        |what: &str, object: Value, expected: &'static str| seen.push((what.to_owned(), object, expected));
-
-    // New, while no operator runs.
-    let edited = samples::of("DATADOG").create(&world, &json!({})).await;
-    note("new", world.get("AtlasIntegration", &edited).await.unwrap(), "InProgress");
-
-    let operator = world.operator(&[]).await;
-    note("ready", world.until_ready(&edited, "True", "Synced").await, "Current");
-
-    let waiting =
-        samples::of("PAGER_DUTY").create(&world, &json!({"credentialsSecretRef": {"name": "later"}})).await;
-    note("waiting for a Secret", world.until_ready(&waiting, "False", "SecretNotFound").await, "InProgress");
-
-    let settings = Effect::error(400, "INVALID_INTEGRATION_SETTINGS", "no");
-    project.fault(Fault::new(settings).at(Operation::Create).of_type("OPS_GENIE").always());
-    let refused = samples::of("OPS_GENIE").create(&world, &json!({})).await;
-    note("refused by Atlas", world.until_ready(&refused, "False", "Rejected").await, "Failed");
-
-    let suspended = samples::of("PROMETHEUS").create(&world, &json!({})).await;
-    world.until_ready(&suspended, "True", "Synced").await;
-    world.patch("AtlasIntegration", &suspended, &json!({"spec": {"suspend": true}})).await;
-    let is_suspended = |object: &Value| {
-        condition(object, "Suspended")["status"] == "True"
-            && object["status"]["observedGeneration"] == object["metadata"]["generation"]
-    };
-    note("suspended", world.until(&suspended, "suspended", is_suspended).await, "Current");
-    let never = samples::of("MICROSOFT_TEAMS").create(&world, &json!({"suspend": true})).await;
-    note("suspended with a write owed", world.until_ready(&never, "False", "Suspended").await, "InProgress");
-
-    project.replace_by_other(samples::of("VICTOR_OPS").stored);
-    let observed = samples::of("VICTOR_OPS").create(&world, &json!({"managementPolicy": "Observe"})).await;
-    note("observed", world.until_ready(&observed, "True", "Observed").await, "Current");
-    let mut other = samples::of("VICTOR_OPS").stored;
-    merge(&mut other, &json!({"routingKey": "elsewhere"}));
-    project.replace_by_other(other);
-    let drifted = |object: &Value| condition(object, "InSync")["reason"] == "Drifted";
-    note("observed to drift", world.until(&observed, "seen to differ", drifted).await, "Current");
-
-    let deleted = samples::of("NEW_RELIC").create(&world, &json!({})).await;
-    world.until_ready(&deleted, "True", "Synced").await;
-    project.fault(Fault::new(Effect::ServerError).at(Operation::Delete).always());
-    world.delete("AtlasIntegration", &deleted).await;
-    let blocked = |object: &Value| message(object).starts_with("deletion waits");
-    note("deleting and blocked", world.until(&deleted, "waiting", blocked).await, "Terminating");
-
-    // Edited, while no operator runs.
-    operator.stop().await;
-    let change = json!({"spec": samples::of("DATADOG").edit.0});
-    note("edited", world.patch("AtlasIntegration", &edited, &change).await, "InProgress");
-
-    let _operator = world.operator(&["--stall-after", "1s"]).await;
-    let stalled = |object: &Value| condition(object, "Stalled")["reason"] == "SecretNotFound";
-    note("waiting for a Secret for long", world.until(&waiting, "stalled", stalled).await, "Failed");
-    world.until_ready(&edited, "True", "Synced").await;
-
-    // The writes that Atlas is at.
-    project.fault(Fault::new(Effect::Hold).at(Operation::Create).of_type("WEBHOOK").always());
-    let working = samples::of("WEBHOOK").create(&world, &json!({})).await;
-    until("the POST", || {
-        (project.count(|e| e.method == "POST" && e.path.contains("WEBHOOK")) > 0).then_some(())
-    })
-    .await;
-    let object = world.get("AtlasIntegration", &working).await.unwrap();
-    assert!(object["metadata"]["finalizers"].is_array(), "claimed: {object}");
-    note("working", object, "InProgress");
-
-    check(&seen);
 }

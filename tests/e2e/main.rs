@@ -39,6 +39,7 @@ mod rules;
 mod samples;
 mod secrets;
 mod start;
+mod states;
 mod tenancy;
 mod threats;
 mod tls;

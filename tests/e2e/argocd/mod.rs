@@ -3,14 +3,15 @@
 
 pub mod sync;
 
-use atlas_sim::{Effect, Fault, Operation};
 use control_plane::Tool;
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::helm::succeeds;
-use crate::samples::{self, datadog, foreign};
+use crate::samples;
+use crate::states::State;
 use crate::tools;
-use crate::world::{World, condition, leaves, message, shared};
+use crate::world::{World, condition, leaves, shared};
 
 /// The ConfigMap.
 const SETTINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/argocd/argocd-cm.yaml");
@@ -200,58 +201,18 @@ async fn new_ready_suspended_and_edited() {
     world.until_ready("datadog", "True", "Synced").await;
 }
 
-/// Atlas does not answer: it goes on by itself.
+/// What Argo CD is told of objects in the other states.
+#[rstest]
+#[case::working(State::Working, "working")]
+#[case::waiting(State::Waiting, "waiting")]
+#[case::stalled(State::Stalled, "stalled")]
+#[case::refused(State::Refused, "refused")]
+#[case::drifted(State::Drifted, "drifted")]
 #[tokio::test(flavor = "multi_thread")]
-async fn working() {
-    let world = World::with_datadog_key("argo-working").await;
-    world.project.fault(Fault::new(Effect::Unavailable { retry_after: None }).at(Operation::List).always());
-    let _operator = world.operator(&[]).await;
-    world.create(&world.integration("datadog", &samples::of("DATADOG").spec)).await;
-    let working = world.until_ready("datadog", "False", "AtlasUnavailable").await;
-    assert_health(&world, &working, "working");
-}
-
-/// A Secret that is not there is waited for, and after a while is somebody's to create.
-#[tokio::test(flavor = "multi_thread")]
-async fn waiting_for_a_secret() {
-    let world = World::new("argo-waiting").await;
-    let operator = world.operator(&[]).await;
-    world.create(&world.integration("datadog", &samples::of("DATADOG").spec)).await;
-    let waiting = world.until_ready("datadog", "False", "SecretNotFound").await;
-    assert_health(&world, &waiting, "waiting");
-    operator.stop().await;
-    let _operator = world.operator(&["--stall-after", "1s"]).await;
-    let is_stalled = |object: &Value| condition(object, "Stalled")["status"] == "True";
-    let stalled = world.until("datadog", "stalled", is_stalled).await;
-    assert_health(&world, &stalled, "stalled");
-}
-
-/// Atlas refuses it.
-#[tokio::test(flavor = "multi_thread")]
-async fn refused() {
-    let world = World::with_datadog_key("argo-refused").await;
-    let refusal = Effect::error(400, "INVALID_INTEGRATION_SETTINGS", "The region is not known.");
-    world.project.fault(Fault::new(refusal).at(Operation::Create).always());
-    let _operator = world.operator(&[]).await;
-    world.create(&world.integration("datadog", &samples::of("DATADOG").spec)).await;
-    let refused = world.until_ready("datadog", "False", "Rejected").await;
-    assert_health(&world, &refused, "refused");
-}
-
-/// Only observed, and changed in Atlas: shown, and no failure.
-#[tokio::test(flavor = "multi_thread")]
-async fn observed_with_drift() {
-    let world = World::with_datadog_key("argo-observed").await;
-    let mut theirs = samples::of("DATADOG").stored;
-    theirs["apiKey"] = foreign()["apiKey"].clone();
-    world.project.replace_by_other(theirs);
-    let _operator = world.operator(&[]).await;
-    world.create(&world.integration("datadog", &datadog(json!({"managementPolicy": "Observe"})))).await;
-    world.until_ready("datadog", "True", "Observed").await;
-    world.project.edit("DATADOG", |stored| stored["region"] = "EU".into());
-    let differs = |object: &Value| condition(object, "InSync")["reason"] == "Drifted";
-    let drifted = world.until("datadog", "seen to differ", differs).await;
-    assert_health(&world, &drifted, "drifted");
+async fn health(#[case] state: State, #[case] file: &str) {
+    let world = World::new(&format!("argo-{file}")).await;
+    let reached = state.reach(&world).await;
+    assert_health(&world, &reached.live, file);
 }
 
 /// Overwritten in Atlas again and again: what is owed was written, so it is no failure, and the message tells of it.
@@ -274,20 +235,12 @@ async fn overwritten() {
     assert_health(&world, &overwritten, "overwritten");
 }
 
-/// Deleted, and Atlas refuses the key. Argo CD answers for what is being deleted before it asks a script.
+/// Argo CD answers for what is being deleted before it asks a script.
 #[tokio::test(flavor = "multi_thread")]
 async fn deleting_and_blocked() {
-    let world = World::with_datadog_key("argo-deleting").await;
-    let _operator = world.operator(&[]).await;
-    world.create(&world.integration("datadog", &samples::of("DATADOG").spec)).await;
-    world.until_ready("datadog", "True", "Synced").await;
-    world.project.fault(Fault::new(Effect::Unauthorized).always());
-    world.delete("AtlasIntegration", "datadog").await;
-    let waits = |object: &Value| message(object).starts_with("deletion waits");
-    let deleting = world.until("datadog", "waiting to be deleted", waits).await;
+    let world = World::new("argo-deleting").await;
+    let deleting = State::Deleting.reach(&world).await.live;
     assert_kept(&world, &deleting, "testdata/deleting.yaml");
     let health = json!({"status": "Progressing", "message": "Pending deletion"});
     assert_eq!(ask(&deleting, &[])["health"], health);
-    world.project.clear_faults();
-    world.until_gone("datadog").await;
 }

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::LazyLock;
 
-use atlas_sim::{Effect, Fault, Operation};
 use control_plane::{Options, Tool, spawn_tied};
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{REQUEST, SETTINGS};
 use crate::samples::{self, datadog};
+use crate::states::{NAME, State};
 use crate::world::{PRIVATE_KEY, PUBLIC_KEY, Shared, World, condition, message, new_project_id, own, start};
 
 /// A world where what is deleted with its dependents, as Argo CD does, goes: that is a controller's work.
@@ -69,7 +69,17 @@ impl Sync {
     }
 }
 
-const WAITS_FOR_X: &str = "waiting for healthy state of atlas-integrations.dev/AtlasIntegration/x";
+fn waits_for(object: &str) -> String {
+    format!("waiting for healthy state of atlas-integrations.dev/AtlasIntegration/{object}")
+}
+
+impl Drop for Sync {
+    fn drop(&mut self) {
+        // Where a test has seen enough.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
 
 /// An application: a folder of manifests.
 struct App<'a> {
@@ -79,17 +89,23 @@ struct App<'a> {
 }
 
 impl<'a> App<'a> {
-    /// Of the two Secrets in wave -1, the object `x` in wave 0, and something that comes after it.
+    /// The same with the object `x` and its two Secrets, these in wave -1.
     fn new(world: &'a World, spec: &Value, flags: &'static [&'static str]) -> App<'a> {
-        let app = App { world, folder: tempfile::tempdir().unwrap(), flags };
+        let mut object = world.integration("x", spec);
+        object["spec"]["credentialsSecretRef"] = json!({"name": "atlas-api"});
+        let app = App::of(world, object, flags);
         for (name, values) in [
             ("atlas-api", json!({"publicApiKey": PUBLIC_KEY, "privateApiKey": PRIVATE_KEY})),
             ("keys", samples::of("DATADOG").secrets.into_iter().collect()),
         ] {
             app.put(-1, json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}));
         }
-        let mut object = world.integration("x", spec);
-        object["spec"]["credentialsSecretRef"] = json!({"name": "atlas-api"});
+        app
+    }
+
+    /// Of an object in wave 0, and something that comes after it.
+    fn of(world: &'a World, object: Value, flags: &'static [&'static str]) -> App<'a> {
+        let app = App { world, folder: tempfile::tempdir().unwrap(), flags };
         app.put(0, object);
         app.put(1, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "later"}}));
         app
@@ -199,7 +215,7 @@ async fn a_later_wave_waits(#[case] name: &str, #[case] spec: Value, #[case] rea
     app.remove(&["keys"]);
     let _operator = world.operator(&[]).await;
     let mut sync = app.begin();
-    sync.until_waiting(WAITS_FOR_X);
+    sync.until_waiting(&waits_for("x"));
     world.until_ready("x", "False", reason).await;
     assert!(!app.has_later());
     world.secret("keys", &samples::of("DATADOG").secrets).await;
@@ -211,20 +227,37 @@ async fn a_later_wave_waits(#[case] name: &str, #[case] spec: Value, #[case] rea
     assert!(app.last(&["create", "patch"], "configmaps", "later") > resumed);
 }
 
-/// What somebody has to put right fails the sync, with the operator's own words, and no later wave begins.
+/// What a sync makes of an object that it finds in each state: it goes on to the later wave, waits, or fails with the
+/// operator's own words.
+#[rstest]
+#[case::new(State::New, "waits")]
+#[case::edited(State::Edited, "waits")]
+#[case::working(State::Working, "waits")]
+#[case::writing(State::Writing, "waits")]
+#[case::ready(State::Ready, "Succeeded")]
+#[case::waiting(State::Waiting, "waits")]
+#[case::stalled(State::Stalled, "Failed")]
+#[case::refused(State::Refused, "Failed")]
+#[case::suspended(State::Suspended, "waits")]
+#[case::drifted(State::Drifted, "Succeeded")]
+#[case::deleting(State::Deleting, "waits")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_degraded_object_fails_the_sync() {
-    let world = world("argo-degraded").await;
-    let refusal = Effect::error(400, "INVALID_INTEGRATION_SETTINGS", "The region is not known.");
-    world.project.fault(Fault::new(refusal).at(Operation::Create).always());
-    let app = App::new(&world, &samples::of("DATADOG").spec, &[]);
-    let _operator = world.operator(&[]).await;
-    let (lines, end) = app.begin().end();
-    assert_eq!(end["phase"], "Failed", "{end}");
-    let told = lines.iter().find(|line| line["resource"] == "AtlasIntegration x").unwrap();
-    let object = world.until_ready("x", "False", "Rejected").await;
-    assert_eq!(told["message"], message(&object));
-    assert!(!app.has_later());
+async fn an_object_in_each_state(#[case] state: State, #[case] expected: &str) {
+    let world = world("argo-state").await;
+    let reached = state.reach(&world).await;
+    let app = App::of(&world, reached.manifest, &[]);
+    let mut sync = app.begin();
+    if expected == "waits" {
+        sync.until_waiting(&waits_for(NAME));
+    } else {
+        let (lines, end) = sync.end();
+        assert_eq!(end["phase"], expected, "{lines:#?} {end}");
+        if expected == "Failed" {
+            let told = lines.iter().find(|line| line["resource"] == format!("AtlasIntegration {NAME}"));
+            assert_eq!(told.unwrap()["message"], message(&reached.live));
+        }
+    }
+    assert_eq!(app.has_later(), expected == "Succeeded");
 }
 
 /// Without waves all is deleted at once, and nothing is waited for. An operator that was not there and so remembers no

@@ -1,0 +1,151 @@
+//! The states that an object lives through, made real: what each tool says of them is tested on the same ones.
+
+use atlas_sim::{Effect, Fault, Operation};
+use serde_json::{Value, json};
+
+use crate::operator::Operator;
+use crate::samples::{self, datadog, foreign};
+use crate::world::{World, condition, message, until};
+
+/// The object's name.
+pub const NAME: &str = "datadog";
+
+/// A state in which an object stays as long as nobody does something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// No operator has seen it.
+    New,
+    /// It was ready, and no operator has seen its present spec.
+    Edited,
+    /// Atlas can't be read, so the operator tries again.
+    Working,
+    /// Atlas has not answered the write.
+    Writing,
+    Ready,
+    /// Its Secret is missing.
+    Waiting,
+    /// Its Secret is missing for longer than `--stall-after`.
+    Stalled,
+    /// Atlas refuses its settings.
+    Refused,
+    /// Applied, then suspended.
+    Suspended,
+    /// Suspended before it was applied.
+    SuspendedOwing,
+    /// Only observed, and Atlas differs.
+    Drifted,
+    /// Deleted, and Atlas refuses the key.
+    Deleting,
+}
+
+/// An object in a state.
+pub struct Reached {
+    /// What a user has of it: what a tool applies without a change of the object.
+    pub manifest: Value,
+    /// What the API server has.
+    pub live: Value,
+    /// Keeps it in the state.
+    _operator: Option<Operator>,
+}
+
+impl State {
+    /// Brings an object into the state, in a world that has none.
+    pub async fn reach(self, world: &World) -> Reached {
+        let project = &world.project;
+        let manifest = |change: Value| world.integration(NAME, &datadog(change));
+        let with_key = !matches!(self, State::Waiting | State::Stalled);
+        if with_key {
+            world.secret("keys", &samples::of("DATADOG").secrets).await;
+        }
+        let applied = async |manifest: Value, flags: &[&str]| {
+            let operator = world.operator(flags).await;
+            world.create(&manifest).await;
+            (manifest, Some(operator))
+        };
+        let synced = async || {
+            let applied = applied(manifest(json!({})), &[]).await;
+            world.until_ready(NAME, "True", "Synced").await;
+            applied
+        };
+        let (manifest, operator) = match self {
+            State::New => {
+                let manifest = manifest(json!({}));
+                world.create(&manifest).await;
+                (manifest, None)
+            }
+            State::Edited => {
+                let (_, operator) = synced().await;
+                operator.unwrap().stop().await;
+                let edit = samples::of("DATADOG").edit.0;
+                world.patch("AtlasIntegration", NAME, &json!({"spec": edit})).await;
+                (manifest(edit), None)
+            }
+            State::Working => {
+                let down = Effect::Unavailable { retry_after: None };
+                project.fault(Fault::new(down).at(Operation::List).always());
+                let applied = applied(manifest(json!({})), &[]).await;
+                world.until_ready(NAME, "False", "AtlasUnavailable").await;
+                applied
+            }
+            State::Writing => {
+                project.fault(Fault::new(Effect::Hold).at(Operation::Create).always());
+                let applied = applied(manifest(json!({})), &[]).await;
+                until("the POST", || (project.count(|e| e.method == "POST") > 0).then_some(())).await;
+                applied
+            }
+            State::Ready => synced().await,
+            State::Waiting => {
+                let applied = applied(manifest(json!({})), &[]).await;
+                world.until_ready(NAME, "False", "SecretNotFound").await;
+                applied
+            }
+            State::Stalled => {
+                let applied = applied(manifest(json!({})), &["--stall-after", "1s"]).await;
+                let stalled = |object: &Value| condition(object, "Stalled")["reason"] == "SecretNotFound";
+                world.until(NAME, "stalled", stalled).await;
+                applied
+            }
+            State::Refused => {
+                let refusal = Effect::error(400, "INVALID_INTEGRATION_SETTINGS", "The region is not known.");
+                project.fault(Fault::new(refusal).at(Operation::Create).always());
+                let applied = applied(manifest(json!({})), &[]).await;
+                world.until_ready(NAME, "False", "Rejected").await;
+                applied
+            }
+            State::Suspended => {
+                let (_, operator) = synced().await;
+                let suspend = json!({"suspend": true});
+                world.patch("AtlasIntegration", NAME, &json!({"spec": suspend})).await;
+                let suspended = |object: &Value| condition(object, "Suspended")["status"] == "True";
+                world.until(NAME, "suspended", suspended).await;
+                (manifest(suspend), operator)
+            }
+            State::SuspendedOwing => {
+                let applied = applied(manifest(json!({"suspend": true})), &[]).await;
+                world.until_ready(NAME, "False", "Suspended").await;
+                applied
+            }
+            State::Drifted => {
+                let mut theirs = samples::of("DATADOG").stored;
+                theirs["apiKey"] = foreign()["apiKey"].clone();
+                project.replace_by_other(theirs);
+                let applied = applied(manifest(json!({"managementPolicy": "Observe"})), &[]).await;
+                world.until_ready(NAME, "True", "Observed").await;
+                project.edit("DATADOG", |stored| stored["region"] = "EU".into());
+                let differs = |object: &Value| condition(object, "InSync")["reason"] == "Drifted";
+                world.until(NAME, "seen to differ", differs).await;
+                applied
+            }
+            State::Deleting => {
+                let applied = synced().await;
+                project.fault(Fault::new(Effect::Unauthorized).always());
+                world.delete("AtlasIntegration", NAME).await;
+                let waits = |object: &Value| message(object).starts_with("deletion waits");
+                world.until(NAME, "waiting to be deleted", waits).await;
+                applied
+            }
+        };
+        let live = world.get("AtlasIntegration", NAME).await.unwrap();
+        Reached { manifest, live, _operator: operator }
+    }
+}
