@@ -198,7 +198,8 @@ impl Index {
             self.insert(new);
             return vec![place];
         };
-        if old.uid == new.uid && new.resource_version <= old.resource_version {
+        // Of another object of the name, too, what is older is over.
+        if new.resource_version <= old.resource_version {
             return Vec::new();
         }
         let mut due = Vec::new();
@@ -219,13 +220,14 @@ impl Index {
         if self.objects.contains_key(&object.key) { self.observe(object) } else { Vec::new() }
     }
 
-    /// Takes what an own write returned, at once: a later pass must not plan from an older view.
+    /// Takes what an own write returned, at once: a later pass must not plan from an older view. Where another object
+    /// has the name since, that one is what counts.
     pub fn wrote(&mut self, object: &Object) {
         let new = Record::new(object);
         let newer = self
             .objects
             .get(&new.key)
-            .is_some_and(|old| old.uid != new.uid || new.resource_version >= old.resource_version);
+            .is_some_and(|old| old.uid == new.uid && new.resource_version >= old.resource_version);
         if !newer {
             return;
         }

@@ -221,6 +221,23 @@ fn trace_12_an_own_write_is_seen_before_the_watch_brings_it() {
     assert_eq!(claimed, ["y"], "and so y keeps the place, though x is older");
 }
 
+/// An object was created again under the name, and the watch told so before the answer to the last read or write of its
+/// namesake was there: what that says is over, and the watch will not tell again of the one that is there.
+#[test]
+fn a_late_answer_about_a_namesake_is_over() {
+    let mut index = Index::default();
+    let old = Object { deleting: true, ..object("a", 3, 1) };
+    index.observe(&old);
+    index.remove(&old.key);
+    let new = Object { uid: "another".into(), ..object("a", 5, 1) };
+    assert_eq!(index.observe(&new).len(), 1);
+    assert!(index.refresh(&old).is_empty());
+    index.wrote(&Object { resource_version: "4".into(), ..old.clone() });
+    index.wrote(&Object { resource_version: "4".into(), finalizer: true, ..old });
+    let known: Vec<&str> = index.records().map(|record| record.uid.as_str()).collect();
+    assert_eq!(known, ["another"]);
+}
+
 /// etcd was restored: what a list then shows is older than what is known, and right. What this process wrote while the
 /// list was under way is newer than the list, and right as well.
 #[test]

@@ -11,6 +11,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::operator::Operator;
+use crate::proxy::{self, Proxy, Request};
 use crate::samples::{self, datadog};
 use crate::world::{Shared, World, condition, new_project_id, own, start, until};
 
@@ -236,6 +237,25 @@ async fn a_finalizer_dropped_while_deleting_leaves_the_integration() {
     world.create(&world.integration("x", &datadog(json!({})))).await;
     world.until_ready("x", "False", "AlreadyExists").await;
     assert_eq!(world.project.stored_type("DATADOG"), before);
+}
+
+/// Created again under its name while the answer to the last write of the object before it is on its way: that takes
+/// nothing from the new one, of which the watch told already.
+#[tokio::test(flavor = "multi_thread")]
+async fn created_again_before_the_release_is_answered() {
+    let world = World::with_datadog_key("again").await;
+    let proxy = Proxy::start(&world).await;
+    let _operator = proxy.operator(&world, &["--resync-interval", "1h"]).await;
+    world.synced().await;
+    // The release is the one write to the object itself that is left.
+    let release = |request: &Request| request.method == "PATCH" && request.path.ends_with("/x");
+    proxy.fault(release, 0, 1, proxy::Fault::Slow(Duration::from_secs(3)));
+    world.delete("AtlasIntegration", "x").await;
+    world.until_gone("x").await;
+    world.create(&world.integration("x", &datadog(json!({"datadog": {"region": "EU"}})))).await;
+    world.until_ready("x", "True", "Synced").await;
+    assert_eq!(writes(&world), ["POST", "DELETE", "POST"]);
+    assert_eq!(stored(&world, "region"), "EU");
 }
 
 /// The whole cluster is lost and rebuilt from Git: new objects with new uids, and Atlas full of old entries. Each
