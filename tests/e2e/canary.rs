@@ -15,7 +15,25 @@ use crate::world::{PRIVATE_KEY, World, condition};
 fn spellings(value: &str) -> Vec<String> {
     let json = serde_json::Value::from(value).to_string();
     let percent: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
-    vec![value.to_owned(), json.trim_matches('"').to_owned(), percent, base64(value.as_bytes())]
+    // Within a longer text a value's groups may begin at its first byte, its second or its third.
+    let base64 = (0..3).filter_map(|skipped| value.as_bytes().get(skipped..).map(base64));
+    let plain = [value.to_owned(), json.trim_matches('"').to_owned(), percent];
+    plain.into_iter().chain(base64).filter(|spelling| !spelling.is_empty()).collect()
+}
+
+/// A value within a longer text is found at each place.
+#[test]
+fn spellings_in_base64() {
+    // `printf 'id:canary-client-secret' | base64` and so on.
+    for text in [
+        "Y2FuYXJ5LWNsaWVudC1zZWNyZXQ=",
+        "OmNhbmFyeS1jbGllbnQtc2VjcmV0",
+        "aWQ6Y2FuYXJ5LWNsaWVudC1zZWNyZXQ=",
+        "aTpjYW5hcnktY2xpZW50LXNlY3JldDo=",
+    ] {
+        let found = spellings("canary-client-secret").iter().any(|spelling| text.contains(spelling));
+        assert!(found, "{text}");
+    }
 }
 
 /// Base64 without its last group, which depends on what follows.

@@ -4,6 +4,7 @@
 use rstest::rstest;
 use serde_json::json;
 
+use crate::canary::assert_clean;
 use crate::rules;
 use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition, until};
 
@@ -117,8 +118,10 @@ async fn credentials(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_account() {
     const SECRET: &str = "mdb_sa_sk_canary-client-secret-1";
+    const NEXT: &str = "mdb_sa_sk_canary-client-secret-2";
     let world = World::new("service-account").await;
-    let operator = world.operator(&["--resync-interval", rules::rare_resync()]).await;
+    let flags = ["--resync-interval", rules::rare_resync(), "--log-level", "trace"];
+    let operator = world.operator(&flags).await;
     world.project.allow_service_account("mdb_sa_id_1", SECRET);
     world
         .secret("account", &[("clientId", "mdb_sa_id_1"), ("clientSecret", SECRET), ("orgId", "unused")])
@@ -136,14 +139,9 @@ async fn a_service_account() {
 
     // The account's own secret is rotated: picked up by the next call, and nothing is written because of it.
     let writes = world.project.count(atlas_sim::Exchange::is_write);
-    world.project.allow_service_account("mdb_sa_id_1", "mdb_sa_sk_canary-client-secret-2");
+    world.project.allow_service_account("mdb_sa_id_1", NEXT);
     world.project.expire_tokens("mdb_sa_id_1");
-    world
-        .secret(
-            "account",
-            &[("clientId", "mdb_sa_id_1"), ("clientSecret", "mdb_sa_sk_canary-client-secret-2")],
-        )
-        .await;
+    world.secret("account", &[("clientId", "mdb_sa_id_1"), ("clientSecret", NEXT)]).await;
     let lists = world.project.exchanges().len();
     until("a LIST with the new secret", || (world.project.exchanges().len() > lists).then_some(())).await;
     world.until_ready("x", "True", "Synced").await;
@@ -151,7 +149,8 @@ async fn a_service_account() {
     world.delete("AtlasIntegration", "x").await;
     world.until_gone("x").await;
     assert!(world.project.stored().is_empty());
-    assert!(!operator.logs().contains("mdb_sa_sk_canary"));
+    let (_, logs) = operator.stop().await;
+    assert_clean("the log", &logs, &[SECRET, NEXT, KEY, rotated].map(str::to_owned));
 }
 
 /// With `--watch-secrets=false` Secrets are got, never listed or watched; a rotation is seen at the next resync.
