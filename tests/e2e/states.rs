@@ -139,6 +139,8 @@ impl State {
             State::Deleting => {
                 let applied = synced().await;
                 project.fault(Fault::new(Effect::Unauthorized).always());
+                // A pass that listed before would get as far as its DELETE.
+                until("a refused LIST", || (project.count(|e| e.faulted) >= 1).then_some(())).await;
                 world.delete("AtlasIntegration", NAME).await;
                 let waits = |object: &Value| message(object).starts_with("deletion waits");
                 world.until(NAME, "waiting to be deleted", waits).await;
