@@ -89,6 +89,14 @@ struct App<'a> {
 }
 
 impl<'a> App<'a> {
+    /// Of an object in wave 0, and something that comes after it.
+    fn of(world: &'a World, object: Value, flags: &'static [&'static str]) -> App<'a> {
+        let app = App { world, folder: tempfile::tempdir().unwrap(), flags };
+        app.put(0, object);
+        app.put(1, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "later"}}));
+        app
+    }
+
     /// The same with the object `x` and its two Secrets, these in wave -1.
     fn new(world: &'a World, spec: &Value, flags: &'static [&'static str]) -> App<'a> {
         let mut object = world.integration("x", spec);
@@ -100,14 +108,6 @@ impl<'a> App<'a> {
         ] {
             app.put(-1, json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}));
         }
-        app
-    }
-
-    /// Of an object in wave 0, and something that comes after it.
-    fn of(world: &'a World, object: Value, flags: &'static [&'static str]) -> App<'a> {
-        let app = App { world, folder: tempfile::tempdir().unwrap(), flags };
-        app.put(0, object);
-        app.put(1, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "later"}}));
         app
     }
 
