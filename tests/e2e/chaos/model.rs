@@ -90,7 +90,8 @@ impl Seen<'_> {
     fn competes(&self, there: bool) -> bool {
         let refused = there && self.spec("adoptionPolicy") != "Adopt" && !self.held();
         let reads = self.slot != WRONG || self.applied();
-        self.manages() && reads && !refused && (self.held() || !self.suspended())
+        // Nothing is listed for what is suspended, and without a LIST a claim alone keeps nothing.
+        self.manages() && reads && !refused && (self.applied() || !self.suspended())
     }
 }
 
