@@ -32,6 +32,8 @@ pub enum State {
     Suspended,
     /// Suspended before it was applied.
     SuspendedOwing,
+    /// Only observed, and Atlas does not differ.
+    Observed,
     /// Only observed, and Atlas differs.
     Drifted,
     /// Deleted, and Atlas refuses the key.
@@ -67,6 +69,14 @@ impl State {
             world.until_ready(NAME, "True", "Synced").await;
             applied
         };
+        let observed = async || {
+            let mut theirs = samples::of("DATADOG").stored;
+            theirs["apiKey"] = foreign()["apiKey"].clone();
+            project.replace_by_other(theirs);
+            let applied = applied(manifest(json!({"managementPolicy": "Observe"})), &[]).await;
+            world.until_ready(NAME, "True", "Observed").await;
+            applied
+        };
         let (manifest, operator) = match self {
             State::New => {
                 let manifest = manifest(json!({}));
@@ -91,6 +101,8 @@ impl State {
                 project.fault(Fault::new(Effect::Hold).at(Operation::Create).always());
                 let applied = applied(manifest(json!({})), &[]).await;
                 until("the POST", || (project.count(|e| e.method == "POST") > 0).then_some(())).await;
+                let object = world.get("AtlasIntegration", NAME).await.unwrap();
+                assert!(object["metadata"]["finalizers"].is_array(), "claimed: {object}");
                 applied
             }
             State::Ready => synced().await,
@@ -116,7 +128,10 @@ impl State {
                 let (_, operator) = synced().await;
                 let suspend = json!({"suspend": true});
                 world.patch("AtlasIntegration", NAME, &json!({"spec": suspend})).await;
-                let suspended = |object: &Value| condition(object, "Suspended")["status"] == "True";
+                let suspended = |object: &Value| {
+                    condition(object, "Suspended")["status"] == "True"
+                        && object["status"]["observedGeneration"] == object["metadata"]["generation"]
+                };
                 world.until(NAME, "suspended", suspended).await;
                 (manifest(suspend), operator)
             }
@@ -125,12 +140,9 @@ impl State {
                 world.until_ready(NAME, "False", "Suspended").await;
                 applied
             }
+            State::Observed => observed().await,
             State::Drifted => {
-                let mut theirs = samples::of("DATADOG").stored;
-                theirs["apiKey"] = foreign()["apiKey"].clone();
-                project.replace_by_other(theirs);
-                let applied = applied(manifest(json!({"managementPolicy": "Observe"})), &[]).await;
-                world.until_ready(NAME, "True", "Observed").await;
+                let applied = observed().await;
                 project.edit("DATADOG", |stored| stored["region"] = "EU".into());
                 let differs = |object: &Value| condition(object, "InSync")["reason"] == "Drifted";
                 world.until(NAME, "seen to differ", differs).await;

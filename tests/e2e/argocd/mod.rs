@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::helm::succeeds;
 use crate::samples;
-use crate::states::State;
+use crate::states::{NAME, State};
 use crate::tools;
 use crate::world::{World, condition, leaves, shared};
 
@@ -239,8 +239,10 @@ async fn overwritten() {
 #[tokio::test(flavor = "multi_thread")]
 async fn deleting_and_blocked() {
     let world = World::new("argo-deleting").await;
-    let deleting = State::Deleting.reach(&world).await.live;
-    assert_kept(&world, &deleting, "testdata/deleting.yaml");
+    let reached = State::Deleting.reach(&world).await;
+    assert_kept(&world, &reached.live, "testdata/deleting.yaml");
     let health = json!({"status": "Progressing", "message": "Pending deletion"});
-    assert_eq!(ask(&deleting, &[])["health"], health);
+    assert_eq!(ask(&reached.live, &[])["health"], health);
+    world.project.clear_faults();
+    world.until_gone(NAME).await;
 }

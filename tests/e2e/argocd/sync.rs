@@ -53,8 +53,9 @@ impl Sync {
         Some(serde_json::from_str(&line).unwrap())
     }
 
-    /// Waits until it waits for this.
-    fn until_waiting(&mut self, what: &str) {
+    /// Waits until it waits for the health of this object.
+    fn until_waiting(&mut self, object: &str) {
+        let what = format!("waiting for healthy state of atlas-integrations.dev/AtlasIntegration/{object}");
         let found = std::iter::from_fn(|| self.next()).find(|line| line["waiting"] == what);
         assert!(found.is_some(), "it never waited: {what}");
     }
@@ -67,10 +68,6 @@ impl Sync {
         lines.retain(|line| line["resource"].is_string());
         (lines, end)
     }
-}
-
-fn waits_for(object: &str) -> String {
-    format!("waiting for healthy state of atlas-integrations.dev/AtlasIntegration/{object}")
 }
 
 impl Drop for Sync {
@@ -215,7 +212,7 @@ async fn a_later_wave_waits(#[case] name: &str, #[case] spec: Value, #[case] rea
     app.remove(&["keys"]);
     let _operator = world.operator(&[]).await;
     let mut sync = app.begin();
-    sync.until_waiting(&waits_for("x"));
+    sync.until_waiting("x");
     world.until_ready("x", "False", reason).await;
     assert!(!app.has_later());
     world.secret("keys", &samples::of("DATADOG").secrets).await;
@@ -248,7 +245,7 @@ async fn an_object_in_each_state(#[case] state: State, #[case] expected: &str) {
     let app = App::of(&world, reached.manifest, &[]);
     let mut sync = app.begin();
     if expected == "waits" {
-        sync.until_waiting(&waits_for(NAME));
+        sync.until_waiting(NAME);
     } else {
         let (lines, end) = sync.end();
         assert_eq!(end["phase"], expected, "{lines:#?} {end}");

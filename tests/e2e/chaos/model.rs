@@ -89,9 +89,9 @@ impl Seen<'_> {
     /// docs/conditions.md and docs/adoption.md: who may keep a place.
     fn competes(&self, there: bool) -> bool {
         let refused = there && self.spec("adoptionPolicy") != "Adopt" && !self.held();
-        let reads = self.slot != WRONG || self.applied();
-        // Nothing is listed for what is suspended, and without a LIST a claim alone keeps nothing.
-        self.manages() && reads && !refused && (self.applied() || !self.suspended())
+        // Without a LIST of its own, which what is suspended has not, an object keeps what it applied and nothing else.
+        let reads = self.slot != WRONG && !self.suspended();
+        self.manages() && (reads || self.applied()) && !refused
     }
 }
 
