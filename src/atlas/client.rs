@@ -12,9 +12,9 @@ use url::Url;
 use super::budget::{Budget, Budgets};
 use super::call::{BodyFault, Call, Head, read};
 use super::error_table::On;
-use super::errors::{self, Asked};
+use super::errors::{self, Asked, SendError};
 use super::redaction::{redact_entry, scrub};
-use super::session::{Credential, SendError, Session};
+use super::session::{Credential, Session};
 use super::version::{ApiVersion, VersionChoice};
 use super::wire::{ApiError, Page, PageOptions};
 use crate::domain::{

@@ -18,7 +18,7 @@ use reqwest::{Request, RequestBuilder, Response, StatusCode};
 use url::Position;
 
 use super::challenges::answerable;
-use super::session::SendError;
+use super::errors::SendError;
 use crate::domain::SecretValue;
 
 /// One API key and the challenge that it last answered. Shared by all calls under that very key, and by no other.

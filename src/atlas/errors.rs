@@ -10,6 +10,16 @@ use crate::domain::{Failure, FailureKind, IntegrationType, plain};
 /// The cause of a transport fault is cut at this many characters.
 const MAX_CAUSE: usize = 200;
 
+/// Why a call did not come back with an answer.
+pub(super) enum SendError {
+    /// Nothing was sent, or nothing came back.
+    Http(reqwest::Error),
+    /// The challenge could not be answered.
+    Challenge,
+    /// There is no token to send it with.
+    Token(Failure),
+}
+
 /// A call, as far as it decides what an answer means.
 pub(super) struct Asked<'a> {
     /// It, in a message.

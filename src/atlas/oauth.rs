@@ -16,9 +16,8 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::error_table::On;
-use super::errors::{self, Asked};
+use super::errors::{self, Asked, SendError};
 use super::redaction::scrub;
-use super::session::SendError;
 use super::wire::ApiError;
 use crate::domain::{Failure, FailureKind, SecretValue};
 

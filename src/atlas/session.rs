@@ -6,8 +6,9 @@ use reqwest::{RequestBuilder, Response};
 use url::Url;
 
 use super::digest::Digest;
+use super::errors::SendError;
 use super::oauth::OAuth;
-use crate::domain::{Failure, Fingerprint, SecretValue};
+use crate::domain::{Fingerprint, SecretValue};
 
 /// The two forms of a credential.
 #[derive(Clone)]
@@ -43,16 +44,6 @@ pub struct Session(Kind);
 enum Kind {
     Digest(Digest),
     OAuth(OAuth),
-}
-
-/// Why a call did not come back with an answer.
-pub(super) enum SendError {
-    /// Nothing was sent, or nothing came back.
-    Http(reqwest::Error),
-    /// The challenge could not be answered.
-    Challenge,
-    /// There is no token to send it with.
-    Token(Failure),
 }
 
 impl Session {

@@ -5,26 +5,17 @@ use kube::core::DynamicObject;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::mapping;
+use super::mapping::{self, Defaults};
 use crate::api;
 use crate::domain::{
-    AdoptionPolicy, Applied, AppliedSecret, Attempt, Condition, ConditionStatus, ConditionType,
-    DeletionPolicy, Object, ObjectKey, Redacted, Status, plain, without_quotes,
+    Applied, AppliedSecret, Attempt, Condition, ConditionStatus, ConditionType, Object, ObjectKey, Redacted,
+    Status, plain, without_quotes,
 };
 
 /// The echo of a request in the status is no longer than this (the schema's `maxLength`).
 const MAX_REQUEST: usize = 253;
 /// What a parser says of a spec is cut at this many characters.
 const MAX_FAULT: usize = 400;
-
-/// The operator's defaults for policies that a spec leaves unset.
-#[derive(Clone, Copy, Debug)]
-pub struct Defaults {
-    /// `--default-adoption-policy`.
-    pub adoption: AdoptionPolicy,
-    /// `--default-deletion-policy`.
-    pub deletion: DeletionPolicy,
-}
 
 /// An object together with what a patch of it must know of its stored form.
 #[derive(Clone, Debug)]
@@ -131,7 +122,7 @@ fn attempt(wire: api::Attempt) -> Option<Attempt> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::CredentialsRef;
+    use crate::domain::{AdoptionPolicy, CredentialsRef, DeletionPolicy};
 
     const DEFAULTS: Defaults =
         Defaults { adoption: AdoptionPolicy::Refuse, deletion: DeletionPolicy::Delete };

@@ -6,7 +6,14 @@ use crate::domain::{
     ProjectId, SecretKey, Spec, plain,
 };
 
-use super::decode::Defaults;
+/// The operator's defaults for policies that a spec leaves unset.
+#[derive(Clone, Copy, Debug)]
+pub struct Defaults {
+    /// `--default-adoption-policy`.
+    pub adoption: AdoptionPolicy,
+    /// `--default-deletion-policy`.
+    pub deletion: DeletionPolicy,
+}
 
 /// The spec in closed types, or what is wrong with it, for a person. Admission refuses most of this already; an
 /// object that was stored before a rule existed is caught here.
