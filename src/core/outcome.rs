@@ -19,9 +19,10 @@ pub fn is_outcome_known(object: &Object, known: Option<Timestamp>) -> bool {
     begun.is_some() && begun == known
 }
 
-/// What still speaks for a write once the Secrets were `read`: not they, where they are those that were applied, or
-/// their values are those of the last `confirmed` write of this process and nobody began another since. Without a
-/// watch of Secrets every write is planned with them as a reason, so a repair is told from a rotation only here.
+/// The reasons to write that remain once the Secrets are `read`. A changed Secret is no longer a reason if it is in the
+/// state that was applied, or if its values equal those of the last write that this process saw `confirmed` and no
+/// attempt was begun since. Without a watch of Secrets every write is planned with them as a reason, so only this tells
+/// a repair from a rotation.
 pub fn due_once_read(
     object: &Object,
     why: &Why,
@@ -35,7 +36,18 @@ pub fn due_once_read(
     Why { secrets: why.secrets && !same, ..why.clone() }
 }
 
-/// The write to the API server without which nothing is sent to Atlas.
+/// Whether a write claims its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Claiming {
+    /// No: the place is claimed already.
+    Already,
+    /// Yes: a LIST showed that nothing is there.
+    Fresh,
+    /// Yes: something is there, and the object's policy consents to overwriting it.
+    ByConsent,
+}
+
+/// The write to the API server that comes before every write to Atlas.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fence {
     /// The claim. `released` voids what an earlier claim left and goes with the new one; where there is something
@@ -53,11 +65,11 @@ pub enum Fence {
     Proof(Box<Status>),
 }
 
-/// The fence of a write that begins with `attempt`; `claim` says whether the place is claimed with it, with consent
-/// or without.
-pub fn fence(object: &Object, claim: Option<bool>, write: Write, attempt: &Attempt) -> Fence {
-    match claim {
-        Some(adopted) => {
+/// The fence of a write that begins with `attempt`.
+pub fn fence(object: &Object, claiming: Claiming, write: Write, attempt: &Attempt) -> Fence {
+    match claiming {
+        Claiming::Fresh | Claiming::ByConsent => {
+            let adopted = claiming == Claiming::ByConsent;
             let status = &object.status;
             let left = object.released && (status.applied.is_some() || status.attempt.is_some());
             let first = left.then(|| Box::new(Status { applied: None, attempt: None, ..status.clone() }));
@@ -67,12 +79,14 @@ pub fn fence(object: &Object, claim: Option<bool>, write: Write, attempt: &Attem
                 claim: Claim { uid: object.uid.clone(), time: attempt.time, sent, adopted },
             }
         }
-        None if object.applied().is_none() && write == Write::Put => Fence::Proof(Box::new(Status {
-            applied: Some(proof(object)),
-            attempt: Some(attempt.clone()),
-            ..object.status.clone()
-        })),
-        None => Fence::Attempt,
+        Claiming::Already if object.applied().is_none() && write == Write::Put => {
+            Fence::Proof(Box::new(Status {
+                applied: Some(proof(object)),
+                attempt: Some(attempt.clone()),
+                ..object.status.clone()
+            }))
+        }
+        Claiming::Already => Fence::Attempt,
     }
 }
 
@@ -149,12 +163,13 @@ pub struct Failed {
     pub release: Option<&'static str>,
 }
 
-/// What follows from a POST or PUT that failed after the fence returned `object`; `claim` as for [`fence`].
-pub fn failed(object: &Object, spec: &Spec, claim: Option<bool>, failure: &Failure) -> Failed {
-    let faster =
-        failure.kind == FailureKind::AlreadyConfigured && claim == Some(false) && !failure.outcome_unknown;
+/// What follows from a POST or PUT that failed after the fence returned `object`.
+pub fn failed(object: &Object, spec: &Spec, claiming: Claiming, failure: &Failure) -> Failed {
+    let faster = failure.kind == FailureKind::AlreadyConfigured
+        && claiming == Claiming::Fresh
+        && !failure.outcome_unknown;
     let (reason, message) = if faster {
-        // What is there now is never ours.
+        // The integration that is there now is never ours.
         (Reason::AlreadyExists, already_exists_message(spec))
     } else {
         (failure.reason(), failure.message.clone())

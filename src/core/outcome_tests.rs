@@ -58,13 +58,14 @@ fn a_repair_is_one_when_the_secrets_read_are_those_applied() {
 #[test]
 fn the_claim_is_the_first_fence() {
     let begun = attempt("x.1", 900);
-    let Fence::Claim { first: None, claim } = fence(&fresh(), Some(true), Write::Put, &begun) else {
+    let Fence::Claim { first: None, claim } = fence(&fresh(), Claiming::ByConsent, Write::Put, &begun) else {
         panic!("no claim")
     };
     assert_eq!((claim.uid.as_str(), claim.time, claim.adopted), ("x", at(900), true));
     assert_eq!(Some(claim.sent), begun.sent);
     let released = Object { released: true, ..synced() };
-    let Fence::Claim { first: Some(status), .. } = fence(&released, Some(false), Write::Post, &begun) else {
+    let Fence::Claim { first: Some(status), .. } = fence(&released, Claiming::Fresh, Write::Post, &begun)
+    else {
         panic!("what was left is not voided")
     };
     assert_eq!((status.applied, status.attempt), (None, None));
@@ -73,13 +74,13 @@ fn the_claim_is_the_first_fence() {
 #[test]
 fn a_fence_keeps_the_proof_that_list_gave() {
     let begun = attempt("x.1", 900);
-    let Fence::Proof(status) = fence(&claimed("****aaaa"), None, Write::Put, &begun) else {
+    let Fence::Proof(status) = fence(&claimed("****aaaa"), Claiming::Already, Write::Put, &begun) else {
         panic!("no proof")
     };
     assert_eq!(status.applied.map(|applied| (applied.uid, applied.config)), Some(("x".into(), None)));
     assert_eq!(status.attempt, Some(begun.clone()));
-    assert_eq!(fence(&claimed("****aaaa"), None, Write::Post, &begun), Fence::Attempt);
-    assert_eq!(fence(&synced(), None, Write::Put, &begun), Fence::Attempt);
+    assert_eq!(fence(&claimed("****aaaa"), Claiming::Already, Write::Post, &begun), Fence::Attempt);
+    assert_eq!(fence(&synced(), Claiming::Already, Write::Put, &begun), Fence::Attempt);
 }
 
 /// Traces 1 and 1b: the answer comes after another process began a write.
@@ -112,18 +113,18 @@ fn an_answer_that_was_overtaken_proves_the_place_and_no_more() {
 #[test]
 fn a_refused_first_write_gives_the_claim_up() {
     let object = claimed("****aaaa");
-    let faster = failed(&object, &spec(), Some(false), &failure(FailureKind::AlreadyConfigured, false));
+    let faster = failed(&object, &spec(), Claiming::Fresh, &failure(FailureKind::AlreadyConfigured, false));
     assert_eq!((faster.reason, faster.for_good), (Reason::AlreadyExists, false));
     assert!(faster.release.is_some());
-    let later = failed(&object, &spec(), None, &failure(FailureKind::AlreadyConfigured, false));
+    let later = failed(&object, &spec(), Claiming::Already, &failure(FailureKind::AlreadyConfigured, false));
     assert_eq!((later.reason, later.release), (Reason::NotVisibleYet, None));
 
     let refused = failure(FailureKind::Rejected, false);
-    let first = failed(&object, &spec(), Some(false), &refused);
+    let first = failed(&object, &spec(), Claiming::Fresh, &refused);
     assert!(first.for_good && first.release.is_some());
-    let later = failed(&synced(), &spec(), None, &refused);
+    let later = failed(&synced(), &spec(), Claiming::Already, &refused);
     assert!(later.for_good && later.release.is_none(), "what is there stays ours");
-    let lost = failed(&object, &spec(), Some(false), &failure(FailureKind::Unavailable, true));
+    let lost = failed(&object, &spec(), Claiming::Fresh, &failure(FailureKind::Unavailable, true));
     assert!(!lost.for_good && lost.release.is_none());
 }
 

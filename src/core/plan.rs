@@ -1,14 +1,15 @@
 //! What one object needs next, given what Atlas holds.
 //!
-//! The rules and the traces that made them are in `docs/architecture.md`. In short: nothing that is not claimed
-//! by this very object is ever written or deleted; a claim is made only where nothing is, or by consent.
+//! A plan comes from an ordered list of named rules: the first rule that applies decides. The reasons for the rules, and
+//! the traces that made them, are in `docs/architecture.md`. In short: nothing that is not claimed by this very object is
+//! ever written or deleted; a claim is made only where nothing is, or by consent.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::domain::{
-    AdoptionPolicy, DeletionPolicy, ManagementPolicy, Object, Reason, Redacted, Spec, agrees,
+    AdoptionPolicy, DeletionPolicy, ManagementPolicy, Object, Reason, Redacted, SecretsSince, Spec, agrees,
     differing_fields,
 };
 
@@ -20,9 +21,9 @@ pub struct Input<'a> {
     pub spec: &'a Spec,
     /// The entry of its type in a complete LIST, if there is one.
     pub entry: Option<&'a Redacted>,
-    /// Whether a Secret that it refers to may differ from what `applied` names.
-    pub secrets_changed: bool,
-    /// Whether another object owns the place, and what a person may be told about it.
+    /// How the Secrets that it refers to stand to what `applied` names. What is not known will be read.
+    pub secrets: SecretsSince,
+    /// If another object owns the place: what a person may be told about it.
     pub owner: Option<&'a str>,
     /// Whether this process knows that the last begun write did not reach Atlas.
     pub outcome_known: bool,
@@ -30,7 +31,7 @@ pub struct Input<'a> {
     pub landing_limit: Duration,
     /// Whether our CRD is being deleted: that releases, and deletes nothing.
     pub crd_terminating: bool,
-    /// When the LIST was begun: what landed later it does not show.
+    /// When the LIST was begun: it does not show what landed later.
     pub listed_at: Timestamp,
 }
 
@@ -64,7 +65,7 @@ impl Why {
         *self == Why::default()
     }
 
-    /// Whether only drift speaks for it: a repair, which is paced.
+    /// Whether drift is the only reason. Such a write is a repair, and repairs are rate-limited.
     pub fn only_drift(&self) -> bool {
         !self.config && !self.secrets && !self.owed && !self.rewrite && !self.drift.is_empty()
     }
@@ -145,25 +146,95 @@ pub fn deletion_without_atlas(object: &Object, crd_terminating: bool) -> Option<
     }
 }
 
-/// The next step for an object whose LIST is known.
-pub fn plan(input: &Input<'_>) -> Plan {
-    if let Some(plan) = deletion_without_atlas(input.object, input.crd_terminating) {
-        return plan;
-    }
-    if let Some(until) = in_doubt_until(input) {
-        return Plan::Wait { until };
-    }
-    if input.object.deleting {
-        return plan_deletion(input);
-    }
-    match input.spec.management {
-        ManagementPolicy::Observe => plan_observe(input),
-        ManagementPolicy::Manage => plan_manage(input),
-    }
+/// A plan, and the rule that decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// The name of the rule.
+    pub rule: &'static str,
+    /// The plan.
+    pub plan: Plan,
 }
 
-/// A write whose outcome nobody knows may land until the time limit of a call has passed, and only a LIST from after
-/// that shows whether it did; a restart keeps to it.
+/// The name of a rule, and what it decides if it applies.
+type Rule = (&'static str, fn(&Input<'_>) -> Option<Plan>);
+
+/// Rules in their order, and what is decided if none of them applies.
+struct Rules {
+    rules: &'static [Rule],
+    otherwise: (&'static str, fn(&Input<'_>) -> Plan),
+}
+
+/// For every object, before the rules for its case.
+const ALWAYS: &[Rule] = &[("no-call-to-delete", no_call_to_delete), ("in-doubt", in_doubt)];
+
+const DELETING: Rules = Rules {
+    rules: &[
+        ("another-owns", |input| {
+            input.owner?;
+            Some(release("another object keeps this integration; Atlas is left as it is"))
+        }),
+        ("applied", |input| input.object.applied().map(|_| Plan::Delete)),
+        ("never-arrived", |input| match input.entry {
+            None => Some(release("the integration never reached Atlas")),
+            Some(_) => None,
+        }),
+        ("ours", |input| input.entry.filter(|entry| is_ours(input, entry)).map(|_| Plan::Delete)),
+    ],
+    otherwise: ("not-ours", |_| {
+        release("Atlas holds an integration that this object did not write; it stays")
+    }),
+};
+
+const OBSERVED: Rules = Rules {
+    rules: &[("give-claim-up", give_claim_up), ("nothing-to-observe", nothing_to_observe)],
+    otherwise: ("observed", observed),
+};
+
+const MANAGED: Rules = Rules {
+    rules: &[
+        ("conflict", conflict),
+        ("restore-claim", restore_claim),
+        ("create-again", create_again),
+        ("create", create),
+        ("write-due", write_due),
+        ("synced", synced),
+        ("ours-after-a-crash", ours_after_a_crash),
+        ("adopt", adopt),
+        ("void-claim", void_claim),
+    ],
+    otherwise: ("already-exists", already_exists),
+};
+
+/// The next step for an object whose LIST is known.
+pub fn plan(input: &Input<'_>) -> Planned {
+    let Rules { rules, otherwise } = match (input.object.deleting, input.spec.management) {
+        (true, _) => &DELETING,
+        (false, ManagementPolicy::Observe) => &OBSERVED,
+        (false, ManagementPolicy::Manage) => &MANAGED,
+    };
+    for &(rule, decide) in ALWAYS.iter().chain(*rules) {
+        if let Some(plan) = decide(input) {
+            return Planned { rule, plan };
+        }
+    }
+    let (rule, decide) = *otherwise;
+    Planned { rule, plan: decide(input) }
+}
+
+fn release(note: &str) -> Plan {
+    Plan::Release { note: note.to_owned() }
+}
+
+fn no_call_to_delete(input: &Input<'_>) -> Option<Plan> {
+    deletion_without_atlas(input.object, input.crd_terminating)
+}
+
+fn in_doubt(input: &Input<'_>) -> Option<Plan> {
+    in_doubt_until(input).map(|until| Plan::Wait { until })
+}
+
+/// A write with an unknown outcome may land until the time limit of a call has passed, and only a LIST that was begun
+/// after that shows whether it did. The time is in the object, so a restart waits as well.
 fn in_doubt_until(input: &Input<'_>) -> Option<Timestamp> {
     if input.outcome_known {
         return None;
@@ -179,9 +250,9 @@ fn in_doubt_until(input: &Input<'_>) -> Option<Timestamp> {
     (input.listed_at < until).then_some(until)
 }
 
-/// Claimed, nothing confirmed, and yet something is there: ours only if it agrees with what we were about to
-/// send, or if overwriting was allowed. A twin agrees too; but where the claim's own write is known to have had no
-/// effect, and no other was begun since, nothing that is there can be ours.
+/// Whether what is there is ours although nothing was confirmed: only if the place is claimed, and either it agrees with
+/// what we were about to send or overwriting was allowed. A twin that somebody else made agrees too; but if the claim's
+/// own write is known to have had no effect, and no other write was begun since, nothing that is there can be ours.
 fn is_ours(input: &Input<'_>, entry: &Redacted) -> bool {
     let object = input.object;
     let sent = || object.attempt().and_then(|attempt| attempt.sent.as_ref());
@@ -192,33 +263,25 @@ fn is_ours(input: &Input<'_>, entry: &Redacted) -> bool {
     })
 }
 
-fn plan_deletion(input: &Input<'_>) -> Plan {
-    let object = input.object;
-    let release = |note: &str| Plan::Release { note: note.to_owned() };
-    if input.owner.is_some() {
-        return release("another object keeps this integration; Atlas is left as it is");
-    }
-    match (object.applied(), input.entry) {
-        (Some(_), _) => Plan::Delete,
-        (None, None) => release("the integration never reached Atlas"),
-        (None, Some(entry)) if is_ours(input, entry) => Plan::Delete,
-        (None, Some(_)) => release("Atlas holds an integration that this object did not write; it stays"),
-    }
+fn give_claim_up(input: &Input<'_>) -> Option<Plan> {
+    let claimed = input.object.finalizer || input.object.applied().is_some();
+    claimed.then(|| release("managementPolicy is Observe; the claim on the integration is given up"))
 }
 
-fn plan_observe(input: &Input<'_>) -> Plan {
-    let kind = input.spec.integration.integration_type();
-    if input.object.finalizer || input.object.applied().is_some() {
-        let note = "managementPolicy is Observe; the claim on the integration is given up";
-        return Plan::Release { note: note.to_owned() };
+fn nothing_to_observe(input: &Input<'_>) -> Option<Plan> {
+    if input.entry.is_some() {
+        return None;
     }
-    let Some(entry) = input.entry else {
-        let message = format!(
-            "the project has no {kind} integration to observe; create it, or set managementPolicy to Manage"
-        );
-        return Plan::Settled { reason: Reason::IntegrationNotFound, message, drift: Vec::new() };
-    };
-    let drift = input.spec.integration.visibly_differs(entry);
+    let kind = input.spec.integration.integration_type();
+    let message = format!(
+        "the project has no {kind} integration to observe; create it, or set managementPolicy to Manage"
+    );
+    Some(Plan::Settled { reason: Reason::IntegrationNotFound, message, drift: Vec::new() })
+}
+
+fn observed(input: &Input<'_>) -> Plan {
+    let kind = input.spec.integration.integration_type();
+    let drift = input.entry.map(|entry| input.spec.integration.visibly_differs(entry)).unwrap_or_default();
     let message = match drift.as_slice() {
         [] => {
             format!("Atlas holds the {kind} integration of the project as the spec says; it is only observed")
@@ -231,51 +294,66 @@ fn plan_observe(input: &Input<'_>) -> Plan {
     Plan::Settled { reason: Reason::Observed, message, drift }
 }
 
-fn plan_manage(input: &Input<'_>) -> Plan {
-    let object = input.object;
-    if let Some(owner) = input.owner {
-        return Plan::Settled {
-            reason: Reason::Conflict,
-            message: conflict_message(input, owner),
-            drift: Vec::new(),
-        };
+/// Another object owns the place.
+fn conflict(input: &Input<'_>) -> Option<Plan> {
+    let message = conflict_message(input, input.owner?);
+    Some(Plan::Settled { reason: Reason::Conflict, message, drift: Vec::new() })
+}
+
+/// The claim was lost, and `applied` proves that the place is ours.
+fn restore_claim(input: &Input<'_>) -> Option<Plan> {
+    let lost = input.object.applied().is_some() && input.object.own_claim().is_none();
+    lost.then_some(Plan::RestoreClaim)
+}
+
+/// The place is ours, and nothing is there: the first write did not arrive, or somebody deleted the integration.
+fn create_again(input: &Input<'_>) -> Option<Plan> {
+    if input.entry.is_some() || input.object.own_claim().is_none() {
+        return None;
     }
-    if object.applied().is_some() && object.own_claim().is_none() {
-        return Plan::RestoreClaim;
-    }
-    let Some(entry) = input.entry else {
-        return if object.applied().is_some() || object.own_claim().is_some() {
-            let drift = if object.applied().is_some() { vec!["deleted".to_owned()] } else { Vec::new() };
-            Plan::Write { write: Write::Post, why: Why { owed: drift.is_empty(), drift, ..why(input, None) } }
-        } else {
-            Plan::Claim { adopted: false, write: Write::Post }
-        };
-    };
-    if object.applied().is_some() {
-        let why = why(input, Some(entry));
-        if why.is_empty() {
-            return Plan::Settled {
-                reason: Reason::Synced,
-                message: synced_message(input.spec),
-                drift: Vec::new(),
-            };
-        }
-        return Plan::Write { write: Write::Put, why };
-    }
-    if object.own_claim().is_some() && is_ours(input, entry) {
-        return Plan::Write { write: Write::Put, why: Why { owed: true, ..why(input, Some(entry)) } };
-    }
-    match (input.spec.adoption, object.finalizer) {
-        (AdoptionPolicy::Adopt, _) => Plan::Claim { adopted: true, write: Write::Put },
-        (AdoptionPolicy::Refuse, true) => {
-            Plan::Release { note: "Atlas holds an integration that this object did not write".to_owned() }
-        }
-        (AdoptionPolicy::Refuse, false) => Plan::Settled {
-            reason: Reason::AlreadyExists,
-            message: already_exists_message(input.spec),
-            drift: Vec::new(),
-        },
-    }
+    let deleted = input.object.applied().map(|_| "deleted".to_owned());
+    let why = Why { owed: deleted.is_none(), drift: deleted.into_iter().collect(), ..why(input, None) };
+    Some(Plan::Write { write: Write::Post, why })
+}
+
+/// Nothing is there.
+fn create(input: &Input<'_>) -> Option<Plan> {
+    input.entry.is_none().then_some(Plan::Claim { adopted: false, write: Write::Post })
+}
+
+/// The integration is ours, and there is a reason to write it.
+fn write_due(input: &Input<'_>) -> Option<Plan> {
+    input.object.applied()?;
+    let why = why(input, input.entry);
+    (!why.is_empty()).then_some(Plan::Write { write: Write::Put, why })
+}
+
+/// The integration is ours, and there is no reason to write it.
+fn synced(input: &Input<'_>) -> Option<Plan> {
+    input.object.applied()?;
+    Some(Plan::Settled { reason: Reason::Synced, message: synced_message(input.spec), drift: Vec::new() })
+}
+
+/// The place is claimed, nothing is confirmed, and what is there is ours.
+fn ours_after_a_crash(input: &Input<'_>) -> Option<Plan> {
+    input.entry.filter(|entry| is_ours(input, entry))?;
+    Some(Plan::Write { write: Write::Put, why: Why { owed: true, ..why(input, input.entry) } })
+}
+
+/// What is there is not ours, and the policy consents to overwriting it.
+fn adopt(input: &Input<'_>) -> Option<Plan> {
+    let consents = input.spec.adoption == AdoptionPolicy::Adopt;
+    consents.then_some(Plan::Claim { adopted: true, write: Write::Put })
+}
+
+/// What is there is not ours, so our claim on the place is void.
+fn void_claim(input: &Input<'_>) -> Option<Plan> {
+    input.object.finalizer.then(|| release("Atlas holds an integration that this object did not write"))
+}
+
+fn already_exists(input: &Input<'_>) -> Plan {
+    let message = already_exists_message(input.spec);
+    Plan::Settled { reason: Reason::AlreadyExists, message, drift: Vec::new() }
 }
 
 fn why(input: &Input<'_>, entry: Option<&Redacted>) -> Why {
@@ -284,7 +362,7 @@ fn why(input: &Input<'_>, entry: Option<&Redacted>) -> Why {
     let config = input.spec.integration.config_hash();
     Why {
         config: applied.is_some_and(|applied| applied.config.as_deref() != Some(&config)),
-        secrets: applied.is_some() && input.secrets_changed,
+        secrets: applied.is_some() && input.secrets != SecretsSince::Same,
         owed: object.unconfirmed().is_some() || applied.is_some_and(|applied| applied.config.is_none()),
         drift: match (entry, object.status.integration.as_ref(), applied) {
             (Some(entry), Some(echo), Some(_)) => differing_fields(echo, entry),

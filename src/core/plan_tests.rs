@@ -11,6 +11,11 @@ use crate::domain::{
     SecretKey, Status,
 };
 
+/// The plan alone; [`the_rule_that_decides_is_named`] is about the rule's name.
+pub(in crate::core) fn plan(input: &Input<'_>) -> Plan {
+    super::plan(input).plan
+}
+
 const LIMIT: Duration = Duration::from_secs(20);
 
 pub(in crate::core) fn at(second: i64) -> Timestamp {
@@ -97,7 +102,7 @@ pub(in crate::core) fn input<'a>(object: &'a Object, entry: Option<&'a Redacted>
         object,
         spec: object.spec.as_ref().expect("valid"),
         entry,
-        secrets_changed: false,
+        secrets: SecretsSince::Same,
         owner: None,
         outcome_known: false,
         landing_limit: LIMIT,
@@ -299,4 +304,44 @@ fn a_loser_says_conflict() {
     let input = Input { owner: Some("AtlasIntegration y"), ..input(&object, None) };
     let Plan::Settled { reason: Reason::Conflict, message, .. } = plan(&input) else { panic!("no conflict") };
     assert!(message.starts_with("AtlasIntegration y already keeps the DATADOG integration"), "{message}");
+}
+
+/// The name of the rule is logged, so it has to be the rule that decided.
+#[test]
+fn the_rule_that_decides_is_named() {
+    let rule = |input: Input<'_>| super::plan(&input).rule;
+    let ours = entry("****aaaa", "1");
+    let foreign = entry("****bbbb", "9");
+    let (new, claim, applied) = (fresh(), claimed("****aaaa"), synced());
+    assert_eq!(rule(input(&new, None)), "create");
+    assert_eq!(rule(input(&new, Some(&foreign))), "already-exists");
+    assert_eq!(rule(Input { owner: Some("y"), ..input(&new, None) }), "conflict");
+    assert_eq!(rule(input(&claim, None)), "create-again");
+    assert_eq!(rule(input(&claim, Some(&ours))), "ours-after-a-crash");
+    assert_eq!(rule(input(&claim, Some(&foreign))), "void-claim");
+    assert_eq!(rule(Input { listed_at: at(1), ..input(&claim, None) }), "in-doubt");
+    assert_eq!(rule(input(&applied, Some(&ours))), "synced");
+    assert_eq!(rule(input(&applied, Some(&foreign))), "write-due");
+    let lost = Object { claim: None, ..synced() };
+    assert_eq!(rule(input(&lost, Some(&ours))), "restore-claim");
+    let adopting = Spec { adoption: AdoptionPolicy::Adopt, ..spec() };
+    let consenting = Object { spec: Ok(adopting.clone()), ..fresh() };
+    assert_eq!(rule(Input { spec: &adopting, ..input(&consenting, Some(&foreign)) }), "adopt");
+
+    let observing = Spec { management: ManagementPolicy::Observe, ..spec() };
+    let observe = |object: Object| Object { spec: Ok(observing.clone()), ..object };
+    let (watched, held) = (observe(fresh()), observe(synced()));
+    let seen = |object, entry| Input { spec: &observing, ..input(object, entry) };
+    assert_eq!(rule(seen(&watched, None)), "nothing-to-observe");
+    assert_eq!(rule(seen(&watched, Some(&ours))), "observed");
+    assert_eq!(rule(seen(&held, Some(&ours))), "give-claim-up");
+
+    let deleting = |object: Object| Object { deleting: true, ..object };
+    let (gone, claim, applied) = (deleting(fresh()), deleting(claim), deleting(applied));
+    assert_eq!(rule(input(&gone, None)), "no-call-to-delete");
+    assert_eq!(rule(Input { owner: Some("y"), ..input(&applied, None) }), "another-owns");
+    assert_eq!(rule(input(&applied, None)), "applied");
+    assert_eq!(rule(input(&claim, None)), "never-arrived");
+    assert_eq!(rule(input(&claim, Some(&ours))), "ours");
+    assert_eq!(rule(input(&claim, Some(&foreign))), "not-ours");
 }

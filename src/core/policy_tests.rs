@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::tests::{claimed, entry, fresh, input, sent, spec, synced};
+use super::tests::{claimed, entry, fresh, input, plan, sent, spec, synced};
 use super::*;
 use crate::domain::{Attempt, Claim, Status};
 

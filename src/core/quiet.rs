@@ -1,6 +1,8 @@
 //! When nothing is to be done for an object.
 
-use crate::domain::{AppliedSecret, ConditionStatus, ConditionType, ManagementPolicy, Object, Spec};
+use crate::domain::{
+    AppliedSecret, ConditionStatus, ConditionType, ManagementPolicy, Object, SecretsSince, Spec,
+};
 
 /// An object that needs nothing as long as Atlas shows `echo` and its Secrets are these.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,17 +34,17 @@ pub fn quiet(object: &Object) -> Option<Quiet> {
         }
         ManagementPolicy::Manage => {
             object.own_claim()?;
-            is_applied(object, spec, false).then(|| object.applied_secrets())?
+            is_applied(object, spec, SecretsSince::Same).then(|| object.applied_secrets())?
         }
     };
     settled.then_some(Quiet { echo, secrets })
 }
 
-/// Whether what was last applied is what the spec asks for, as far as the cluster shows; `secrets_changed` as in
-/// [`super::plan::Input`].
-pub fn is_applied(object: &Object, spec: &Spec, secrets_changed: bool) -> bool {
+/// Whether what was last applied is what the spec asks for, as far as the cluster shows: Secrets of which nothing is
+/// known count as unchanged.
+pub fn is_applied(object: &Object, spec: &Spec, secrets: SecretsSince) -> bool {
     let config = spec.integration.config_hash();
     object.applied().is_some_and(|applied| applied.config.as_deref() == Some(&config))
         && object.unconfirmed().is_none()
-        && !secrets_changed
+        && secrets != SecretsSince::Changed
 }

@@ -18,7 +18,7 @@ pub use integration_type::IntegrationType;
 pub use lease::LeaseRecord;
 pub use object::{
     AdoptionPolicy, Applied, AppliedSecret, Attempt, Claim, Condition, ConditionStatus, ConditionType,
-    CredentialsRef, DeletionPolicy, ManagementPolicy, Object, ObjectKey, Spec, Status,
+    CredentialsRef, DeletionPolicy, ManagementPolicy, Object, ObjectKey, SecretsSince, Spec, Status,
 };
 pub use project::ProjectId;
 pub use reason::{Prospect, Reason};

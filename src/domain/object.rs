@@ -107,6 +107,17 @@ pub struct Claim {
     pub adopted: bool,
 }
 
+/// How the Secrets of an object stand to an earlier state of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SecretsSince {
+    /// They are in that very state.
+    Same,
+    /// At least one is in another state, or does not exist. Its value may be the same all the same.
+    Changed,
+    /// Nobody has looked: Secrets are not watched, or one was not listed yet. Reading them tells.
+    Unknown,
+}
+
 /// Which state of a Secret was sent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AppliedSecret {

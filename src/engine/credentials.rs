@@ -3,9 +3,11 @@
 //! read again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use super::index::Index;
+use parking_lot::Mutex;
+
+use super::index::{Index, Known};
 use crate::api::PROJECT_IDS_ANNOTATION;
 use crate::atlas::{Credential, Key};
 use crate::cluster::{Namespaces, ReadError, SecretData, SecretIdentity, Secrets};
@@ -18,7 +20,7 @@ use crate::domain::{
 const API_KEY: [&str; 2] = ["publicApiKey", "privateApiKey"];
 const SERVICE_ACCOUNT: [&str; 2] = ["clientId", "clientSecret"];
 
-/// Why something can't be read, as a condition says it.
+/// Why something can't be read, in the words of a condition.
 #[derive(Clone, Debug)]
 pub(super) struct Problem {
     pub reason: Reason,
@@ -60,8 +62,9 @@ struct Cached {
     credential: Credential,
 }
 
-/// Reads and remembers.
+/// Reads Secrets, and remembers credentials.
 pub(super) struct Credentials {
+    index: Arc<Mutex<Index>>,
     secrets: Secrets,
     namespaces: Namespaces,
     /// The Secret with the operator's own credentials.
@@ -71,20 +74,21 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
+    /// Reads with `secrets` and `namespaces`; `operator` is the Secret with the operator's own credentials.
     pub fn new(
+        index: Arc<Mutex<Index>>,
         secrets: Secrets,
         namespaces: Namespaces,
         operator: Option<ObjectKey>,
         key: MemoryKey,
     ) -> Credentials {
-        Credentials { secrets, namespaces, operator, key, cache: Mutex::default() }
+        Credentials { index, secrets, namespaces, operator, key, cache: Mutex::default() }
     }
 
     /// The credential for an object of `namespace` and its project: of a Secret of its own, or the operator's where
     /// the Namespace is granted the project.
     pub async fn get(
         &self,
-        index: &Mutex<Index>,
         namespace: &Arc<str>,
         credentials: &CredentialsRef,
         project: &ProjectId,
@@ -94,24 +98,17 @@ impl Credentials {
             return Err(no_credentials().into());
         };
         match credentials {
-            CredentialsRef::Secret(_) => self.credential_in(index, &key, for_deletion).await,
+            CredentialsRef::Secret(_) => self.credential_in(&key, for_deletion).await,
             CredentialsRef::Operator => {
-                self.check_grant(index, namespace, project).await?;
-                self.credential_in(index, &key, for_deletion)
-                    .await
-                    .map_err(|unreadable| operators(&key, unreadable))
+                self.check_grant(namespace, project).await?;
+                self.credential_in(&key, for_deletion).await.map_err(|unreadable| operators(&key, unreadable))
             }
         }
     }
 
     /// Whether a Namespace is granted a project, by its annotation: as watched, or read now.
-    async fn check_grant(
-        &self,
-        index: &Mutex<Index>,
-        namespace: &str,
-        project: &ProjectId,
-    ) -> Result<(), Unreadable> {
-        let watched = lock(index).grants(namespace, project);
+    async fn check_grant(&self, namespace: &str, project: &ProjectId) -> Result<(), Unreadable> {
+        let watched = self.index.lock().grants(namespace, project);
         let granted = match watched {
             Some(granted) => granted,
             None => match self.namespaces.projects(namespace).await {
@@ -128,46 +125,42 @@ impl Credentials {
     /// The credential in a Secret: from memory while the Secret is the same. Once the Secret is gone, or the operator
     /// may not read it any more, its last good credential serves deletions only: a namespace that is deleted loses its
     /// Secrets and RoleBindings first.
-    async fn credential_in(
-        &self,
-        index: &Mutex<Index>,
-        key: &ObjectKey,
-        for_deletion: bool,
-    ) -> Result<Credential, Unreadable> {
-        let known = lock(index).secret(key).map(Option::<&SecretIdentity>::cloned);
-        if let (Some(Some(identity)), Some(cached)) = (&known, lock(&self.cache).get(key))
-            && cached.identity == *identity
-        {
-            return Ok(cached.credential.clone());
-        }
-        let found = match known {
-            Some(None) => Ok(None),
-            _ => self.read(index, key).await,
+    async fn credential_in(&self, key: &ObjectKey, for_deletion: bool) -> Result<Credential, Unreadable> {
+        let absent = match self.index.lock().secrets.get(key) {
+            Known::Present(identity) => {
+                if let Some(cached) = self.cache.lock().get(key).filter(|cached| cached.identity == *identity)
+                {
+                    return Ok(cached.credential.clone());
+                }
+                false
+            }
+            known => known == Known::Absent,
         };
+        let found = if absent { Ok(None) } else { self.read(key).await };
         let problem = match found {
             Ok(Some(data)) => {
                 let credential = self.parse(key, &data)?;
                 let cached = Cached { identity: data.identity, credential: credential.clone() };
-                lock(&self.cache).insert(key.clone(), cached);
+                self.cache.lock().insert(key.clone(), cached);
                 return Ok(credential);
             }
             Ok(None) => secret_not_found(key),
             Err(Unreadable::Problem(problem)) => problem,
             Err(server @ Unreadable::Server(_)) => return Err(server),
         };
-        let last = lock(&self.cache).get(key).filter(|_| for_deletion).map(|last| last.credential.clone());
+        let last = self.cache.lock().get(key).filter(|_| for_deletion).map(|last| last.credential.clone());
         last.ok_or_else(|| problem.into())
     }
 
-    /// The identity of the Secret that the remembered credential of an object is from.
+    /// The identity of the Secret from which the remembered credential of an object was read.
     pub fn identity(&self, namespace: &Arc<str>, credentials: &CredentialsRef) -> Option<SecretIdentity> {
         let key = credentials.secret(namespace, self.operator.as_ref())?;
-        lock(&self.cache).get(&key).map(|cached| cached.identity.clone())
+        self.cache.lock().get(&key).map(|cached| cached.identity.clone())
     }
 
-    /// Forgets all credentials but those in `in_use`; answers the fingerprints that are left.
+    /// Forgets every credential whose Secret is not `in_use`. Returns the fingerprints of the others.
     pub fn retain(&self, in_use: impl Fn(&ObjectKey) -> bool) -> HashSet<Fingerprint> {
-        let mut cache = lock(&self.cache);
+        let mut cache = self.cache.lock();
         cache.retain(|key, _| in_use(key));
         cache.values().map(|cached| cached.credential.fingerprint).collect()
     }
@@ -209,7 +202,6 @@ impl Credentials {
     /// Reads the Secrets that settings refer to, each once.
     pub async fn resolve(
         &self,
-        index: &Mutex<Index>,
         namespace: &str,
         integration: &Integration<SecretKey>,
     ) -> Result<Resolved, Unreadable> {
@@ -217,7 +209,7 @@ impl Credentials {
         for reference in integration.secret_keys() {
             if !read.contains_key(reference.name.as_str()) {
                 let key = ObjectKey { namespace: namespace.into(), name: reference.name.as_str().into() };
-                let data = self.read(index, &key).await?.ok_or_else(|| secret_not_found(&key))?;
+                let data = self.read(&key).await?.ok_or_else(|| secret_not_found(&key))?;
                 read.insert(&reference.name, (key, data));
             }
         }
@@ -237,7 +229,7 @@ impl Credentials {
         Ok(Resolved { integration: resolved, secrets, fingerprint })
     }
 
-    async fn read(&self, index: &Mutex<Index>, key: &ObjectKey) -> Result<Option<SecretData>, Unreadable> {
+    async fn read(&self, key: &ObjectKey) -> Result<Option<SecretData>, Unreadable> {
         let found = self.secrets.read(&key.namespace, &key.name).await.map_err(|error| match error {
             ReadError::Forbidden => Unreadable::Problem(Problem::new(
                 Reason::SecretNotFound,
@@ -245,7 +237,7 @@ impl Credentials {
             )),
             ReadError::Server(why) => Unreadable::Server(format!("Secret {} can't be read: {why}", key.name)),
         })?;
-        lock(index).read_secret(key, found.as_ref().map(|data| data.identity.clone()));
+        self.index.lock().secrets.read(key, found.as_ref().map(|data| data.identity.clone()));
         Ok(found)
     }
 }
@@ -313,8 +305,8 @@ fn unknown_grant(namespace: &str, project: &ProjectId) -> Problem {
     )
 }
 
-/// What is wrong with the operator's own Secret is for those who run the operator: its log says it in full, the object
-/// neither where the Secret is nor what it holds.
+/// Faults in the operator's own Secret are logged in full for whoever runs the operator. The object reveals neither
+/// where that Secret is nor what is in it.
 fn operators(key: &ObjectKey, unreadable: Unreadable) -> Unreadable {
     match unreadable {
         Unreadable::Problem(problem) => {
@@ -335,9 +327,4 @@ fn secret_not_found(key: &ObjectKey) -> Problem {
             key.name, key.namespace
         ),
     )
-}
-
-/// A lock that a panicked pass has not poisoned for the others: all data under it is valid at every step.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

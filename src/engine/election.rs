@@ -1,13 +1,12 @@
 //! Leader election: the loop that looks at the Lease and renews it, and what the passes ask before they write.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::credentials::lock;
-use super::pass::random;
+use super::jitter::random;
 use crate::cluster::{LeaseError, Leases, StoredLease};
 use crate::core::election::{Decision, Election, RELEASED_SECONDS, Timing};
 use crate::domain::{LeaseRecord, ObjectKey};
@@ -27,28 +26,28 @@ pub struct ElectionSettings {
     pub timing: Timing,
 }
 
-/// Whether this process may act. It only ever leads once: whoever loses the Lease ends, so a pass can't outlive the
-/// term that it began in.
+/// Whether this process may act. A process leads once at most: it ends when it loses the Lease, so a pass can't outlive
+/// the term in which it began.
 pub(super) struct Lead {
-    /// Nothing is begun from then on; `None`: nobody else acts.
+    /// When the term ends: nothing is begun from then on. `None` without leader election, since nobody else acts.
     until: Option<Mutex<Instant>>,
 }
 
 impl Lead {
-    /// Who does not elect leads; who does leads nothing yet.
+    /// Without leader election this process always leads. With it, it does not lead until it wins a term.
     pub fn new(elects: bool) -> Lead {
         Lead { until: elects.then(|| Mutex::new(Instant::now())) }
     }
 
-    /// Asked at planning and before each write. It reads the clock itself, so it knows of the end of the term even
-    /// where nobody was awake to note it.
+    /// Whether a write may begin at `now`. A pass asks at planning and before each write, with a fresh reading of the
+    /// clock, so it notices the end of the term even if the whole process stood still.
     pub fn may_write(&self, now: Instant) -> bool {
-        self.until.as_ref().is_none_or(|until| now < *lock(until))
+        self.until.as_ref().is_none_or(|until| now < *until.lock())
     }
 
     fn extend(&self, to: Instant) {
         if let Some(until) = &self.until {
-            *lock(until) = to;
+            *until.lock() = to;
         }
     }
 }
@@ -63,20 +62,20 @@ pub(super) struct Candidate {
     origin: Instant,
     /// Our own record as the API server has it.
     held: Option<StoredLease>,
-    /// When it was taken, for the record.
+    /// When the Lease was taken, for the record.
     acquired: Option<String>,
     /// Whether a write of ours was ever sent.
     tried: bool,
-    /// What went wrong last; said once.
+    /// The last problem, so that it is logged once.
     problem: Option<String>,
-    /// Who leads, as last said.
+    /// The leader that was logged last.
     leader: Option<String>,
 }
 
 impl Candidate {
     pub fn new(client: kube::Client, settings: ElectionSettings) -> Candidate {
         let ElectionSettings { lease, instance, timing } = settings;
-        // A restarted container keeps its name, and must not take its former life's Lease for its own.
+        // A restarted container keeps its name, and must not take the Lease of its former process for its own.
         let identity = format!("{instance}_{:08x}{:08x}", random(), random());
         Candidate {
             leases: Leases::new(client, lease),
@@ -92,8 +91,8 @@ impl Candidate {
         }
     }
 
-    /// Waits for the Lease; answers from when on the new leader may act. `standing_by` is called where somebody else
-    /// has it.
+    /// Waits for the Lease. Returns the time from which the new leader may act. Calls `standing_by` while another
+    /// process holds the Lease.
     pub async fn stand(&mut self, lead: &Lead, standing_by: impl Fn()) -> Instant {
         loop {
             let mut wait = self.pause();
@@ -110,7 +109,7 @@ impl Candidate {
                             self.well();
                             self.led_by(found.map(|found| found.record.holder).unwrap_or_default());
                             standing_by();
-                            // On the dot, rather than a whole period later.
+                            // At the end of the other term, rather than a whole retry period later.
                             wait = wait.min(left);
                         }
                         Decision::Renew | Decision::Lost { .. } => {}
@@ -142,7 +141,7 @@ impl Candidate {
                 true
             }
             Ok(_) => false,
-            // Another one was faster.
+            // Another process was faster.
             Err(LeaseError::Moved) => false,
             Err(LeaseError::Server(why)) => {
                 self.failed(&why);
@@ -151,7 +150,7 @@ impl Candidate {
         }
     }
 
-    /// Renews for as long as that goes well; answers why it went wrong.
+    /// Renews the Lease for as long as that succeeds. Returns why it failed.
     pub async fn renew(&mut self, lead: &Lead) -> String {
         let mut wait = self.pause();
         loop {
@@ -178,7 +177,7 @@ impl Candidate {
                     Ok(found) => {
                         match self.election.decide(self.now(), found.as_ref().map(|found| &found.record)) {
                             Decision::Lost { why } => return why,
-                            // Touched, and still ours: again at once, over what is there now.
+                            // Somebody changed it and it is still ours: write again at once, over what is there now.
                             _ => (self.held, wait) = (found, Duration::ZERO),
                         }
                     }
@@ -189,8 +188,8 @@ impl Candidate {
         }
     }
 
-    /// Gives the Lease up, if it is ours, so that the next leader need not wait for its end. Only after all that this
-    /// one began has ended. `handed_over`: the next one need not wait for calls to Atlas either.
+    /// Gives the Lease up, if it is ours, so that the next leader need not wait for its end. Call it only after every
+    /// pass of this process has ended. `handed_over`: the next leader need not wait for calls to Atlas either.
     pub async fn release(mut self, handed_over: bool) {
         if !self.tried {
             return;
@@ -208,7 +207,7 @@ impl Candidate {
             }
             match self.leases.write(Some(&found), &record, RELEASE_LIMIT).await {
                 Ok(_) => return tracing::info!(lease = %self.leases.key(), "gave leadership up"),
-                // A renewal that was on its way.
+                // A renewal was still on its way.
                 Err(LeaseError::Moved) => {}
                 Err(error) => return tracing::warn!(%error, "the Lease is not given up; it ends by itself"),
             }
@@ -218,7 +217,7 @@ impl Candidate {
     fn record(&self, transitions: i64) -> LeaseRecord {
         LeaseRecord {
             holder: self.identity.clone(),
-            // Whole seconds, since the flag takes no others.
+            // The flag takes whole seconds only.
             duration_seconds: i64::try_from(self.timing.lease.as_secs()).ok(),
             acquired: self.acquired.clone(),
             renewed: Some(micro_time()),
@@ -235,7 +234,7 @@ impl Candidate {
         self.timing.renew_deadline / 2
     }
 
-    /// The retry period and up to a fifth more, so that replicas don't go in step.
+    /// The retry period and up to a fifth more, so that replicas do not act at the same time.
     fn pause(&self) -> Duration {
         let period = self.timing.retry_period;
         period + period.mul_f64(f64::from(random()) / f64::from(u32::MAX) / 5.0)

@@ -1,17 +1,21 @@
 //! The shells around the decisions: watches feed an index of compact records, changes and timers feed a queue of
-//! projects, and a pass over one project lists, plans, fences, writes and records, one object after another.
+//! projects, and a pass over one project observes, decides and acts, one object after another.
 
 mod credentials;
 mod election;
+mod follow;
 mod index;
-mod memory;
+mod jitter;
+mod object;
 mod pass;
 mod queue;
 mod run;
-mod say;
-mod step;
-mod write;
+mod shared;
+mod store;
+mod turn;
 
 pub use crate::core::election::{LONGEST_LEASE, Timing};
 pub use election::ElectionSettings;
-pub use run::{Engine, Settings, Telemetry};
+pub use object::{Called, Fenced};
+pub use run::Engine;
+pub use shared::{Settings, Telemetry};

@@ -1,81 +1,92 @@
-//! The queue of places (projects): each at most once, never two passes of one place at a time, at least a second
-//! between two of them, the longest waiting first.
+//! The queue of places. It hands out turns: at most one turn of a place at a time, at least a second between two turns
+//! of one place, the longest waiting first.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// The least time between the ends and begins of two passes of one place.
+use super::index::Place;
+use super::turn::{Project, Turn};
+
+/// The least time between the end of one turn of a place and the begin of the next.
 const BREATH: Duration = Duration::from_secs(1);
 
-/// A queue of keys with times.
-pub(super) struct Queue<K> {
-    inner: Mutex<Inner<K>>,
+/// The queue.
+pub(super) struct Queue {
+    inner: Mutex<Inner>,
+    /// Something became due, or the queue was closed.
     wake: Notify,
+    /// A turn has ended.
+    ended: Notify,
 }
 
-struct Inner<K> {
-    due: HashMap<K, Instant>,
-    order: BTreeSet<(Instant, K)>,
-    /// Keys that a pass runs for, and when they are due again because of what happened meanwhile.
-    running: HashMap<K, Option<Instant>>,
-    /// No pass of a key begins before this.
-    not_before: HashMap<K, Instant>,
+struct Inner {
+    waiting: HashMap<Place, Waiting>,
+    order: BTreeSet<(Instant, Place)>,
+    /// Places that a pass runs for, and when they are due again because of what happened meanwhile.
+    running: HashMap<Place, Option<Instant>>,
+    /// No turn of a place begins before this.
+    not_before: HashMap<Place, Instant>,
     closed: bool,
 }
 
-impl<K: Clone + Ord + std::hash::Hash> Queue<K> {
-    pub fn new() -> Queue<K> {
+/// A place at rest.
+struct Waiting {
+    due: Instant,
+    /// What is remembered of it; `None` where that is nothing.
+    project: Option<Box<Project>>,
+}
+
+impl Queue {
+    pub fn new() -> Queue {
         let inner = Inner {
-            due: HashMap::new(),
+            waiting: HashMap::new(),
             order: BTreeSet::new(),
             running: HashMap::new(),
             not_before: HashMap::new(),
             closed: false,
         };
-        Queue { inner: Mutex::new(inner), wake: Notify::new() }
+        Queue { inner: Mutex::new(inner), wake: Notify::new(), ended: Notify::new() }
     }
 
-    /// Makes a key due at `at`, or earlier if it is already.
-    pub fn add(&self, key: K, at: Instant) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(again) = inner.running.get_mut(&key) {
-            *again = Some(again.map_or(at, |before| before.min(at)));
-            return;
+    /// Makes places due now.
+    pub fn add(&self, places: impl IntoIterator<Item = Place>) {
+        let mut inner = self.inner.lock();
+        let now = Instant::now();
+        for place in places {
+            match inner.running.get_mut(&place) {
+                Some(again) => *again = Some(again.map_or(now, |before| before.min(now))),
+                None => {
+                    inner.schedule(place, now, None);
+                    self.wake.notify_one();
+                }
+            }
         }
-        inner.schedule(key, at);
-        drop(inner);
-        self.wake.notify_one();
     }
 
-    /// The next due key, once it is due; `None` when the queue is closed.
-    pub async fn next(&self) -> Option<K> {
+    /// The next turn, once it is due; `None` when the queue is closed.
+    pub async fn next(&self) -> Option<Turn> {
         loop {
             // Registered before the look, so that an `add` in between is not missed.
             let woken = self.wake.notified();
             let wait = {
-                let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut inner = self.inner.lock();
                 if inner.closed {
                     return None;
                 }
                 let now = Instant::now();
-                match inner.order.first().cloned() {
-                    Some((at, key)) if at <= now => {
-                        inner.order.pop_first();
-                        inner.due.remove(&key);
-                        inner.running.insert(key.clone(), None);
-                        let more = !inner.order.is_empty();
-                        drop(inner);
-                        if more {
+                match inner.order.first().map(|(at, _)| *at) {
+                    Some(at) if at <= now => {
+                        let turn = inner.begin();
+                        if !inner.order.is_empty() {
                             self.wake.notify_one();
                         }
-                        return Some(key);
+                        return turn;
                     }
-                    Some((at, _)) => Some(at),
-                    None => None,
+                    wait => wait,
                 }
             };
             match wait {
@@ -85,81 +96,155 @@ impl<K: Clone + Ord + std::hash::Hash> Queue<K> {
         }
     }
 
-    /// A pass has ended; the key is due again at `next`, or sooner if something happened meanwhile.
-    pub fn done(&self, key: K, next: Option<Instant>) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let again = inner.running.remove(&key).flatten();
+    /// Takes a turn back. Its place is due when the turn says, or sooner if something happened meanwhile; a place that
+    /// is not due again is forgotten.
+    pub fn done(&self, turn: Turn) {
+        let (place, project, next) = turn.end();
+        let mut inner = self.inner.lock();
+        let again = inner.running.remove(&place).flatten();
         let breath = Instant::now() + BREATH;
         inner.not_before.retain(|_, until| *until > breath - BREATH);
-        inner.not_before.insert(key.clone(), breath);
-        let next = [again, next].into_iter().flatten().min();
-        if let Some(at) = next {
-            inner.schedule(key, at);
+        inner.not_before.insert(place.clone(), breath);
+        if let Some(at) = [again, next].into_iter().flatten().min() {
+            inner.schedule(place, at, Some(project));
         }
         drop(inner);
         self.wake.notify_one();
+        self.ended.notify_waiters();
     }
 
-    /// How many keys wait, and how many passes run.
-    pub fn depth(&self) -> (usize, usize) {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        (inner.due.len(), inner.running.len())
+    /// How many places wait.
+    pub fn waiting(&self) -> usize {
+        self.inner.lock().waiting.len()
     }
 
-    /// Ends the queue: nothing begins any more.
+    /// Ends the queue: no turn begins any more.
     pub fn close(&self) {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.inner.lock().closed = true;
         self.wake.notify_waiters();
         self.wake.notify_one();
     }
+
+    /// Waits until all turns have ended.
+    pub async fn idle(&self) {
+        loop {
+            // Registered before the look, so that an end in between is not missed.
+            let ended = self.ended.notified();
+            if self.inner.lock().running.is_empty() {
+                return;
+            }
+            ended.await;
+        }
+    }
 }
 
-impl<K: Clone + Ord + std::hash::Hash> Inner<K> {
-    fn schedule(&mut self, key: K, at: Instant) {
-        let at = self.not_before.get(&key).map_or(at, |until| at.max(*until));
-        match self.due.get(&key) {
-            Some(before) if *before <= at => return,
-            Some(before) => {
-                self.order.remove(&(*before, key.clone()));
+impl Inner {
+    /// Makes a place due. `project` is what a turn that ended remembers; `None` leaves what is at rest as it is.
+    fn schedule(&mut self, place: Place, at: Instant, project: Option<Project>) {
+        let at = self.not_before.get(&place).map_or(at, |until| at.max(*until));
+        let project = project.filter(|project| !project.is_blank()).map(Box::new);
+        match self.waiting.get_mut(&place) {
+            Some(waiting) if waiting.due <= at => return,
+            Some(waiting) => {
+                self.order.remove(&(waiting.due, place.clone()));
+                waiting.due = at;
             }
-            None => {}
+            None => {
+                self.waiting.insert(place.clone(), Waiting { due: at, project });
+            }
         }
-        self.due.insert(key.clone(), at);
-        self.order.insert((at, key));
+        self.order.insert((at, place));
+    }
+
+    /// Takes the first place out, for a turn.
+    fn begin(&mut self) -> Option<Turn> {
+        let (_, place) = self.order.pop_first()?;
+        let project = self.waiting.remove(&place).and_then(|waiting| waiting.project);
+        self.running.insert(place.clone(), None);
+        Some(Turn::new(place, project.map(|project| *project).unwrap_or_default()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ProjectId;
+
+    fn place(digit: char) -> Place {
+        ProjectId::parse(&digit.to_string().repeat(24))
+    }
+
+    /// The next turn, ended so that it is due again after `again`.
+    async fn pass(queue: &Queue, again: Option<Duration>) -> Option<Place> {
+        let mut turn = queue.next().await?;
+        let place = turn.place().clone();
+        if let Some(again) = again {
+            turn.look_again(Instant::now() + again);
+        }
+        queue.done(turn);
+        Some(place)
+    }
 
     #[tokio::test(start_paused = true)]
-    async fn a_key_waits_once_and_takes_a_breath() {
+    async fn a_place_waits_once_and_takes_a_breath() {
         let queue = Queue::new();
         let start = Instant::now();
-        queue.add("a", start + Duration::from_secs(5));
-        queue.add("a", start);
-        queue.add("a", start + Duration::from_secs(9));
-        assert_eq!(queue.next().await, Some("a"));
-        queue.add("a", Instant::now());
-        assert_eq!(queue.depth(), (0, 1), "it runs; the new request waits for its end");
-        queue.done("a", Some(start + Duration::from_secs(60)));
-        assert_eq!(queue.next().await, Some("a"));
+        queue.add([place('a'), place('a')]);
+        let mut turn = queue.next().await.expect("a turn");
+        assert_eq!(*turn.place(), place('a'));
+        queue.add([place('a')]);
+        assert_eq!(queue.waiting(), 0, "it runs; the new request waits for its end");
+        turn.look_again(start + Duration::from_secs(60));
+        queue.done(turn);
+        assert_eq!(pass(&queue, None).await, Some(place('a')));
         assert_eq!(start.elapsed(), BREATH);
-        queue.done("a", None);
-        assert_eq!(queue.depth(), (0, 0));
+        assert_eq!(queue.waiting(), 0, "it is not due again");
+        queue.idle().await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_longest_waiting_goes_first_and_close_ends_it() {
         let queue = Queue::new();
         let start = Instant::now();
-        queue.add("late", start + Duration::from_millis(2));
-        queue.add("early", start + Duration::from_millis(1));
-        assert_eq!(queue.next().await, Some("early"));
-        assert_eq!(queue.next().await, Some("late"));
-        queue.add("never", start + Duration::from_secs(1));
+        queue.add([place('a'), place('b')]);
+        pass(&queue, Some(Duration::from_secs(5))).await;
+        pass(&queue, Some(Duration::from_secs(3))).await;
+        assert_eq!(pass(&queue, Some(Duration::from_secs(60))).await, Some(place('b')));
+        assert_eq!(start.elapsed(), Duration::from_secs(3));
+        assert_eq!(pass(&queue, None).await, Some(place('a')));
+        assert_eq!(start.elapsed(), Duration::from_secs(5));
         queue.close();
-        assert_eq!(queue.next().await, None);
+        assert_eq!(pass(&queue, None).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_that_is_asked_for_is_due_earlier_and_keeps_its_memory() {
+        let queue = Queue::new();
+        let start = Instant::now();
+        queue.add([place('a')]);
+        let mut turn = queue.next().await.expect("a turn");
+        turn.object("uid").failures = 7;
+        turn.look_again(start + Duration::from_secs(60));
+        queue.done(turn);
+        queue.add([place('a')]);
+        let turn = queue.next().await.expect("a turn");
+        assert_eq!(start.elapsed(), BREATH);
+        assert_eq!(turn.project.known("uid").map(|memory| memory.failures), Some(7));
+        queue.done(turn);
+        queue.add([place('a')]);
+        let turn = queue.next().await.expect("a turn");
+        assert!(turn.project.is_blank(), "the place was forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_waits_for_the_turns_that_are_held() {
+        let queue = Queue::new();
+        queue.add([place('a'), place('b')]);
+        let (a, b) = (queue.next().await.expect("a turn"), queue.next().await.expect("a turn"));
+        let limit = Duration::from_secs(9);
+        assert!(tokio::time::timeout(limit, queue.idle()).await.is_err());
+        queue.done(a);
+        assert!(tokio::time::timeout(limit, queue.idle()).await.is_err());
+        tokio::join!(queue.idle(), async { queue.done(b) });
     }
 }

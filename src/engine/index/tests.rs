@@ -1,7 +1,15 @@
 //! The index, fed with events and asked, without any server.
 
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
 use super::*;
-use crate::domain::{DeletionPolicy, Integration, SecretKey, Spec, Status};
+use crate::cluster::SecretIdentity;
+use crate::domain::{
+    AdoptionPolicy, AppliedSecret, CredentialsRef, DeletionPolicy, Integration, ManagementPolicy, SecretKey,
+    Spec, Status,
+};
 
 fn object(name: &str, version: u64, generation: i64) -> Object {
     Object {
@@ -29,6 +37,10 @@ fn object(name: &str, version: u64, generation: i64) -> Object {
         }),
         status: Status::default(),
     }
+}
+
+fn records(index: &Index) -> impl Iterator<Item = &Record> {
+    index.objects.values().map(AsRef::as_ref)
 }
 
 fn secret(name: &str) -> ObjectKey {
@@ -62,75 +74,75 @@ fn a_list_sweeps_at_its_end_and_only_its_scope() {
     index.observe(&object("b", 2, 1));
     index.list_begins(0);
     index.observe(&object("a", 1, 1));
-    assert_eq!(index.records().count(), 2, "nothing goes while the list is under way");
+    assert_eq!(index.size().0, 2, "nothing goes while the list is under way");
     assert!(index.list_complete(0, |key| &*key.namespace == "other").is_empty());
     index.list_begins(0);
     index.observe(&object("a", 1, 1));
     assert_eq!(index.list_complete(0, |_| true).len(), 1);
-    assert!(index.records().all(|record| &*record.key.name == "a"));
+    assert!(records(&index).all(|record| &*record.key.name == "a"));
 }
 
 #[test]
 fn secrets_are_remembered_where_an_object_refers_to_them() {
     let mut index = Index::default();
-    assert!(index.observe_secret(&secret("teams"), identity("1")).is_empty());
-    assert!(index.secret(&secret("teams")).is_none(), "nobody refers to it");
+    assert!(index.secrets.observe(&secret("teams"), identity("1")).is_empty());
+    assert_eq!(index.secrets.get(&secret("teams")), Known::Nothing, "nobody refers to it");
     index.observe(&object("a", 1, 1));
-    assert!(index.observe_secret(&secret("teams"), identity("1")).is_empty(), "nobody relied on it yet");
-    assert_eq!(index.observe_secret(&secret("teams"), identity("2")).len(), 1);
-    assert!(index.observe_secret(&secret("teams"), identity("2")).is_empty(), "the same again");
-    assert!(index.observe_secret(&secret("teams"), identity("1")).is_empty(), "older");
-    index.observe_secret(&secret("atlas"), identity("3"));
-    assert_eq!(index.observe_secret(&secret("atlas"), identity("4")).len(), 1, "credentials count too");
-    assert_eq!(index.observe_secret(&secret("teams"), None).len(), 1, "deleted");
+    assert!(index.secrets.observe(&secret("teams"), identity("1")).is_empty(), "nobody relied on it yet");
+    assert_eq!(index.secrets.observe(&secret("teams"), identity("2")).len(), 1);
+    assert!(index.secrets.observe(&secret("teams"), identity("2")).is_empty(), "the same again");
+    assert!(index.secrets.observe(&secret("teams"), identity("1")).is_empty(), "older");
+    index.secrets.observe(&secret("atlas"), identity("3"));
+    assert_eq!(index.secrets.observe(&secret("atlas"), identity("4")).len(), 1, "credentials count too");
+    assert_eq!(index.secrets.observe(&secret("teams"), None).len(), 1, "deleted");
     let applied = [AppliedSecret { name: "teams".into(), uid: "s".into(), resource_version: "2".into() }];
     let (namespace, names) = (Arc::from("ns"), [Arc::from("teams")]);
     let applied = AppliedSecret::digest(&applied);
-    assert_eq!(index.secrets_changed(&namespace, &names, applied), Some(true));
-    index.observe_secret(&secret("teams"), identity("2"));
-    assert_eq!(index.secrets_changed(&namespace, &names, applied), Some(false));
+    assert_eq!(index.secrets.since(&namespace, &names, applied), SecretsSince::Changed);
+    index.secrets.observe(&secret("teams"), identity("2"));
+    assert_eq!(index.secrets.since(&namespace, &names, applied), SecretsSince::Same);
     index.observe(&object("b", 1, 1));
     index.remove(&object("a", 0, 0).key);
-    index.forget_unused_secrets();
-    assert!(index.secret(&secret("teams")).is_some(), "another object refers to it");
+    index.secrets.forget_unused();
+    assert_ne!(index.secrets.get(&secret("teams")), Known::Nothing, "another object refers to it");
     index.remove(&object("b", 0, 0).key);
-    index.forget_unused_secrets();
-    assert!(index.secret(&secret("teams")).is_none());
+    index.secrets.forget_unused();
+    assert_eq!(index.secrets.get(&secret("teams")), Known::Nothing);
 }
 
 #[test]
 fn a_list_of_secrets_tells_which_are_absent() {
     let mut index = Index::default();
     index.observe(&object("a", 1, 1));
-    index.secret_list_begins(0);
-    index.observe_secret(&secret("atlas"), identity("1"));
-    assert!(index.secret_list_complete(0, |_| true).is_empty(), "nobody relied on it yet");
-    assert_eq!(index.secret(&secret("teams")), Some(None));
-    assert_eq!(index.secret(&secret("atlas")), Some(identity("1").as_ref()));
-    index.secret_list_begins(0);
-    assert_eq!(index.secret_list_complete(0, |_| true).len(), 1, "one that was there is gone");
+    index.secrets.list_begins(0);
+    index.secrets.observe(&secret("atlas"), identity("1"));
+    assert!(index.secrets.list_complete(0, |_| true).is_empty(), "nobody relied on it yet");
+    assert_eq!(index.secrets.get(&secret("teams")), Known::Absent);
+    assert_eq!(index.secrets.get(&secret("atlas")), Known::found(identity("1").as_ref()));
+    index.secrets.list_begins(0);
+    assert_eq!(index.secrets.list_complete(0, |_| true).len(), 1, "one that was there is gone");
 }
 
 #[test]
 fn a_read_tells_what_the_watch_will_not_tell_again() {
     let mut index = Index::default();
     assert!(index.refresh(&object("a", 1, 1)).is_empty(), "the watch has not shown it");
-    assert_eq!(index.records().count(), 0);
+    assert_eq!(index.size().0, 0);
     index.observe(&object("a", 1, 1));
     assert_eq!(index.refresh(&object("a", 2, 2)).len(), 1);
     assert!(index.observe(&object("a", 2, 2)).is_empty());
     index.wrote(&object("b", 1, 1));
-    assert_eq!(index.records().count(), 1, "what left our selector does not come back by our own write");
+    assert_eq!(index.size().0, 1, "what left our selector does not come back by our own write");
 }
 
 #[test]
 fn a_read_of_a_secret_leaves_the_news_to_the_watch() {
     let mut index = Index::default();
     index.observe(&object("a", 1, 1));
-    index.read_secret(&secret("teams"), identity("1"));
-    assert!(index.observe_secret(&secret("teams"), identity("1")).is_empty());
-    index.read_secret(&secret("teams"), identity("2"));
-    assert_eq!(index.observe_secret(&secret("teams"), identity("2")).len(), 1, "others refer to it too");
+    index.secrets.read(&secret("teams"), identity("1"));
+    assert!(index.secrets.observe(&secret("teams"), identity("1")).is_empty());
+    index.secrets.read(&secret("teams"), identity("2"));
+    assert_eq!(index.secrets.observe(&secret("teams"), identity("2")).len(), 1, "others refer to it too");
 }
 
 /// The operator's own Secret is in another namespace than the objects that use it; their own are not confused with it.
@@ -139,16 +151,16 @@ fn the_operators_own_secret_is_known_by_its_users() {
     let own = ObjectKey { namespace: "platform".into(), name: "atlas".into() };
     let mut index = Index::new(Some(own.clone()));
     index.observe(&object("a", 1, 1));
-    assert!(!index.refers_to_secret(&own), "it has a Secret of its own");
+    assert!(!index.secrets.is_referred_to(&own), "it has a Secret of its own");
     let mut user = object("b", 2, 1);
     user.spec.as_mut().expect("a spec").credentials = CredentialsRef::Operator;
     index.observe(&user);
-    index.observe_secret(&own, identity("1"));
-    assert_eq!(index.observe_secret(&own, identity("2")).len(), 1, "a rotation");
+    index.secrets.observe(&own, identity("1"));
+    assert_eq!(index.secrets.observe(&own, identity("2")).len(), 1, "a rotation");
     index.remove(&user.key);
-    index.forget_unused_secrets();
-    assert!(!index.refers_to_secret(&own));
-    assert!(index.refers_to_secret(&secret("atlas")));
+    index.secrets.forget_unused();
+    assert!(!index.secrets.is_referred_to(&own));
+    assert!(index.secrets.is_referred_to(&secret("atlas")));
 }
 
 #[test]
@@ -185,17 +197,20 @@ fn grants_wake_the_projects_that_they_concern() {
 fn without_a_watch_nothing_is_known_of_secrets() {
     let mut index = Index::default();
     index.observe(&object("a", 1, 1));
-    index.secrets_unwatched(0);
-    index.read_secret(&secret("teams"), None);
-    assert_eq!(index.secret(&secret("teams")), None);
-    assert_eq!(index.secrets_changed(&"ns".into(), &["teams".into()], AppliedSecret::digest(&[])), None);
-    assert!(index.refers_to_secret(&secret("teams")));
-    index.secret_list_begins(1);
-    index.secret_list_complete(1, |_| true);
-    assert_eq!(index.secret(&secret("teams")), None, "another watch is allowed");
-    index.secret_list_begins(0);
-    index.secret_list_complete(0, |_| true);
-    assert_eq!(index.secret(&secret("teams")), Some(None));
+    index.secrets.unwatched(0);
+    index.secrets.read(&secret("teams"), None);
+    assert_eq!(index.secrets.get(&secret("teams")), Known::Nothing);
+    assert_eq!(
+        index.secrets.since(&"ns".into(), &["teams".into()], AppliedSecret::digest(&[])),
+        SecretsSince::Unknown
+    );
+    assert!(index.secrets.is_referred_to(&secret("teams")));
+    index.secrets.list_begins(1);
+    index.secrets.list_complete(1, |_| true);
+    assert_eq!(index.secrets.get(&secret("teams")), Known::Nothing, "another watch is not allowed");
+    index.secrets.list_begins(0);
+    index.secrets.list_complete(0, |_| true);
+    assert_eq!(index.secrets.get(&secret("teams")), Known::Absent);
 }
 
 /// Trace 12: y claims and posts, an outsider deletes that, and x would claim the place from a view in which y has
@@ -234,7 +249,7 @@ fn a_late_answer_about_a_namesake_is_over() {
     assert!(index.refresh(&old).is_empty());
     index.wrote(&Object { resource_version: "4".into(), ..old.clone() });
     index.wrote(&Object { resource_version: "4".into(), finalizer: true, ..old });
-    let known: Vec<&str> = index.records().map(|record| record.uid.as_str()).collect();
+    let known: Vec<&str> = records(&index).map(|record| record.uid.as_str()).collect();
     assert_eq!(known, ["another"]);
 }
 
@@ -244,20 +259,20 @@ fn a_late_answer_about_a_namesake_is_over() {
 fn a_list_may_go_back_in_time() {
     let mut index = Index::default();
     index.observe(&object("a", 9, 3));
-    index.observe_secret(&secret("teams"), identity("8"));
+    index.secrets.observe(&secret("teams"), identity("8"));
     index.list_begins(0);
     assert_eq!(index.observe_from(0, &object("a", 4, 1)).len(), 1);
     index.list_complete(0, |_| true);
-    assert!(index.records().all(|record| record.resource_version == 4));
-    index.secret_list_begins(0);
+    assert!(records(&index).all(|record| record.resource_version == 4));
+    index.secrets.list_begins(0);
     let old = SecretIdentity { uid: "s".into(), resource_version: "5".into() };
-    assert!(!index.observe_secret_from(0, &secret("teams"), old.clone()).is_empty());
-    assert_eq!(index.secret(&secret("teams")), Some(Some(&old)));
+    assert!(!index.secrets.observe_from(0, &secret("teams"), old.clone()).is_empty());
+    assert_eq!(index.secrets.get(&secret("teams")), Known::Present(&old));
 
     index.list_begins(0);
     index.wrote(&object("a", 6, 1));
     index.observe_from(0, &object("a", 4, 1));
     index.list_complete(0, |_| true);
     assert!(index.observe_from(0, &object("a", 5, 1)).is_empty(), "a watch only lags");
-    assert!(index.records().all(|record| record.resource_version == 6));
+    assert!(records(&index).all(|record| record.resource_version == 6));
 }

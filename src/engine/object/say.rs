@@ -1,108 +1,127 @@
-//! Statuses and Events: what an object says.
+//! What an object says: its status, and the Events of it.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::credentials::lock;
-use super::index::Record;
-use super::run::Shared;
 use crate::cluster::{EventKind, Stored, WriteError};
 use crate::core::conditions::{self, Verdict};
 use crate::domain::{
     Condition, ConditionStatus, ConditionType, IntegrationType, Object, Prospect, Reason, Redacted, Status,
 };
+use crate::engine::index::Record;
+use crate::engine::shared::Shared;
+use crate::engine::turn::Turn;
 
 /// A look for stalling comes a little late rather than a little early.
 pub(super) const STALL_SLACK: Duration = Duration::from_millis(50);
 
-/// Whether this very verdict stands in the object's status already, so that the object need not even be read;
-/// then also when to look again for stalling.
-pub(super) fn already_said(shared: &Shared, record: &Record, verdict: &Verdict) -> Option<Option<Instant>> {
+/// What becomes of the echo in a status.
+#[derive(Clone, Copy)]
+pub(super) enum Echo<'a> {
+    /// It stays: Atlas was not read.
+    Keep,
+    /// It goes: Atlas shows nothing that is ours.
+    Gone,
+    /// Atlas shows this.
+    Shown(&'a Redacted),
+}
+
+impl<'a> Echo<'a> {
+    /// The echo after a LIST that shows `entry`.
+    pub fn of(entry: Option<&'a Redacted>) -> Echo<'a> {
+        entry.map_or(Echo::Gone, Echo::Shown)
+    }
+}
+
+/// Whether this very verdict stands in the object's status already, so that the object need not even be read.
+pub(super) fn already_said(shared: &Shared, turn: &mut Turn, record: &Record, verdict: &Verdict) -> bool {
     let stall_after = shared.settings.stall_after;
-    shared.memory(&record.uid, |memory| {
-        let lasting = memory.lasting(verdict.reason, Instant::now());
-        let (version, said) = memory.said.as_deref()?;
-        let same = *version == record.resource_version
+    let memory = turn.object(&record.uid);
+    let lasting = memory.lasting(verdict.reason, Instant::now());
+    let said = memory.said.as_deref().is_some_and(|(version, said)| {
+        *version == record.resource_version
             && said.reason == verdict.reason
             && said.message == verdict.message
             && said.in_sync == verdict.in_sync
-            && (said.lasting >= stall_after) == (lasting >= stall_after);
-        same.then(|| stalls_at(shared, verdict, lasting))
-    })
+            && (said.lasting >= stall_after) == (lasting >= stall_after)
+    });
+    if said {
+        look_for_stalling(shared, turn, verdict, lasting);
+    }
+    said
 }
 
-/// When an object that stalls later is to be looked at for that.
-fn stalls_at(shared: &Shared, verdict: &Verdict, lasting: Duration) -> Option<Instant> {
-    let outside = verdict.reason.prospect() == Prospect::Outside;
-    let left = shared.settings.stall_after.checked_sub(lasting).filter(|left| outside && !left.is_zero())?;
-    Some(Instant::now() + left + STALL_SLACK)
+/// An object that stalls later is looked at again for that.
+fn look_for_stalling(shared: &Shared, turn: &mut Turn, verdict: &Verdict, lasting: Duration) {
+    let left = shared.settings.stall_after.checked_sub(lasting).filter(|left| !left.is_zero());
+    if let Some(left) = left
+        && verdict.reason.prospect() == Prospect::Outside
+    {
+        turn.look_again(Instant::now() + left + STALL_SLACK);
+    }
 }
 
-/// The status that follows from a verdict, all else as it is. `entry` is what Atlas shows, where that was read.
-pub(super) fn status(
-    shared: &Shared,
-    object: &Object,
-    verdict: &Verdict,
-    entry: Option<Option<&Redacted>>,
-) -> Status {
+/// The status that follows from a verdict; everything else stays as it is.
+pub(super) fn status(shared: &Shared, object: &Object, verdict: &Verdict, echo: Echo<'_>) -> Status {
     let now = Timestamp::now();
     let before = &object.status;
     Status {
         observed_generation: Some(object.generation),
         conditions: conditions::derive(before, object.generation, verdict, shared.settings.stall_after, now),
-        integration: match entry {
-            Some(entry) => entry.cloned(),
-            None => before.integration.clone(),
+        integration: match echo {
+            Echo::Keep => before.integration.clone(),
+            Echo::Gone => None,
+            Echo::Shown(entry) => Some(entry.clone()),
         },
-        // What another object wrote, or what was given up, is not carried on.
+        // What another object wrote, or what was given up, is dropped.
         applied: object.applied().cloned(),
         attempt: object.attempt().cloned(),
-        last_handled_reconcile: match entry {
-            Some(_) => object.reconcile_requested.clone(),
-            None => before.last_handled_reconcile.clone(),
+        last_handled_reconcile: match echo {
+            Echo::Keep => before.last_handled_reconcile.clone(),
+            Echo::Gone | Echo::Shown(_) => object.reconcile_requested.clone(),
         },
         last_handled_rewrite: before.last_handled_rewrite.clone(),
-        prometheus_discovery_url: discovery_url(shared, object, entry.flatten().is_some()),
+        prometheus_discovery_url: discovery_url(shared, object, echo),
     }
 }
 
 /// `https://<host>/prometheus/v1.0/groups/{project}/discovery`, which the API itself does not return.
-fn discovery_url(shared: &Shared, object: &Object, shown: bool) -> Option<String> {
+fn discovery_url(shared: &Shared, object: &Object, echo: Echo<'_>) -> Option<String> {
     let spec = object.spec.as_ref().ok()?;
     if spec.integration.integration_type() != IntegrationType::Prometheus {
         return None;
     }
-    if !shown {
+    if !matches!(echo, Echo::Shown(_)) {
         return object.status.prometheus_discovery_url.clone();
     }
     let path = format!("prometheus/v1.0/groups/{}/discovery", spec.project);
     shared.settings.atlas_url.join(&path).ok().map(String::from)
 }
 
-/// Stores a verdict and tells of a transition. Answers when to look again for stalling, if that is to come.
+/// Stores a verdict, and publishes an Event for a transition.
 pub(super) async fn say(
     shared: &Shared,
+    turn: &mut Turn,
     stored: &Stored,
     mut verdict: Verdict,
-    entry: Option<Option<&Redacted>>,
-) -> Result<(Stored, Option<Instant>), WriteError> {
-    let object = &stored.object;
-    verdict.lasting = shared.memory(&object.uid, |memory| memory.lasting(verdict.reason, Instant::now()));
-    let status = status(shared, object, &verdict, entry);
+    echo: Echo<'_>,
+) -> Result<(), WriteError> {
+    let uid = &stored.object.uid;
+    verdict.lasting = turn.object(uid).lasting(verdict.reason, Instant::now());
+    let status = status(shared, &stored.object, &verdict, echo);
     let after = store(shared, stored, &status).await?;
-    let again = stalls_at(shared, &verdict, verdict.lasting);
+    look_for_stalling(shared, turn, &verdict, verdict.lasting);
     let version = after.object.resource_version.parse().unwrap_or_default();
     let good = verdict.reason.prospect() == Prospect::Good;
-    shared.memory(&object.uid, |memory| memory.said = (!good).then(|| Box::new((version, verdict))));
-    Ok((after, again))
+    turn.object(uid).said = (!good).then(|| Box::new((version, verdict)));
+    Ok(())
 }
 
-/// Stores a status; the result enters the index at once, and a transition of Ready becomes an Event.
+/// Stores a status. A transition of Ready, and a difference that was not reported before, become Events.
 pub(super) async fn store(shared: &Shared, stored: &Stored, status: &Status) -> Result<Stored, WriteError> {
-    let after = shared.writer.status(stored, status).await?;
-    lock(&shared.index).wrote(&after.object);
+    let after = shared.store.status(stored, status).await?;
     if let Some(ready) = transition(&stored.object.status, status) {
         tell(shared, &after.object, ready);
     }
@@ -112,7 +131,22 @@ pub(super) async fn store(shared: &Shared, stored: &Stored, status: &Status) -> 
     Ok(after)
 }
 
-/// The new InSync condition, if it says of a difference that was not said before.
+/// Gives the claim up, or lets an object go that is being deleted, without a call to Atlas. An Event says why.
+pub(super) async fn release(
+    shared: &Shared,
+    turn: &mut Turn,
+    stored: &Stored,
+    note: &str,
+) -> Result<Stored, WriteError> {
+    let object = &stored.object;
+    let after = shared.store.release(stored).await?;
+    turn.object(&object.uid).released();
+    shared.events.publish(object, EventKind::Normal, "Released", "Release", note);
+    tracing::info!(object = %object.key, "released: {note}");
+    Ok(after)
+}
+
+/// The new InSync condition, if it reports a difference that was not reported before.
 fn lost_sync<'a>(before: &Status, after: &'a Status) -> Option<&'a Condition> {
     let in_sync = after.condition(ConditionType::InSync)?;
     let said = before
@@ -124,7 +158,7 @@ fn lost_sync<'a>(before: &Status, after: &'a Status) -> Option<&'a Condition> {
 fn tell_drift(shared: &Shared, object: &Object, in_sync: &Condition) {
     shared.events.publish(object, EventKind::Warning, &in_sync.reason, "Reconcile", &in_sync.message);
     tracing::warn!(object = %object.key, reason = %in_sync.reason, "{}", in_sync.message);
-    // What is repaired was counted when its repair began.
+    // A difference that is repaired was counted when its repair began.
     if in_sync.reason == "Drifted"
         && let Ok(spec) = &object.spec
     {
@@ -132,7 +166,7 @@ fn tell_drift(shared: &Shared, object: &Object, in_sync: &Condition) {
     }
 }
 
-/// The new Ready condition, if it says something else than before.
+/// The new Ready condition, if its status or reason is new.
 fn transition<'a>(before: &Status, after: &'a Status) -> Option<&'a Condition> {
     let ready = after.condition(ConditionType::Ready)?;
     let same = before

@@ -1,30 +1,22 @@
-//! Writing one integration: Secrets, claim or fence, Atlas, status; in this order, and what follows when a link
-//! of it breaks.
-
-use std::time::Duration;
+//! Writing one integration: Secrets, claim or fence, Atlas, status; in this order, and what to do when a step fails.
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::credentials::{Resolved, Unreadable, lock};
-use super::memory::{Memory, Refused, Signature};
-use super::pass;
-use super::run::Shared;
-use super::{say, step};
+use super::fence::{self, Fenced};
+use super::say::{self, Echo};
 use crate::atlas::{ApiVersion, Session};
 use crate::cluster::{EventKind, Stored, WriteError};
 use crate::core::conditions::{InSync, Verdict};
-use crate::core::outcome::{self, Fence, Moved};
+use crate::core::outcome::{self, Claiming, Moved};
 use crate::core::pacing;
 use crate::core::plan::{IN_DOUBT, Why, Write, synced_message};
-use crate::domain::{AppliedSecret, Attempt, Failure, Object, Reason, Redacted, Spec};
+use crate::domain::{Attempt, Failure, Object, Reason, Redacted, Spec, Status};
+use crate::engine::credentials::{Resolved, Unreadable};
+use crate::engine::shared::Shared;
+use crate::engine::turn::{Signature, Turn};
 
-/// After this long without a repair, repairs are free again.
-const REPAIRS_FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
-/// A fence that took longer than this part of a call's time limit does not leave the call that it guards enough of
-/// [`crate::atlas::Client::landing_limit`].
-const SLOW_FENCE: u32 = 3;
-/// How often a status is tried again that lost a race, before the next pass takes it up.
+/// How often a status that lost a race is written again before the next pass takes it up.
 const STATUS_TRIES: usize = 3;
 
 /// One write.
@@ -34,233 +26,137 @@ pub(super) struct Job<'a> {
     /// What LIST showed.
     pub entry: Option<&'a Redacted>,
     pub write: Write,
-    /// Claim first, with or without consent to overwrite.
-    pub claim: Option<bool>,
-    /// Why, where nothing is to be claimed.
+    /// Whether the place is claimed first.
+    pub claiming: Claiming,
+    /// Why it is due, where nothing is to be claimed.
     pub why: Option<Why>,
 }
 
-/// A fresh attempt id. It begins with the uid, so that a copied status claims nothing.
-pub(super) fn attempt_id(object: &Object) -> String {
-    format!("{}.{:08x}{:08x}", object.uid, pass::random(), pass::random())
-}
-
-/// Puts a lost finalizer or claim back.
-pub(super) async fn restore_claim(shared: &Shared, stored: &Stored) -> Result<Stored, WriteError> {
-    let claim = outcome::restored_claim(&stored.object, Timestamp::now());
-    let after = shared.writer.claim(stored, &claim).await?;
-    lock(&shared.index).wrote(&after.object);
-    Ok(after)
-}
-
-/// Carries a write out; answers when to look again.
+/// Carries a write out.
 pub(super) async fn write(
     shared: &Shared,
+    turn: &mut Turn,
     stored: &Stored,
     job: Job<'_>,
-) -> Result<Option<Instant>, WriteError> {
+) -> Result<(), WriteError> {
     let object = &stored.object;
     let integration = &job.spec.integration;
     let version = shared.atlas.version_for(integration.integration_type()).unwrap_or(ApiVersion::V2);
     if let Some(missing) = version.missing(integration) {
-        return say(shared, stored, Verdict::new(Reason::InvalidSpec, missing)).await;
+        let verdict = Verdict::new(Reason::InvalidSpec, missing);
+        return say::say(shared, turn, stored, verdict, Echo::Keep).await;
     }
-    let resolved = match shared.credentials.resolve(&shared.index, &object.key.namespace, integration).await {
+    let resolved = match shared.credentials.resolve(&object.key.namespace, integration).await {
         Ok(resolved) => resolved,
         Err(Unreadable::Problem(problem)) => {
-            return say(shared, stored, Verdict::new(problem.reason, problem.message)).await;
+            let verdict = Verdict::new(problem.reason, problem.message);
+            return say::say(shared, turn, stored, verdict, Echo::Keep).await;
         }
         Err(Unreadable::Server(why)) => return Err(WriteError::Server(why)),
     };
-    let confirmed = lock(&shared.index).confirmed(&object.key, &object.uid);
-    let why = job
-        .why
-        .as_ref()
-        .map(|why| outcome::due_once_read(object, why, (&resolved.secrets, resolved.fingerprint), confirmed));
+    let confirmed = shared.index.lock().confirmed(&object.key, &object.uid);
+    let read = (&*resolved.secrets, resolved.fingerprint);
+    let why = job.why.as_ref().map(|why| outcome::due_once_read(object, why, read, confirmed));
     if why.as_ref().is_some_and(Why::is_empty) {
         return record_secrets(shared, stored, &job, &resolved).await;
     }
-    let signature = signature(shared, object, job.spec, Some(&resolved), job.entry.is_some());
-    if let Some((wait, verdict)) = refused(shared, object, &signature) {
+    let signature = fence::signature(shared, object, job.spec, Some(&resolved), job.entry.is_some());
+    if let Some(verdict) = fence::refused(turn, object, &signature) {
         // Something else may have been said meanwhile; this is still how it stands.
-        let again = say(shared, stored, verdict).await?;
-        return Ok([wait, again].into_iter().flatten().min());
+        return say::say(shared, turn, stored, verdict, Echo::Keep).await;
     }
     let drift = why.filter(Why::only_drift).map(|why| why.drift);
     if let Some(drift) = &drift
-        && let Some(wait) = pace_repair(shared, stored, &job, drift).await?
+        && !begin_repair(shared, turn, stored, &job, drift).await?
     {
-        return Ok(Some(wait));
+        return Ok(());
     }
-    let Some((fenced, attempt)) = begin(shared, stored, &job, &resolved).await? else {
-        return Ok(Some(Instant::now()));
-    };
-    lock(&shared.index).confirm(&object.key, &object.uid, None);
-    let project = &job.spec.project;
-    let outcome = match job.write {
-        Write::Post => shared.atlas.create(job.session, project, &resolved.integration).await,
-        Write::Put => shared.atlas.update(job.session, project, &resolved.integration).await,
-    };
-    match outcome {
-        Ok(entry) => confirm(shared, fenced, &job, &resolved, &attempt, &entry, drift.as_deref()).await,
-        Err(failure) => fail(shared, fenced, &job, &attempt, signature, &failure).await,
+    let sent = Some(resolved.integration.redacted());
+    let attempt = Attempt { id: fence::attempt_id(object), time: Timestamp::now(), sent };
+    let fence = outcome::fence(object, job.claiming, job.write, &attempt);
+    let fence = (job.spec, attempt, fence);
+    let Some(fenced) = fence::raise(shared, turn, stored, fence).await? else { return Ok(()) };
+    let (stored, attempt, result) = send(shared, &job, fenced, &resolved).await.noted(turn);
+    match result {
+        Ok(entry) => {
+            let written = Written { attempt: &attempt, resolved: &resolved, entry: &entry };
+            confirm(shared, turn, stored, &job, &written, drift.as_deref()).await
+        }
+        Err(failure) => fail(shared, turn, stored, &job, signature, &failure).await,
     }
 }
 
-async fn say(shared: &Shared, stored: &Stored, verdict: Verdict) -> Result<Option<Instant>, WriteError> {
-    say::say(shared, stored, verdict, None).await.map(|(_, again)| again)
+async fn send(
+    shared: &Shared,
+    job: &Job<'_>,
+    fenced: Fenced,
+    resolved: &Resolved,
+) -> fence::Called<Redacted> {
+    match job.write {
+        Write::Post => fenced.post(&shared.atlas, job.session, &resolved.integration).await,
+        Write::Put => fenced.put(&shared.atlas, job.session, &resolved.integration).await,
+    }
 }
 
-/// A Secret changed without changing a value: only its new identity is noted.
+/// A Secret changed without changing a value: only its new identity is recorded.
 async fn record_secrets(
     shared: &Shared,
     stored: &Stored,
     job: &Job<'_>,
     resolved: &Resolved,
-) -> Result<Option<Instant>, WriteError> {
+) -> Result<(), WriteError> {
     let verdict = Verdict::new(Reason::Synced, synced_message(job.spec)).with_sync(InSync::True);
-    let mut status = say::status(shared, &stored.object, &verdict, Some(job.entry));
+    let mut status = say::status(shared, &stored.object, &verdict, Echo::of(job.entry));
     if let Some(applied) = &mut status.applied {
         applied.secrets.clone_from(&resolved.secrets);
     }
     say::store(shared, stored, &status).await?;
-    Ok(None)
+    Ok(())
 }
 
-/// Whether a fence took so long that the write it was for must not be sent any more, or the term ended meanwhile.
-pub(super) fn too_late(shared: &Shared, attempt: &Attempt) -> bool {
-    if !shared.leads() {
-        return true;
-    }
-    let passed = Timestamp::now().duration_since(attempt.time);
-    Duration::try_from(passed).is_ok_and(|passed| passed > shared.atlas.time_limit() / SLOW_FENCE)
-}
-
-/// What a write depends on; a DELETE (`None`) on no settings.
-pub(super) fn signature(
+/// Repairs of one place grow apart. Returns whether this one may be made now.
+async fn begin_repair(
     shared: &Shared,
-    object: &Object,
-    spec: &Spec,
-    resolved: Option<&Resolved>,
-    entry: bool,
-) -> Signature {
-    Signature {
-        config: resolved.map(|_| spec.integration.config_hash()).unwrap_or_default(),
-        secrets: AppliedSecret::digest(resolved.map(|resolved| &*resolved.secrets).unwrap_or_default()),
-        requests: (object.reconcile_requested.clone(), object.rewrite_requested.clone()),
-        entry,
-        credentials: shared.credentials.identity(&object.key.namespace, &spec.credentials),
-    }
-}
-
-/// Whether this very write was refused and is not to be sent yet, or not again at all: when to look again, and
-/// what was said of it.
-pub(super) fn refused(
-    shared: &Shared,
-    object: &Object,
-    signature: &Signature,
-) -> Option<(Option<Instant>, Verdict)> {
-    let now = Instant::now();
-    shared.memory(&object.uid, |memory| {
-        let refused = memory.refused.as_ref()?;
-        let mut same = refused.signature.clone();
-        if refused.retry_at.is_none() {
-            // What Atlas refuses as such, it refuses to any key, and whatever is there.
-            same.credentials.clone_from(&signature.credentials);
-            same.entry = signature.entry;
-        }
-        if same != *signature {
-            memory.refused = None;
-            memory.failures = 0;
-            return None;
-        }
-        match refused.retry_at {
-            Some(at) if at <= now => None,
-            at => Some((at, refused.verdict.clone())),
-        }
-    })
-}
-
-/// Repairs of one place grow apart. Answers when to come back, if this one has to wait.
-async fn pace_repair(
-    shared: &Shared,
+    turn: &mut Turn,
     stored: &Stored,
     job: &Job<'_>,
     drift: &[String],
-) -> Result<Option<Instant>, WriteError> {
-    let now = Instant::now();
-    let kind = job.spec.integration.integration_type();
-    let wait = shared.memory(&stored.object.uid, |memory| {
-        let quiet_for = memory.last_repair.map_or(REPAIRS_FORGOTTEN, |last| now.duration_since(last));
-        if quiet_for >= REPAIRS_FORGOTTEN {
-            memory.repairs = 0;
-        }
-        let wait = pacing::repair_wait(memory.repairs);
-        if quiet_for >= wait {
-            memory.repairs = memory.repairs.saturating_add(1);
-            memory.last_repair = Some(now);
-            return None;
-        }
-        Some(now + (wait - quiet_for))
-    });
-    if let Some(until) = wait {
+) -> Result<bool, WriteError> {
+    let object = &stored.object;
+    if let Err(until) = turn.object(&object.uid).repair(Instant::now(), pacing::repair_wait) {
         let verdict = Verdict::new(Reason::Synced, synced_message(job.spec))
             .with_sync(InSync::Overwritten(drift.to_vec()));
-        say::say(shared, stored, verdict, None).await?;
-        return Ok(Some(until));
+        say::say(shared, turn, stored, verdict, Echo::Keep).await?;
+        turn.look_again(until);
+        return Ok(false);
     }
-    shared.telemetry.drift(kind);
+    shared.telemetry.drift(job.spec.integration.integration_type());
     let note =
         format!("Atlas differs from what was last confirmed in: {}; it is written again", drift.join(", "));
-    shared.events.publish(&stored.object, EventKind::Warning, "Drifted", "Repair", &note);
-    tracing::warn!(object = %stored.object.key, "{note}");
-    Ok(None)
+    shared.events.publish(object, EventKind::Warning, "Drifted", "Repair", &note);
+    tracing::warn!(object = %object.key, "{note}");
+    Ok(true)
 }
 
-/// The API-server write without which nothing is sent: the claim, or a fresh attempt. It carries the resourceVersion
-/// that was planned for, so what comes back is that object. `None` when it took too long.
-async fn begin(
-    shared: &Shared,
-    stored: &Stored,
-    job: &Job<'_>,
-    resolved: &Resolved,
-) -> Result<Option<(Stored, Attempt)>, WriteError> {
-    let object = &stored.object;
-    if !shared.leads() {
-        return Ok(None);
-    }
-    let sent = Some(resolved.integration.redacted());
-    let attempt = Attempt { id: attempt_id(object), time: Timestamp::now(), sent };
-    let fenced = match outcome::fence(object, job.claim, job.write, &attempt) {
-        Fence::Claim { first: None, claim } => shared.writer.claim(stored, &claim).await?,
-        Fence::Claim { first: Some(status), claim } => {
-            let stored = say::store(shared, stored, &status).await?;
-            shared.writer.claim(&stored, &claim).await?
-        }
-        Fence::Proof(status) => say::store(shared, stored, &status).await?,
-        Fence::Attempt => shared.writer.fence(stored, &attempt).await?,
-    };
-    lock(&shared.index).wrote(&fenced.object);
-    if too_late(shared, &attempt) {
-        // Nothing was sent after this fence.
-        shared.memory(&object.uid, |memory| memory.outcome_known = Some(attempt.time));
-        return Ok(None);
-    }
-    Ok(Some((fenced, attempt)))
+/// A write that Atlas confirmed.
+struct Written<'a> {
+    attempt: &'a Attempt,
+    resolved: &'a Resolved,
+    /// The entry in the write's own answer.
+    entry: &'a Redacted,
 }
 
-/// Atlas confirmed: `applied` and the echo, from the write's own answer.
+/// Atlas confirmed: stores `applied` and the echo, from the write's own answer.
 async fn confirm(
     shared: &Shared,
+    turn: &mut Turn,
     mut stored: Stored,
     job: &Job<'_>,
-    resolved: &Resolved,
-    attempt: &Attempt,
-    entry: &Redacted,
+    written: &Written<'_>,
     repaired: Option<&[String]>,
-) -> Result<Option<Instant>, WriteError> {
-    let uid = stored.object.uid.clone();
-    // A repair whose answer still shows the difference is one that Atlas does not take.
+) -> Result<(), WriteError> {
+    let Written { attempt, resolved, entry } = *written;
+    // If the answer to a repair still shows the difference, Atlas does not accept that repair.
     let still = match (repaired, job.entry) {
         (Some(fields), Some(before)) => outcome::not_accepted(fields, before, entry),
         _ => Vec::new(),
@@ -271,97 +167,66 @@ async fn confirm(
     let sent_generation = stored.object.generation;
     let requests = (stored.object.reconcile_requested.clone(), stored.object.rewrite_requested.clone());
     for _ in 0..STATUS_TRIES {
-        // Edited meanwhile or not: the conditions speak of the generation that was sent.
+        // Even if the object was edited meanwhile, the conditions speak of the generation that was sent.
         let object = &Object { generation: sent_generation, ..stored.object.clone() };
-        let mut status = say::status(shared, object, &verdict, Some(Some(entry)));
+        let mut status = say::status(shared, object, &verdict, Echo::Shown(entry));
         status.applied = Some(applied.clone());
         status.attempt = Some(attempt.clone());
-        // What was asked for since is not done by this.
+        // A request that was made since is not served by this write.
         (status.last_handled_reconcile, status.last_handled_rewrite) = requests.clone();
         match say::store(shared, &stored, &status).await {
             Ok(after) => {
-                shared.memory(&uid, |memory| {
-                    // An edit, a rotation or a request makes repairs free again.
-                    let repairs = repaired.map(|_| (memory.repairs, memory.last_repair)).unwrap_or_default();
-                    *memory = Memory::default();
-                    (memory.repairs, memory.last_repair) = repairs;
-                });
+                let (key, uid) = (&after.object.key, &after.object.uid);
+                turn.object(uid).confirmed(repaired.is_some());
                 let carried = resolved.fingerprint.carried_by(&attempt.id);
-                lock(&shared.index).confirm(&after.object.key, &uid, Some(carried));
-                // Edited while the write was under way: the next pass takes that up.
-                return Ok((after.object.generation != sent_generation).then(Instant::now));
+                shared.index.lock().confirm(key, uid, Some(carried));
+                if after.object.generation != sent_generation {
+                    // It was edited while the write was under way: the next pass takes that up.
+                    turn.look_again_now();
+                }
+                return Ok(());
             }
             Err(WriteError::Moved) => {}
             Err(error) => return Err(error),
         }
-        let now = shared.writer.get(&stored.object.key).await?;
-        let moved =
-            outcome::moved(now.as_ref().map(|now| &now.object), &stored.object, job.claim.is_some(), attempt);
+        let now = shared.store.read(&stored.object.key).await?;
+        let claiming = job.claiming != Claiming::Already;
+        let object = now.as_ref().map(|now| &now.object);
+        let moved = outcome::moved(object, &stored.object, claiming, attempt);
         let Some(now) = now.filter(|_| moved != Moved::Gone) else { return Err(WriteError::Gone) };
-        step::refresh(shared, &now);
         if moved == Moved::Doubt {
-            let verdict = Verdict::new(Reason::AtlasUnavailable, IN_DOUBT);
-            let mut status = say::status(shared, &now.object, &verdict, None);
-            let (proof, owed) =
-                outcome::doubt(&now.object, attempt, attempt_id(&now.object), Timestamp::now());
-            (status.applied, status.attempt) = (Some(proof), Some(owed));
-            say::store(shared, &now, &status).await?;
-            return Ok(Some(Instant::now()));
+            turn.look_again_now();
+            return doubt(shared, &now, attempt).await;
         }
         stored = now;
     }
     Err(WriteError::Moved)
 }
 
-/// Atlas refused, or did not answer.
-async fn fail(
-    shared: &Shared,
-    stored: Stored,
-    job: &Job<'_>,
-    attempt: &Attempt,
-    signature: Signature,
-    failure: &Failure,
-) -> Result<Option<Instant>, WriteError> {
-    let uid = &stored.object.uid;
-    pass::pause(shared, &job.spec.project, failure);
-    if !failure.outcome_unknown {
-        shared.memory(uid, |memory| memory.outcome_known = Some(attempt.time));
-    }
-    let failed = outcome::failed(&stored.object, job.spec, job.claim, failure);
-    let verdict = Verdict::new(failed.reason, failed.message);
-    let retry = remember_failure(shared, &stored, signature, failure, &verdict, failed.for_good);
-    let stored = match failed.release {
-        Some(note) => step::release(shared, &stored, note).await?,
-        None => stored,
-    };
-    let (_, again) = say::say(shared, &stored, verdict, None).await?;
-    Ok([retry, again].into_iter().flatten().min())
+/// Another process began a write meanwhile: nobody knows which of the two landed last, so a write is owed.
+async fn doubt(shared: &Shared, now: &Stored, attempt: &Attempt) -> Result<(), WriteError> {
+    let verdict = Verdict::new(Reason::AtlasUnavailable, IN_DOUBT);
+    let id = fence::attempt_id(&now.object);
+    let (applied, attempt) = outcome::doubt(&now.object, attempt, id, Timestamp::now());
+    let status = say::status(shared, &now.object, &verdict, Echo::Keep);
+    say::store(shared, now, &Status { applied: Some(applied), attempt: Some(attempt), ..status }).await?;
+    Ok(())
 }
 
-/// Notes a failed write, so that it is not repeated before its time, or as it is at all; answers that time.
-pub(super) fn remember_failure(
+/// Atlas refused the write, or did not answer.
+async fn fail(
     shared: &Shared,
-    stored: &Stored,
+    turn: &mut Turn,
+    mut stored: Stored,
+    job: &Job<'_>,
     signature: Signature,
     failure: &Failure,
-    verdict: &Verdict,
-    for_good: bool,
-) -> Option<Instant> {
-    let now = Instant::now();
-    shared.memory(&stored.object.uid, |memory| {
-        memory.failures = memory.failures.saturating_add(1);
-        let mut wait =
-            pacing::backoff(memory.failures, pass::random()).max(failure.retry_after.unwrap_or_default());
-        if failure.outcome_unknown {
-            wait = wait.max(shared.atlas.landing_limit());
-        }
-        let retry_at = (!for_good).then_some(now + wait);
-        memory.refused = Some(Box::new(Refused {
-            generation: stored.object.generation,
-            signature,
-            retry_at,
-            verdict: verdict.clone(),
-        }));
-        retry_at
-    })
+) -> Result<(), WriteError> {
+    let failed = outcome::failed(&stored.object, job.spec, job.claiming, failure);
+    let verdict = Verdict::new(failed.reason, failed.message);
+    fence::refuse(shared, turn, &stored.object, (signature, &verdict), failure, failed.for_good);
+    if let Some(note) = failed.release {
+        stored = say::release(shared, turn, &stored, note).await?;
+    }
+    say::say(shared, turn, &stored, verdict, Echo::Keep).await
 }

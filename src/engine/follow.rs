@@ -1,0 +1,165 @@
+//! The watches feed the index, and what the index says is due feeds the queue.
+
+use std::collections::{BTreeSet, HashSet};
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+
+use super::index::Place;
+use super::shared::{Settings, Shared};
+use crate::cluster::{
+    Grant, Scope, SecretIdentity, Stored, WatchEvent, watch_namespaces, watch_objects, watch_secrets,
+};
+use crate::domain::ObjectKey;
+
+type Secret = (ObjectKey, SecretIdentity);
+
+/// The watches, and how far their first lists are.
+pub(super) struct Watches {
+    client: kube::Client,
+    objects: BoxStream<'static, WatchEvent<Stored>>,
+    secrets: BoxStream<'static, WatchEvent<Secret>>,
+    namespaces: BoxStream<'static, WatchEvent<Grant>>,
+    /// First lists that are not complete yet.
+    open: HashSet<(Watch, usize)>,
+    /// Whether the watches of Secrets and Namespaces have begun.
+    all_begun: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Watch {
+    Objects,
+    Secrets,
+    Namespaces,
+}
+
+impl Watches {
+    /// Begins to watch objects. The other watches begin once objects are listed, so that only those Secrets are
+    /// remembered to which an object refers.
+    pub fn begin(client: kube::Client, settings: &Settings) -> Watches {
+        let selector = settings.selector.as_deref();
+        Watches {
+            objects: watch_objects(&client, &settings.scope, selector, settings.defaults),
+            secrets: futures::stream::pending().boxed(),
+            namespaces: futures::stream::pending().boxed(),
+            open: (0..settings.scope.lists()).map(|list| (Watch::Objects, list)).collect(),
+            all_begun: false,
+            client,
+        }
+    }
+
+    /// Takes the next event. Returns `None` when a watch ended, which none should.
+    pub async fn next(&mut self, shared: &Shared) -> Option<()> {
+        let due = tokio::select! {
+            event = self.objects.next() => self.on_object(shared, event?),
+            event = self.secrets.next() => self.on_secret(shared, event?),
+            event = self.namespaces.next() => self.on_namespace(shared, event?),
+        };
+        shared.queue.add(due);
+        if self.open.is_empty() && !self.all_begun {
+            self.all_begun = true;
+            self.begin_others(shared);
+        }
+        Some(())
+    }
+
+    /// Whether the first lists are complete.
+    pub fn are_listed(&self) -> bool {
+        self.all_begun && self.open.is_empty()
+    }
+
+    fn begin_others(&mut self, shared: &Shared) {
+        let settings = &shared.settings;
+        if settings.watch_secrets {
+            let apart = secret_apart(settings);
+            self.secrets = watch_secrets(&self.client, &settings.scope, apart);
+            let lists = settings.scope.lists() + usize::from(apart.is_some());
+            self.open.extend((0..lists).map(|list| (Watch::Secrets, list)));
+        } else {
+            shared.index.lock().secrets.unwatched(0);
+        }
+        // A Role can't allow a watch of Namespaces, so with listed namespaces each is read when it matters.
+        if settings.credentials_secret.is_some() && settings.scope == Scope::All {
+            self.namespaces = watch_namespaces(&self.client);
+            self.open.insert((Watch::Namespaces, 0));
+        }
+    }
+
+    fn on_object(&mut self, shared: &Shared, event: WatchEvent<Stored>) -> Vec<Place> {
+        let mut index = shared.index.lock();
+        match event {
+            WatchEvent::ListBegins { list } => index.list_begins(list),
+            WatchEvent::Present { list, item } => return index.observe_from(list, &item.object),
+            WatchEvent::Deleted { key } => return index.remove(&key).into_iter().collect(),
+            WatchEvent::ListComplete { list } => {
+                self.open.remove(&(Watch::Objects, list));
+                return index.list_complete(list, in_list(&shared.settings, list));
+            }
+            WatchEvent::Failed { message, .. } => {
+                tracing::warn!(%message, "watch of AtlasIntegration objects")
+            }
+        }
+        Vec::new()
+    }
+
+    /// A Secret that may not be watched is read when it is needed instead.
+    fn on_secret(&mut self, shared: &Shared, event: WatchEvent<Secret>) -> Vec<Place> {
+        let secrets = &mut shared.index.lock().secrets;
+        match event {
+            WatchEvent::ListBegins { list } => secrets.list_begins(list),
+            WatchEvent::Present { list, item } => return secrets.observe_from(list, &item.0, item.1),
+            WatchEvent::Deleted { key } => return secrets.observe(&key, None),
+            WatchEvent::ListComplete { list } => {
+                self.open.remove(&(Watch::Secrets, list));
+                return secrets.list_complete(list, in_list(&shared.settings, list));
+            }
+            WatchEvent::Failed { list, message, forbidden } => {
+                tracing::warn!(%message, "watch of Secrets");
+                if forbidden {
+                    self.open.remove(&(Watch::Secrets, list));
+                    secrets.unwatched(list);
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    fn on_namespace(&mut self, shared: &Shared, event: WatchEvent<Grant>) -> Vec<Place> {
+        let mut index = shared.index.lock();
+        match event {
+            WatchEvent::ListBegins { .. } => index.namespace_list_begins(),
+            WatchEvent::Present { item, .. } => return index.observe_namespace(*item),
+            WatchEvent::Deleted { key } => {
+                let nothing = Grant { namespace: key.name.to_string(), projects: BTreeSet::new() };
+                return index.observe_namespace(nothing);
+            }
+            WatchEvent::ListComplete { list } => {
+                self.open.remove(&(Watch::Namespaces, list));
+                return index.namespace_list_complete();
+            }
+            WatchEvent::Failed { list, message, forbidden } => {
+                tracing::warn!(%message, "watch of Namespaces");
+                if forbidden {
+                    self.open.remove(&(Watch::Namespaces, list));
+                    index.namespaces_unwatched();
+                }
+            }
+        }
+        Vec::new()
+    }
+}
+
+/// The operator's own Secret, where no watch of the scope sees it.
+fn secret_apart(settings: &Settings) -> Option<&ObjectKey> {
+    settings.credentials_secret.as_ref().filter(|own| !settings.scope.covers(own))
+}
+
+/// What list number `list` covers. A list after those of the scope is that of the operator's own Secret.
+fn in_list(settings: &Settings, list: usize) -> impl Fn(&ObjectKey) -> bool + use<> {
+    let scope = match &settings.scope {
+        Scope::Namespaces(names) if list < names.len() => Scope::Namespaces(vec![names[list].clone()]),
+        scope => scope.clone(),
+    };
+    let apart = secret_apart(settings).filter(|_| list >= settings.scope.lists()).cloned();
+    move |key| apart.as_ref().map_or_else(|| scope.covers(key), |apart| apart == key)
+}

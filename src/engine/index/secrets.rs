@@ -1,0 +1,211 @@
+//! The identity of each Secret that an object refers to, and the places that a change of it concerns.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::lists::{Lists, version};
+use super::record::Place;
+use crate::cluster::SecretIdentity;
+use crate::domain::{AppliedSecret, ObjectKey, SecretsSince};
+
+/// What is known of a Secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::engine) enum Known<T> {
+    /// Nothing: it was neither listed nor read yet, or Secrets may not be watched.
+    #[default]
+    Nothing,
+    /// It does not exist.
+    Absent,
+    /// It exists, in this state.
+    Present(T),
+}
+
+impl<T> Known<T> {
+    /// What a read or a list that found this says.
+    pub fn found(found: Option<T>) -> Known<T> {
+        found.map_or(Known::Absent, Known::Present)
+    }
+
+    fn as_ref(&self) -> Known<&T> {
+        match self {
+            Known::Nothing => Known::Nothing,
+            Known::Absent => Known::Absent,
+            Known::Present(state) => Known::Present(state),
+        }
+    }
+}
+
+impl Known<SecretIdentity> {
+    fn version(&self) -> Option<u64> {
+        match self {
+            Known::Present(identity) => Some(version(&identity.resource_version)),
+            Known::Nothing | Known::Absent => None,
+        }
+    }
+
+    /// Whether this is an older state of the same Secret. A read and the watch race, and the newer resourceVersion wins.
+    fn is_older_than(&self, known: &Known<SecretIdentity>) -> bool {
+        match (self, known) {
+            (Known::Present(new), Known::Present(old)) => {
+                new.uid == old.uid && self.version() < known.version()
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A Secret that some object refers to.
+#[derive(Default)]
+struct SecretRecord {
+    state: Known<SecretIdentity>,
+    /// The places whose objects refer to it, in order, each with how many of its objects do.
+    users: Vec<(Place, u32)>,
+}
+
+impl SecretRecord {
+    fn used_in(&mut self, place: &Place) {
+        match self.users.binary_search_by(|(known, _)| known.cmp(place)) {
+            Ok(at) => self.users[at].1 += 1,
+            Err(at) => self.users.insert(at, (place.clone(), 1)),
+        }
+    }
+
+    fn unused_in(&mut self, place: &Place) {
+        if let Ok(at) = self.users.binary_search_by(|(known, _)| known.cmp(place)) {
+            self.users[at].1 -= 1;
+            if self.users[at].1 == 0 {
+                self.users.remove(at);
+            }
+        }
+    }
+}
+
+/// The Secrets that objects refer to.
+#[derive(Default)]
+pub(in crate::engine) struct Secrets {
+    records: HashMap<ObjectKey, SecretRecord>,
+    lists: Lists,
+    /// The watches of Secrets that are not allowed. While there is one, nothing is known of any Secret, and each is
+    /// read when it matters.
+    unwatched: HashSet<usize>,
+}
+
+impl Secrets {
+    /// An object of `place` refers to a Secret.
+    pub(super) fn used_in(&mut self, key: ObjectKey, place: &Place) {
+        self.records.entry(key).or_default().used_in(place);
+    }
+
+    /// An object of `place` does not refer to a Secret any more.
+    pub(super) fn unused_in(&mut self, key: &ObjectKey, place: &Place) {
+        if let Some(secret) = self.records.get_mut(key) {
+            secret.unused_in(place);
+        }
+    }
+
+    /// The key under which a Secret is remembered.
+    pub(super) fn key_of(&self, key: &ObjectKey) -> Option<&ObjectKey> {
+        self.records.get_key_value(key).map(|(known, _)| known)
+    }
+
+    /// Drops the Secrets that no object refers to any more.
+    pub fn forget_unused(&mut self) {
+        self.records.retain(|_, secret| !secret.users.is_empty());
+    }
+
+    /// Takes a Secret's identity from watch number `list`. Returns the places whose objects a change of it concerns.
+    /// Like objects, Secrets may go back in time.
+    pub fn observe_from(&mut self, list: usize, key: &ObjectKey, identity: SecretIdentity) -> Vec<Place> {
+        let known = self.records.get(key).and_then(|secret| secret.state.version());
+        let shows = version(&identity.resource_version);
+        let mut due = Vec::new();
+        if known.is_some_and(|known| self.lists.went_back(list, known, shows)) {
+            due = self.observe(key, None);
+        }
+        due.extend(self.observe(key, Some(identity)));
+        due
+    }
+
+    /// Takes a Secret's identity from the watch, `None` where it does not exist. Returns the places whose objects a
+    /// change of it concerns.
+    pub fn observe(&mut self, key: &ObjectKey, identity: Option<SecretIdentity>) -> Vec<Place> {
+        self.lists.saw(key);
+        let Some(secret) = self.records.get_mut(key) else { return Vec::new() };
+        let state = Known::found(identity);
+        if secret.state == state || state.is_older_than(&secret.state) {
+            return Vec::new();
+        }
+        // Nobody relied on what was not known before: a pass that needs the Secret is due already, and will read it.
+        let relied_on = secret.state != Known::Nothing;
+        secret.state = state;
+        if !relied_on {
+            return Vec::new();
+        }
+        secret.users.iter().map(|(place, _)| place.clone()).collect()
+    }
+
+    /// Notes what a read of a Secret found, where nothing was known. A change is left to the watch, which tells every
+    /// object that refers to the Secret.
+    pub fn read(&mut self, key: &ObjectKey, identity: Option<SecretIdentity>) {
+        if let Some(secret) = self.records.get_mut(key)
+            && secret.state == Known::Nothing
+        {
+            secret.state = Known::found(identity);
+        }
+    }
+
+    /// Watch number `list` is not allowed.
+    pub fn unwatched(&mut self, list: usize) {
+        self.unwatched.insert(list);
+    }
+
+    /// Whether an object refers to this Secret.
+    pub fn is_referred_to(&self, key: &ObjectKey) -> bool {
+        self.records.contains_key(key)
+    }
+
+    /// A list begins.
+    pub fn list_begins(&mut self, list: usize) {
+        let newest = self.records.values().filter_map(|secret| secret.state.version()).max();
+        self.lists.begins(list, newest.unwrap_or_default());
+    }
+
+    /// A list is complete: Secrets of its scope that it did not show do not exist. Returns the places whose objects
+    /// that concerns.
+    pub fn list_complete(&mut self, list: usize, in_scope: impl Fn(&ObjectKey) -> bool) -> Vec<Place> {
+        let Some(left_out) = self.lists.complete(list) else { return Vec::new() };
+        self.unwatched.remove(&list);
+        let gone: Vec<ObjectKey> =
+            self.records.keys().filter(|key| in_scope(key) && left_out(key)).cloned().collect();
+        gone.iter().flat_map(|key| self.observe(key, None)).collect()
+    }
+
+    /// What is known of a Secret.
+    pub fn get(&self, key: &ObjectKey) -> Known<&SecretIdentity> {
+        match self.records.get(key) {
+            Some(secret) if self.unwatched.is_empty() => secret.state.as_ref(),
+            _ => Known::Nothing,
+        }
+    }
+
+    /// How these Secrets stand to `states`, an [`AppliedSecret::digest`]. Without a watch of Secrets that is never
+    /// known.
+    pub fn since(&self, namespace: &Arc<str>, names: &[Arc<str>], states: [u8; 16]) -> SecretsSince {
+        let mut now = Vec::with_capacity(names.len());
+        let mut absent = false;
+        for name in names {
+            let key = ObjectKey { namespace: Arc::clone(namespace), name: Arc::clone(name) };
+            match self.get(&key) {
+                Known::Nothing => return SecretsSince::Unknown,
+                Known::Absent => absent = true,
+                Known::Present(known) => now.push([&**name, &*known.uid, &*known.resource_version]),
+            }
+        }
+        // A Secret that does not exist was not applied.
+        if absent || AppliedSecret::digest_of(now) != states {
+            SecretsSince::Changed
+        } else {
+            SecretsSince::Same
+        }
+    }
+}

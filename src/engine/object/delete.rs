@@ -1,0 +1,63 @@
+//! Deleting an integration: fence, DELETE, then the finalizer.
+
+use jiff::Timestamp;
+
+use super::fence;
+use super::say::{self, Echo};
+use crate::atlas::Session;
+use crate::cluster::{Stored, WriteError};
+use crate::core::conditions::Verdict;
+use crate::core::deletion::deletion_waits;
+use crate::core::outcome::{self, Fence};
+use crate::domain::Spec;
+use crate::engine::shared::Shared;
+use crate::engine::turn::Turn;
+
+/// How often a release that lost a race is tried again, after a DELETE that must not be repeated.
+const RELEASE_TRIES: usize = 3;
+
+/// Deletes the integration in Atlas, and lets the object go.
+pub(super) async fn delete(
+    shared: &Shared,
+    turn: &mut Turn,
+    stored: &Stored,
+    spec: &Spec,
+    session: &Session,
+) -> Result<(), WriteError> {
+    let object = &stored.object;
+    let kind = spec.integration.integration_type();
+    let note = format!("the {kind} integration of project {} is deleted in Atlas", spec.project);
+    let deleted = turn.project.known(&object.uid).and_then(|memory| memory.deleted.as_deref());
+    if outcome::is_deleted(object, deleted) {
+        // Only the finalizer is left: the API server failed after the DELETE.
+        say::release(shared, turn, stored, &note).await?;
+        return Ok(());
+    }
+    let signature = fence::signature(shared, object, spec, None, true);
+    if let Some(verdict) = fence::refused(turn, object, &signature) {
+        return say::say(shared, turn, stored, verdict, Echo::Keep).await;
+    }
+    let attempt = outcome::deletion(object, fence::attempt_id(object), Timestamp::now());
+    let fence = (spec, attempt, Fence::Attempt);
+    let Some(fenced) = fence::raise(shared, turn, stored, fence).await? else { return Ok(()) };
+    let (mut stored, attempt, result) = fenced.delete(&shared.atlas, session, kind).await.noted(turn);
+    if let Err(failure) = result {
+        let reason = failure.reason();
+        let verdict = Verdict::new(reason, deletion_waits(&stored.object.key, reason, &failure.message));
+        fence::refuse(shared, turn, &stored.object, (signature, &verdict), &failure, false);
+        return say::say(shared, turn, &stored, verdict, Echo::Keep).await;
+    }
+    let memory = turn.object(&stored.object.uid);
+    memory.deleted = Some(attempt.id);
+    memory.outcome_known = Some(attempt.time);
+    // A second DELETE might hit what somebody creates meanwhile, so a lost race is not left to the next pass.
+    for _ in 0..RELEASE_TRIES {
+        match say::release(shared, turn, &stored, &note).await {
+            Err(WriteError::Moved) => {}
+            released => return released.map(|_| ()),
+        }
+        let now = shared.store.read(&stored.object.key).await?;
+        stored = now.filter(|now| now.object.uid == stored.object.uid).ok_or(WriteError::Gone)?;
+    }
+    Err(WriteError::Moved)
+}

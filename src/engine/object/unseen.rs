@@ -1,0 +1,150 @@
+//! Objects for which Atlas is not read, since they need no look at it, or could not be.
+
+use tokio::time::Instant;
+
+use super::say::{self, Echo, release};
+use super::view::Blocked;
+use crate::cluster::{Stored, WriteError};
+use crate::core::conditions::{InSync, Verdict};
+use crate::core::deletion::deletion_waits;
+use crate::core::plan::{Plan, deletion_without_atlas};
+use crate::core::quiet::is_applied;
+use crate::domain::{ConditionType, FailureKind, Prospect, Reason, SecretsSince, Spec};
+use crate::engine::credentials::Unreadable;
+use crate::engine::index::Record;
+use crate::engine::shared::Shared;
+use crate::engine::turn::Turn;
+
+/// Resync intervals without a LIST after which an object in sync says so.
+const MISSED: u32 = 3;
+
+/// Deletions that need no call to Atlas, suspended objects, and specs that can't be read.
+pub(super) async fn without_atlas(
+    shared: &Shared,
+    turn: &mut Turn,
+    record: &Record,
+) -> Result<(), WriteError> {
+    let stored = shared.read(record).await?;
+    if let Some(plan) = deletion_without_atlas(&stored.object, false) {
+        if let Plan::Release { note } = plan {
+            release(shared, turn, &stored, &note).await?;
+        }
+        return Ok(());
+    }
+    let verdict = match &stored.object.spec {
+        Err(why) => Verdict::new(Reason::InvalidSpec, format!("{why}; correct the object")),
+        Ok(spec) if spec.suspend => suspended(shared, record, &stored, spec),
+        // It changed since the index saw it; the watch brings it again.
+        Ok(_) => return Err(WriteError::Moved),
+    };
+    say::say(shared, turn, &stored, verdict, Echo::Keep).await
+}
+
+fn suspended(shared: &Shared, record: &Record, stored: &Stored, spec: &Spec) -> Verdict {
+    let secrets = shared.index.lock().secrets_since(record, stored.object.applied_secrets());
+    let (reason, message) = if is_applied(&stored.object, spec, secrets) {
+        (Reason::Synced, "suspended; what was last applied is what the spec asks for")
+    } else {
+        (
+            Reason::Suspended,
+            "suspended before what the spec asks for reached Atlas; set spec.suspend to false to go on",
+        )
+    };
+    let unknown = InSync::Unknown("suspended: Atlas is not looked at".to_owned());
+    Verdict { suspended: true, ..Verdict::new(reason, message).with_sync(unknown) }
+}
+
+/// Atlas could not be read for this object.
+pub(super) async fn blocked(
+    shared: &Shared,
+    turn: &mut Turn,
+    record: &Record,
+    blocked: &Blocked,
+) -> Result<(), WriteError> {
+    let (reason, message, gone) = match blocked {
+        Blocked::Secret(Unreadable::Server(why)) => return Err(WriteError::Server(why.clone())),
+        Blocked::Secret(Unreadable::Problem(problem)) => (problem.reason, problem.message.clone(), false),
+        Blocked::Failure(failure) => {
+            (failure.reason(), failure.message.clone(), failure.kind == FailureKind::ProjectNotFound)
+        }
+    };
+    if record.deleting {
+        return blocked_deletion(shared, turn, record, (reason, message), gone).await;
+    }
+    if reason.prospect() == Prospect::Passing {
+        if owes_nothing(shared, record) {
+            return unread(shared, turn, record, message).await;
+        }
+        if refusal_stands(shared, turn, record) {
+            return Ok(());
+        }
+    }
+    let verdict = Verdict::new(reason, message);
+    if say::already_said(shared, turn, record, &verdict) {
+        return Ok(());
+    }
+    let stored = shared.read(record).await?;
+    say::say(shared, turn, &stored, verdict, Echo::Keep).await
+}
+
+/// The object is being deleted. It is released if there is nothing to delete in Atlas, and otherwise waits.
+async fn blocked_deletion(
+    shared: &Shared,
+    turn: &mut Turn,
+    record: &Record,
+    (reason, message): (Reason, String),
+    gone: bool,
+) -> Result<(), WriteError> {
+    let stored = shared.read(record).await?;
+    let note = if shared.store.crd_terminating().await? {
+        "the kind itself is being removed; the integration stays in Atlas"
+    } else if gone {
+        "the Atlas project is gone, and the integration with it"
+    } else {
+        let verdict = Verdict::new(reason, deletion_waits(&stored.object.key, reason, &message));
+        return say::say(shared, turn, &stored, verdict, Echo::Keep).await;
+    };
+    release(shared, turn, &stored, note).await?;
+    Ok(())
+}
+
+/// The object owes nothing, so a short outage changes nothing that it says. After a longer one it says that it is not
+/// known whether Atlas still agrees.
+async fn unread(
+    shared: &Shared,
+    turn: &mut Turn,
+    record: &Record,
+    message: String,
+) -> Result<(), WriteError> {
+    let now = Instant::now();
+    let since = *turn.object(&record.uid).unread_since.get_or_insert(now);
+    let missed = now.duration_since(since) >= shared.settings.resync_interval.saturating_mul(MISSED);
+    if !missed || record.sync_unknown {
+        return Ok(());
+    }
+    let stored = shared.read(record).await?;
+    let Some(ready) = stored.object.status.condition(ConditionType::Ready) else { return Ok(()) };
+    let kept = Reason::parse(&ready.reason).unwrap_or(Reason::Synced);
+    let verdict = Verdict::new(kept, ready.message.clone()).with_sync(InSync::Unknown(message));
+    say::say(shared, turn, &stored, verdict, Echo::Keep).await
+}
+
+/// Whether an object that could not be looked at is in sync as far as the cluster shows.
+fn owes_nothing(shared: &Shared, record: &Record) -> bool {
+    record.quiet.as_ref().is_some_and(|quiet| {
+        shared.index.lock().secrets_since(record, quiet.secrets) != SecretsSince::Changed
+    })
+}
+
+/// Whether the last word was a refusal that an outage does not change: neither the object nor its Secrets have changed
+/// since the refusal.
+fn refusal_stands(shared: &Shared, turn: &Turn, record: &Record) -> bool {
+    let Some(memory) = turn.project.known(&record.uid) else { return false };
+    let stands = memory.said.as_deref().is_some_and(|(version, said)| {
+        said.reason.prospect() == Prospect::Final && *version == record.resource_version
+    });
+    let secrets = memory.refused.as_ref().map(|refused| refused.signature.secrets);
+    stands
+        && secrets
+            .is_none_or(|secrets| shared.index.lock().secrets_since(record, secrets) != SecretsSince::Changed)
+}

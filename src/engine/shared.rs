@@ -1,0 +1,96 @@
+//! What every pass may use.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::credentials::Credentials;
+use super::election::{ElectionSettings, Lead};
+use super::index::{Index, Record};
+use super::queue::Queue;
+use super::store::Store;
+use crate::atlas;
+use crate::cluster::{Defaults, Events, Scope, Stored, WriteError};
+use crate::core::pacing;
+use crate::domain::{IntegrationType, ObjectKey, ProjectId, Reason};
+
+/// How the engine behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The namespaces whose objects it keeps.
+    pub scope: Scope,
+    /// Whether Secrets are watched; otherwise they are read in each pass.
+    pub watch_secrets: bool,
+    /// The Secret with the operator's own credentials, for objects that name none.
+    pub credentials_secret: Option<ObjectKey>,
+    /// Label selector for objects.
+    pub selector: Option<String>,
+    /// The policies of a spec that leaves them unset.
+    pub defaults: Defaults,
+    /// The time between two looks at Atlas without any other cause.
+    pub resync_interval: Duration,
+    /// How long an outside cause may last before the object is Stalled.
+    pub stall_after: Duration,
+    /// How many passes run at a time.
+    pub concurrency: usize,
+    /// Atlas's address, for `status.prometheusDiscoveryUrl`.
+    pub atlas_url: url::Url,
+    /// How one of several replicas is elected to act; `None` if there is only this one.
+    pub election: Option<ElectionSettings>,
+}
+
+/// What the engine reports for metrics.
+pub trait Telemetry: Send + Sync {
+    /// A pass has ended.
+    fn pass(&self, seconds: f64);
+    /// Drift was found.
+    fn drift(&self, kind: IntegrationType);
+    /// An object's Ready condition changed.
+    fn transition(&self, reason: Reason);
+    /// How many objects and places there are, and how many places wait.
+    fn size(&self, objects: usize, places: usize, waiting: usize);
+    /// Whether this process is the one that acts.
+    fn leader(&self, leads: bool);
+}
+
+/// What every pass may use.
+pub(super) struct Shared {
+    pub settings: Settings,
+    pub index: Arc<Mutex<Index>>,
+    pub queue: Arc<Queue>,
+    pub store: Store,
+    pub credentials: Credentials,
+    pub atlas: atlas::Client,
+    pub events: Events,
+    pub telemetry: Arc<dyn Telemetry>,
+    pub started: Instant,
+    pub lead: Lead,
+}
+
+impl Shared {
+    /// Whether this process may begin a write now. Once it may not, it never may again, and ends.
+    pub fn leads(&self) -> bool {
+        self.lead.may_write(Instant::now())
+    }
+
+    /// Reads an object as it is now.
+    ///
+    /// # Errors
+    /// [`WriteError::Gone`] if it does not exist any more, [`WriteError::Moved`] if another object has its name or this
+    /// process does not lead any more: a LIST belongs to the term in which it was made, and a plan must not outlive it.
+    pub async fn read(&self, record: &Record) -> Result<Stored, WriteError> {
+        let stored = self.store.read(&record.key).await?.ok_or(WriteError::Gone)?;
+        if stored.object.uid == record.uid && self.leads() { Ok(stored) } else { Err(WriteError::Moved) }
+    }
+
+    /// When a project's next resync is: each project has its own offset in every interval.
+    pub fn next_resync(&self, project: &ProjectId, now: Instant) -> Instant {
+        let interval = self.settings.resync_interval;
+        let first = self.started + pacing::resync_offset(project.as_str(), interval);
+        let passed = now.saturating_duration_since(first).as_nanos() / interval.as_nanos().max(1);
+        let turns = u32::try_from(passed).unwrap_or(u32::MAX - 1) + 1;
+        if now < first { first } else { first + interval.saturating_mul(turns) }
+    }
+}

@@ -1,0 +1,81 @@
+//! A turn: a place, with all that this process remembers of it. The queue hands it to a pass by value, so whoever holds
+//! it may change it, and nobody else can.
+
+mod memory;
+mod project;
+
+pub(super) use memory::{Memory, Signature};
+pub(super) use project::{Pause, Project};
+
+use tokio::time::Instant;
+
+use super::index::Place;
+use crate::atlas;
+use crate::core::pacing;
+use crate::domain::{Failure, FailureKind};
+
+/// One pass's hold of a place.
+pub(super) struct Turn {
+    place: Place,
+    /// What is remembered of the project and its objects.
+    pub project: Project,
+    /// When a pass is due again without any other cause.
+    next: Option<Instant>,
+}
+
+impl Turn {
+    /// A turn of a place; `project` is what the last turn remembered.
+    pub fn new(place: Place, project: Project) -> Turn {
+        Turn { place, project, next: None }
+    }
+
+    /// The place.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// A pass is due at `at`, or earlier if one is due earlier already.
+    pub fn look_again(&mut self, at: Instant) {
+        self.next = Some(self.next.map_or(at, |next| next.min(at)));
+    }
+
+    /// A pass is due as soon as the queue allows the next one.
+    pub fn look_again_now(&mut self) {
+        self.look_again(Instant::now());
+    }
+
+    /// Pauses the project if Atlas asked us to back off; see [`Project::heed`].
+    pub fn heed(&mut self, failure: &Failure) {
+        if let (Some(project), Some(wait)) = (&self.place, self.project.heed(failure)) {
+            let seconds = wait.as_secs();
+            tracing::info!(%project, seconds, "no call to the project for a while: {}", failure.message);
+        }
+    }
+
+    /// The pause of the project, if it has one now. A pause begins here when the last answer of Atlas left little of the
+    /// project's rate.
+    pub fn paused(&mut self, atlas: &atlas::Client) -> Option<Pause> {
+        let project = self.place.as_ref()?;
+        let budget = atlas.take_budget(project);
+        let now = Instant::now();
+        if self.project.pause(now).is_none()
+            && let Some(wait) = budget.and_then(|budget| pacing::reserve_wait(budget.limit, budget.remaining))
+        {
+            let message = "the project's rate of requests is nearly used up, and the rest is left to people; the \
+                           operator goes on by itself";
+            tracing::info!(%project, seconds = wait.as_secs(), "{message}");
+            self.project.begin_pause(wait, Failure::known(FailureKind::RateLimited, message));
+        }
+        self.project.pause(now).cloned()
+    }
+
+    /// The memory of an object; see [`Project::object`].
+    pub fn object(&mut self, uid: &str) -> &mut Memory {
+        self.project.object(uid)
+    }
+
+    /// Ends the turn: the place, what is remembered of it, and when a pass is due again.
+    pub fn end(self) -> (Place, Project, Option<Instant>) {
+        (self.place, self.project, self.next)
+    }
+}
