@@ -1,11 +1,16 @@
-//! Layers point one way. A module may use the layers that this table gives it, and no others; the decisions in
-//! `core` may use nothing that reads a clock, draws a number or does I/O.
+//! Layers point one way. A module may use the layers that the table gives it, and no others, and within `engine` a
+//! second table says the same of its parts. No two files of `src` import each other in a circle. The decisions in `core`
+//! may use nothing that reads a clock, draws a number or does I/O.
 
 // A failed expectation is how a test fails.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod imports;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+use imports::{Arrows, arrows, circles};
 
 /// Layer, what of the crate it may use, and foreign crates that it must not name.
 const TABLE: &[(&str, &[&str], &[&str])] = &[
@@ -19,7 +24,38 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("cli", &["api", "domain", "atlas", "cluster", "engine", "telemetry"], &["reqwest"]),
 ];
 
-/// What makes a function's answer depend on more than its arguments.
+/// The parts of `engine` (a file or a folder each) from the lowest up, and the other parts that each may use.
+const ENGINE: &[(&str, &[&str])] = &[
+    ("jitter", &[]),
+    ("index", &[]),
+    ("election", &["jitter"]),
+    ("turn", &["index", "jitter"]),
+    ("queue", &["index", "turn"]),
+    ("store", &["index", "queue"]),
+    ("credentials", &["index"]),
+    ("shared", &["credentials", "election", "index", "queue", "store"]),
+    ("object", &["credentials", "index", "jitter", "shared", "turn"]),
+    ("pass", &["credentials", "index", "jitter", "object", "shared", "turn"]),
+    ("follow", &["index", "shared"]),
+    ("run", &["credentials", "election", "follow", "index", "pass", "queue", "shared", "store", "turn"]),
+];
+
+/// Names that only these files may write, and why.
+const ONE_PLACE: &[(&[&str], &[&str], &str)] = &[
+    (
+        &["atlas.create(", "atlas.update(", "atlas.delete("],
+        &["engine/object/fence.rs"],
+        "a call that changes Atlas needs a fence",
+    ),
+    (
+        &["writer."],
+        &["engine/store.rs", "cluster/writer.rs"],
+        "the index has to learn of every write of an object",
+    ),
+    (&["Writer::new("], &["cli/run.rs", "cluster/writer.rs"], "there is one writer"),
+];
+
+/// What makes the result of a function depend on more than its arguments.
 const IMPURE: &[&str] =
     &["::now(", "Instant", "SystemTime", "std::env", "std::fs", "std::thread", "async fn", ".await"];
 
@@ -109,6 +145,112 @@ fn layers_point_one_way() {
         TABLE.len(),
         "a layer of the table has no files, or the other way round: {seen:?}"
     );
+}
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+#[test]
+fn no_two_files_import_each_other_in_a_circle() {
+    let arrows = arrows(&src());
+    assert!(arrows.len() > 50, "only {} files were read", arrows.len());
+    assert!(arrows.values().map(|to| to.len()).sum::<usize>() > 100, "too few arrows were found: {arrows:?}");
+    assert_eq!(circles(&arrows), [], "files that import each other");
+}
+
+/// The part of `engine` that a file belongs to.
+fn part(file: &Path) -> Option<String> {
+    let inner = file.strip_prefix("engine").ok()?;
+    let first = inner.components().next()?.as_os_str().to_str()?;
+    (first != "mod.rs").then(|| first.trim_end_matches(".rs").to_owned())
+}
+
+/// The arrows between parts of `engine` that its table does not have.
+fn strays(arrows: &Arrows) -> Vec<String> {
+    let mut found = Vec::new();
+    for (from, to) in arrows {
+        let Some(here) = part(from) else { continue };
+        let Some(at) = ENGINE.iter().position(|(name, _)| *name == here) else {
+            found.push(format!("{here} is not in the table"));
+            continue;
+        };
+        for there in to.iter().filter_map(|to| part(to)).filter(|there| *there != here) {
+            let below = ENGINE[..at].iter().any(|(name, _)| *name == there);
+            if !below || !ENGINE[at].1.contains(&there.as_str()) {
+                found.push(format!("{} uses {there}", from.display()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn arrows_within_the_engine_point_down() {
+    let arrows = arrows(&src());
+    assert_eq!(strays(&arrows), Vec::<String>::new());
+    let parts: Vec<String> = arrows.keys().filter_map(|file| part(file)).collect();
+    for (name, may_use) in ENGINE {
+        assert!(parts.iter().any(|part| part == name), "{name} has no file");
+        for used in *may_use {
+            let uses = |(from, to): (&PathBuf, &std::collections::BTreeSet<PathBuf>)| {
+                part(from).as_deref() == Some(name) && to.iter().any(|to| part(to).as_deref() == Some(used))
+            };
+            assert!(arrows.iter().any(uses), "{name} does not use {used} any more: take it out of the table");
+        }
+    }
+}
+
+#[test]
+fn a_circle_and_a_stray_arrow_are_found() {
+    let made = tempfile::tempdir().unwrap();
+    let write = |file: &str, text: &str| {
+        let path = made.path().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("lib.rs", "mod engine;");
+    write("engine/mod.rs", "mod index;\nmod queue;\nmod pass;\npub use queue::Queue;");
+    write("engine/index.rs", "use std::fmt;\npub struct Index;");
+    write("engine/queue.rs", "use super::index::Index;\npub struct Queue(Index);");
+    write("engine/pass/mod.rs", "mod look;\npub fn pass() { look::look() }");
+    write("engine/pass/look.rs", "#[cfg(test)]\nuse super::pass;\npub fn look() {}");
+    let good = arrows(made.path());
+    assert_eq!(good[Path::new("engine/queue.rs")].len(), 1, "{good:?}");
+    assert!(circles(&good).is_empty() && strays(&good).is_empty(), "{good:?}");
+
+    // Through a re-export, and by a path without a `use`.
+    write("engine/index.rs", "pub struct Index(Option<crate::engine::Queue>);");
+    let bad = arrows(made.path());
+    assert_eq!(circles(&bad).len(), 1, "{bad:?}");
+    assert_eq!(strays(&bad), ["engine/index.rs uses queue"]);
+
+    write("engine/index.rs", "pub struct Index;");
+    write("engine/pass/look.rs", "pub fn look() { super::pass() }");
+    let bad = arrows(made.path());
+    assert_eq!(circles(&bad).len(), 1, "within a folder: {bad:?}");
+    write("engine/pass/look.rs", "pub fn look(_: &crate::engine::queue::Queue) {}");
+    assert_eq!(strays(&arrows(made.path())), ["engine/pass/look.rs uses queue"]);
+}
+
+#[test]
+fn what_has_one_place_stands_nowhere_else() {
+    let src = src();
+    let mut all = Vec::new();
+    files(&src, &mut all);
+    for (names, places, why) in ONE_PLACE {
+        let mut found = vec![0; names.len()];
+        for path in &all {
+            let file = path.strip_prefix(&src).unwrap().to_str().unwrap();
+            let text = std::fs::read_to_string(path).unwrap();
+            let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+            for (name, found) in names.iter().zip(&mut found).filter(|(name, _)| code.contains(**name)) {
+                assert!(places.contains(&file), "{file} has {name}: {why}");
+                *found += 1;
+            }
+        }
+        assert!(found.iter().all(|count| *count > 0), "{names:?}: {found:?}");
+    }
 }
 
 #[test]
