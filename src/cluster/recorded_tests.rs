@@ -4,8 +4,8 @@
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
-use super::decode::{Defaults, decode};
-
+use super::decode::decode;
+use super::mapping::Defaults;
 use crate::domain::{AdoptionPolicy, BadSecret, DeletionPolicy, Integration, SecretKey, SecretValue};
 
 const DEFAULTS: Defaults = Defaults { adoption: AdoptionPolicy::Refuse, deletion: DeletionPolicy::Delete };

@@ -222,7 +222,7 @@ impl Credentials {
             }
         }
         let resolved = integration.try_map(|field, reference| match read.get(reference.name.as_str()) {
-            Some((key, data)) => value(key, data, &reference.key, parser(field)),
+            Some((key, data)) => value(key, data, &reference.key, parser(field.atlas)),
             None => {
                 Err(Problem::new(Reason::SecretNotFound, format!("Secret {} was not read", reference.name)))
             }
