@@ -5,8 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::decode::decode;
-use super::mapping::Defaults;
-use super::mapping::is_secret_name;
+use super::mapping::{Defaults, is_secret_name};
 use crate::domain::{AdoptionPolicy, CredentialsRef, DeletionPolicy, plain};
 use crate::fuzz::run;
 

@@ -9,6 +9,8 @@ mod fuzz;
 mod lease;
 mod mapping;
 mod namespaces;
+#[cfg(test)]
+mod recorded_tests;
 mod secrets;
 mod watch;
 mod writer;
