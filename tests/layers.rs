@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Layer, what of the crate it may use, and foreign crates that it must not name.
 const TABLE: &[(&str, &[&str], &[&str])] = &[
-    ("api", &[], &["tokio", "reqwest", "tracing"]),
+    ("api", &["domain"], &["tokio", "reqwest", "tracing"]),
     ("domain", &[], &["tokio", "kube", "k8s_openapi", "reqwest", "tracing"]),
     ("core", &["domain"], &["tokio", "kube", "k8s_openapi", "reqwest", "tracing", "ring", "futures"]),
     ("atlas", &["domain"], &["kube", "k8s_openapi"]),

@@ -2,25 +2,26 @@
 //!
 //! Permissive and without logic: what the API server stored must always decode here, even when it was
 //! admitted under an older schema. Meaning (closed enums, policies, references) is given in
-//! [`crate::domain`]; admission rules are stated here as schema and CEL.
+//! [`crate::domain`]; admission rules are stated here as schema and CEL. What of them follows from the table of
+//! types is generated from that table.
 
 // The columns of the table repeat their attributes' names.
 #![allow(clippy::duplicated_attributes)]
 
 mod blocks;
 mod crd;
+#[cfg(test)]
+mod crd_tests;
 mod status;
 
-pub use blocks::{
-    Datadog, Flowdock, MicrosoftTeams, NewRelic, OpsGenie, PagerDuty, Prometheus, SecretKeyRef, Slack,
-    VictorOps, Webhook,
-};
+pub use blocks::*;
 pub use crd::{crd, crd_yaml};
 pub use status::{Applied, AppliedSecret, AtlasIntegrationStatus, Attempt, Condition, IntegrationEcho};
 
-use kube::core::{Message, Rule};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
+
+use crate::domain::IntegrationType;
 
 /// API group of the kind.
 pub const GROUP: &str = "atlas-integrations.dev";
@@ -37,15 +38,6 @@ pub const REWRITE_ANNOTATION: &str = "atlas-integrations.dev/rewrite-requested-a
 
 /// On a Namespace: the ids of the Atlas projects for which its objects may use the operator's own credentials.
 pub const PROJECT_IDS_ANNOTATION: &str = "atlas-integrations.dev/project-ids";
-
-/// The rule that ties a block to its type.
-fn block_of(block: &str, kind: &str) -> Rule {
-    let message = format!(
-        "has(self.{block}) ? 'spec.{block} is only for spec.type {kind}, and spec.type is ' + self.type + ': remove \
-         the block' : 'spec.{block} must be set, since spec.type is {kind}'"
-    );
-    Rule::new(format!("has(self.{block}) == (self.type == '{kind}')")).message(Message::Expression(message))
-}
 
 /// What one third-party integration of one Atlas project should be.
 ///
@@ -93,18 +85,6 @@ fn block_of(block: &str, kind: &str) -> Rule {
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = block_of("pagerDuty", "PAGER_DUTY"),
-    validation = block_of("slack", "SLACK"),
-    validation = block_of("datadog", "DATADOG"),
-    validation = block_of("newRelic", "NEW_RELIC"),
-    validation = block_of("opsGenie", "OPS_GENIE"),
-    validation = block_of("victorOps", "VICTOR_OPS"),
-    validation = block_of("flowdock", "FLOWDOCK"),
-    validation = block_of("webhook", "WEBHOOK"),
-    validation = block_of("microsoftTeams", "MICROSOFT_TEAMS"),
-    validation = block_of("prometheus", "PROMETHEUS")
-)]
 pub struct AtlasIntegrationSpec {
     /// Id of the Atlas project (also called group): 24 lower-case hexadecimal digits. Immutable: to move an
     /// integration, delete the object and create it again; an object that never reached Atlas goes at once.
@@ -122,7 +102,7 @@ pub struct AtlasIntegrationSpec {
     pub credentials_secret_ref: Option<LocalSecretRef>,
 
     /// Which third-party service, in Atlas's spelling. Immutable. Picks the one block that must be present.
-    #[schemars(extend("enum" = ["PAGER_DUTY", "SLACK", "DATADOG", "NEW_RELIC", "OPS_GENIE", "VICTOR_OPS", "FLOWDOCK", "WEBHOOK", "MICROSOFT_TEAMS", "PROMETHEUS"]))]
+    #[schemars(extend("enum" = IntegrationType::ALL.map(IntegrationType::as_str)))]
     #[x_kube(validation = ("self == oldSelf", "spec.type is immutable: delete the object and create one of the other type"))]
     pub r#type: String,
 
@@ -209,6 +189,6 @@ pub struct AtlasIntegrationSpec {
 pub struct LocalSecretRef {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
-    #[x_kube(validation = blocks::name_of_secret())]
+    #[x_kube(validation = name_of_secret())]
     pub name: String,
 }

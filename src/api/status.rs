@@ -1,7 +1,14 @@
 //! What the operator writes back.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use kube::KubeSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::domain::{ENTRY, Field, FieldKind, Redacted, RedactedValue, TYPES, TypeRow};
 
 /// What the operator found and did. Written by the operator only.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -137,127 +144,57 @@ pub struct Attempt {
 
 /// A redacted integration: Atlas's field names, flat, all types together. A key of 16 or more characters shows
 /// its last four, anything else secret nothing at all.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct IntegrationEcho {
-    /// Atlas's id of the integration. Atlas gives a new one at every update.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub id: Option<String>,
-    /// The integration's type.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub r#type: Option<String>,
-    /// New Relic account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub account_id: Option<String>,
-    /// Datadog, Opsgenie or VictorOps API key, redacted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub api_key: Option<String>,
-    /// Slack or Flowdock API token, redacted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub api_token: Option<String>,
-    /// Webhook body template: its length and a hash.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub body_template: Option<String>,
-    /// Slack channel.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub channel_name: Option<String>,
-    /// Whether Prometheus is enabled.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "bool")]
-    pub enabled: Option<bool>,
-    /// Flowdock flow.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub flow_name: Option<String>,
-    /// Webhook headers template, redacted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub headers_template: Option<String>,
-    /// New Relic license key, redacted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub license_key: Option<String>,
-    /// Microsoft Teams webhook, redacted to scheme and host.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub microsoft_teams_webhook_url: Option<String>,
-    /// Flowdock organisation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub org_name: Option<String>,
-    /// Prometheus password, redacted; Atlas never returns it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub password: Option<String>,
-    /// New Relic Insights query key, redacted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub read_token: Option<String>,
-    /// PagerDuty, Datadog or Opsgenie region.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub region: Option<String>,
-    /// VictorOps routing key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub routing_key: Option<String>,
-    /// Prometheus scheme, as older answers show it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub scheme: Option<String>,
-    /// Webhook signing secret, redacted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub secret: Option<String>,
-    /// Whether Datadog gets collection latency metrics.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "bool")]
-    pub send_collection_latency_metrics: Option<bool>,
-    /// Whether Datadog gets database metrics.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "bool")]
-    pub send_database_metrics: Option<bool>,
-    /// Whether Datadog gets query statistics.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "bool")]
-    pub send_query_stats_metrics: Option<bool>,
-    /// Whether Datadog gets resource tags.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "bool")]
-    pub send_user_provided_resource_tags: Option<bool>,
-    /// Whether Prometheus metrics carry resource tags.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "bool")]
-    pub send_user_provided_resource_tags_enabled: Option<bool>,
-    /// Prometheus service discovery.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub service_discovery: Option<String>,
-    /// PagerDuty service key, redacted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub service_key: Option<String>,
-    /// Slack team.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub team_name: Option<String>,
-    /// Webhook URL, redacted to scheme and host.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub url: Option<String>,
-    /// Prometheus user name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub username: Option<String>,
-    /// New Relic Insights insert key, redacted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub write_token: Option<String>,
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(try_from = "Redacted")]
+pub struct IntegrationEcho(pub Redacted);
+
+/// The fields of an echo: what Atlas may show of any type, each name once.
+fn shown() -> BTreeMap<&'static str, &'static Field> {
+    let fields = TYPES.iter().flat_map(|row| row.fields).chain(ENTRY);
+    fields.map(|field| (field.atlas, field)).collect()
+}
+
+impl TryFrom<Redacted> for IntegrationEcho {
+    type Error = String;
+
+    /// Leaves out what another version of the operator knows and this one does not.
+    fn try_from(mut redacted: Redacted) -> Result<IntegrationEcho, String> {
+        let shown = shown();
+        redacted.0.retain(|name, _| shown.contains_key(name.as_str()));
+        let fits = |(name, value): (&String, &RedactedValue)| {
+            let flag = shown.get(name.as_str()).is_some_and(|field| field.kind == FieldKind::Bool);
+            flag == matches!(value, RedactedValue::Bool(_))
+        };
+        if redacted.0.iter().all(fits) {
+            Ok(IntegrationEcho(redacted))
+        } else {
+            Err("a field of another kind".to_owned())
+        }
+    }
+}
+
+impl JsonSchema for IntegrationEcho {
+    fn schema_name() -> Cow<'static, str> {
+        "IntegrationEcho".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let property = |(name, field): (&'static str, &'static Field)| {
+            let kind = if field.kind == FieldKind::Bool { "boolean" } else { "string" };
+            let about = field.about.replace("{}", &services(name));
+            (name.to_owned(), json!({"type": kind, "description": about}))
+        };
+        let properties: Map<String, Value> = shown().into_iter().map(property).collect();
+        json_schema!({"type": "object", "properties": properties})
+    }
+}
+
+/// The services whose integrations have this field of Atlas, for a sentence.
+fn services(field: &str) -> String {
+    let has = |row: &&TypeRow| row.fields.iter().any(|known| known.atlas == field);
+    let titles: Vec<&str> = TYPES.iter().filter(has).map(|row| row.title).collect();
+    match titles.split_last() {
+        Some((last, before)) if !before.is_empty() => format!("{} or {last}", before.join(", ")),
+        _ => titles.concat(),
+    }
 }

@@ -13,7 +13,9 @@ use super::errors::{self, Asked};
 use super::redaction::{redact_entry, scrub};
 use super::version::ApiVersion;
 use super::wire::{ApiError, Page, PageOptions};
-use crate::domain::{FieldKind, Integration, IntegrationType, ProjectId, RedactedValue, SecretValue, plain};
+use crate::domain::{
+    FieldKind, FieldValue, Integration, IntegrationType, ProjectId, RedactedValue, SecretValue, plain,
+};
 use crate::fuzz::run;
 
 const CANARY: &str = "canary-secret-0001";
@@ -218,7 +220,8 @@ fn value(bytes: &[u8]) {
         assert!(
             secret.expose().len() <= SecretValue::MAX_BYTES && !secret.expose().contains(char::is_control)
         );
-        let integration = Integration::OpsGenie { api_key: secret, region: None };
+        let values = [("apiKey", FieldValue::Secret(secret))];
+        let integration = Integration::new(IntegrationType::OpsGenie, values).expect("an Opsgenie");
         let body: Value = serde_json::from_str(&integration.body().to_string()).expect("JSON");
         let sent = body["apiKey"].as_str().expect("a text");
         let end = bytes.strip_prefix(sent.as_bytes()).expect("as it is");

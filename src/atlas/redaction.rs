@@ -10,16 +10,15 @@ const MAX_DETAIL: usize = 400;
 /// The redacted form of an entry: known fields of its type only, nulls left out.
 pub(super) fn redact_entry(kind: IntegrationType, entry: &Map<String, Value>) -> Redacted {
     let mut fields = std::collections::BTreeMap::new();
-    let known = [("id", FieldKind::Text), ("type", FieldKind::Text)];
-    for (name, field) in known.into_iter().chain(kind.shown_fields().iter().copied()) {
-        let value = match (entry.get(name), field) {
+    for field in kind.shown_fields() {
+        let value = match (entry.get(field.atlas), field.kind) {
             (Some(Value::Bool(flag)), FieldKind::Bool) => RedactedValue::Bool(*flag),
-            (Some(Value::String(text)), field) if field != FieldKind::Bool => field.redact(text),
+            (Some(Value::String(text)), kind) if kind != FieldKind::Bool => kind.redact(text),
             // An account id has been seen as a number.
-            (Some(Value::Number(number)), FieldKind::Text) => field.redact(&number.to_string()),
+            (Some(Value::Number(number)), FieldKind::Text) => FieldKind::Text.redact(&number.to_string()),
             _ => continue,
         };
-        fields.insert(name.to_owned(), value);
+        fields.insert(field.atlas.to_owned(), value);
     }
     Redacted(fields)
 }

@@ -1,6 +1,6 @@
 //! The two versions of the Admin API, and what sets them apart.
 
-use crate::domain::Integration;
+use crate::domain::{Integration, Need};
 
 const V1_TYPE: &str = "application/json";
 const V2_TYPE: &str = "application/vnd.atlas.2023-01-01+json";
@@ -31,16 +31,16 @@ impl ApiVersion {
 
     /// What this version demands of an integration although the other does not, as a message; checked before any
     /// call. SLACK: the create page requires `teamName`, the v2 specification `channelName`.
-    pub fn missing<S>(self, integration: &Integration<S>) -> Option<&'static str> {
-        match (self, integration) {
-            (ApiVersion::V1, Integration::Slack { team_name: None, .. }) => Some(
-                "spec.slack.teamName is required by version 1.0 of the Atlas API, which is in use; set it",
-            ),
-            (ApiVersion::V2, Integration::Slack { channel_name: None, .. }) => Some(
-                "spec.slack.channelName is required by version 2 of the Atlas API, which is in use; set it",
-            ),
-            _ => None,
-        }
+    pub fn missing<S>(self, integration: &Integration<S>) -> Option<String> {
+        let (need, version) = match self {
+            ApiVersion::V1 => (Need::V1, "1.0"),
+            ApiVersion::V2 => (Need::V2, "2"),
+        };
+        let field = integration.lacks(need)?;
+        let (block, name) = (integration.integration_type().row().block, field.spec?);
+        Some(format!(
+            "spec.{block}.{name} is required by version {version} of the Atlas API, which is in use; set it"
+        ))
     }
 }
 
@@ -56,16 +56,17 @@ pub enum VersionChoice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{FieldValue, IntegrationType};
 
     #[test]
     fn slack_needs_another_field_in_each_version() {
-        let slack = |team: Option<&str>, channel: Option<&str>| Integration::Slack {
-            api_token: (),
-            team_name: team.map(str::to_owned),
-            channel_name: channel.map(str::to_owned),
+        let slack = |name| {
+            let values = [("apiToken", FieldValue::Secret(())), (name, "x".into())];
+            Integration::new(IntegrationType::Slack, values).expect("a Slack")
         };
-        assert!(ApiVersion::V1.missing(&slack(None, Some("c"))).is_some_and(|m| m.contains("teamName")));
-        assert!(ApiVersion::V2.missing(&slack(Some("t"), None)).is_some_and(|m| m.contains("channelName")));
-        assert!(ApiVersion::V1.missing(&slack(Some("t"), None)).is_none());
+        let (team, channel) = (slack("teamName"), slack("channelName"));
+        assert!(ApiVersion::V1.missing(&channel).is_some_and(|m| m.contains("spec.slack.teamName")));
+        assert!(ApiVersion::V2.missing(&team).is_some_and(|m| m.contains("spec.slack.channelName")));
+        assert_eq!((ApiVersion::V1.missing(&team), ApiVersion::V2.missing(&channel)), (None, None));
     }
 }

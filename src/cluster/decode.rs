@@ -5,26 +5,15 @@ use kube::core::DynamicObject;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::mapping;
+use super::mapping::{self, Defaults};
 use crate::api;
 use crate::domain::{
-    AdoptionPolicy, Applied, AppliedSecret, Attempt, Condition, ConditionStatus, ConditionType,
-    DeletionPolicy, Object, ObjectKey, Redacted, Status, plain, without_quotes,
+    Applied, AppliedSecret, Attempt, Condition, ConditionStatus, ConditionType, Object, ObjectKey, Status,
+    plain,
 };
 
 /// The echo of a request in the status is no longer than this (the schema's `maxLength`).
 const MAX_REQUEST: usize = 253;
-/// What a parser says of a spec is cut at this many characters.
-const MAX_FAULT: usize = 400;
-
-/// The operator's defaults for policies that a spec leaves unset.
-#[derive(Clone, Copy, Debug)]
-pub struct Defaults {
-    /// `--default-adoption-policy`.
-    pub adoption: AdoptionPolicy,
-    /// `--default-deletion-policy`.
-    pub deletion: DeletionPolicy,
-}
 
 /// An object together with what a patch of it must know of its stored form.
 #[derive(Clone, Debug)]
@@ -59,11 +48,7 @@ pub(super) fn decode(wire: DynamicObject, defaults: Defaults) -> Option<Stored> 
         released: annotation(api::RELEASED_ANNOTATION).is_some(),
         reconcile_requested: annotation(api::RECONCILE_ANNOTATION).map(|text| plain(&text, MAX_REQUEST)),
         rewrite_requested: annotation(api::REWRITE_ANNOTATION).map(|text| plain(&text, MAX_REQUEST)),
-        spec: serde_json::from_value::<api::AtlasIntegrationSpec>(spec)
-            .map_err(|error| {
-                format!("spec can't be read: {}", plain(&without_quotes(&error.to_string()), MAX_FAULT))
-            })
-            .and_then(|wire| mapping::spec(wire, defaults)),
+        spec: mapping::spec(spec, defaults),
         status: decode_status(&status),
     };
     let other_finalizers = finalizers.into_iter().filter(|finalizer| finalizer != api::FINALIZER).collect();
@@ -120,18 +105,13 @@ fn applied(wire: api::Applied) -> Applied {
 }
 
 fn attempt(wire: api::Attempt) -> Option<Attempt> {
-    let sent = wire.sent.and_then(|echo| serde_json::to_value(echo).ok());
-    Some(Attempt {
-        id: wire.id,
-        time: wire.time.parse().ok()?,
-        sent: sent.and_then(|value| serde_json::from_value::<Redacted>(value).ok()),
-    })
+    Some(Attempt { id: wire.id, time: wire.time.parse().ok()?, sent: wire.sent.map(|echo| echo.0) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::CredentialsRef;
+    use crate::domain::{AdoptionPolicy, CredentialsRef, DeletionPolicy};
 
     const DEFAULTS: Defaults =
         Defaults { adoption: AdoptionPolicy::Refuse, deletion: DeletionPolicy::Delete };

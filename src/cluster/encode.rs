@@ -47,7 +47,7 @@ pub(super) fn attempt(attempt: &Attempt) -> Result<api::Attempt, serde_json::Err
 }
 
 fn echo(redacted: &Redacted) -> Result<api::IntegrationEcho, serde_json::Error> {
-    serde_json::from_value(serde_json::to_value(redacted)?)
+    api::IntegrationEcho::try_from(redacted.clone()).map_err(serde::de::Error::custom)
 }
 
 fn applied(applied: &Applied) -> api::Applied {
@@ -131,7 +131,7 @@ mod tests {
                 FieldKind::Bool => RedactedValue::Bool(true),
                 field => field.redact("some text"),
             };
-            let shown = kind.shown_fields().iter().map(|(name, field)| ((*name).to_owned(), value(*field)));
+            let shown = kind.shown_fields().map(|field| (field.atlas.to_owned(), value(field.kind)));
             let redacted = Redacted(shown.collect());
             let wire = serde_json::to_value(echo(&redacted).expect("encodes")).expect("serialises");
             assert_eq!(serde_json::from_value::<Redacted>(wire).expect("decodes"), redacted, "{kind}");

@@ -4,8 +4,8 @@ use kube::core::DynamicObject;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::decode::{Defaults, decode};
-use super::mapping::is_secret_name;
+use super::decode::decode;
+use super::mapping::{Defaults, is_secret_name};
 use crate::domain::{AdoptionPolicy, CredentialsRef, DeletionPolicy, plain};
 use crate::fuzz::run;
 

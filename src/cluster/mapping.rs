@@ -1,16 +1,30 @@
-//! From the wire's spec to the closed types: the one place where a block meets its variant.
+//! From the wire's spec to the closed types: the one place where a block meets its type's row.
+
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::api::{AtlasIntegrationSpec, SecretKeyRef};
 use crate::domain::{
-    AdoptionPolicy, CredentialsRef, DeletionPolicy, Integration, IntegrationType, ManagementPolicy,
-    ProjectId, SecretKey, Spec, plain,
+    AdoptionPolicy, CredentialsRef, DeletionPolicy, FieldValue, Integration, IntegrationType,
+    ManagementPolicy, ProjectId, SecretKey, Spec, plain, without_quotes,
 };
 
-use super::decode::Defaults;
+/// What a parser says of a spec is cut at this many characters.
+const MAX_FAULT: usize = 400;
+
+/// The operator's defaults for policies that a spec leaves unset.
+#[derive(Clone, Copy, Debug)]
+pub struct Defaults {
+    /// `--default-adoption-policy`.
+    pub adoption: AdoptionPolicy,
+    /// `--default-deletion-policy`.
+    pub deletion: DeletionPolicy,
+}
 
 /// The spec in closed types, or what is wrong with it, for a person. Admission refuses most of this already; an
 /// object that was stored before a rule existed is caught here.
-pub(super) fn spec(wire: AtlasIntegrationSpec, defaults: Defaults) -> Result<Spec, String> {
+pub(super) fn spec(stored: Value, defaults: Defaults) -> Result<Spec, String> {
+    let wire = AtlasIntegrationSpec::deserialize(&stored).map_err(unreadable)?;
     let project = ProjectId::parse(&wire.project_id)
         .ok_or("spec.projectId must be the 24 lower-case hexadecimal digits of an Atlas project")?;
     let management = match wire.management_policy.as_deref() {
@@ -47,7 +61,7 @@ pub(super) fn spec(wire: AtlasIntegrationSpec, defaults: Defaults) -> Result<Spe
     Ok(Spec {
         project,
         credentials,
-        integration: integration(wire)?,
+        integration: integration(&wire.r#type, stored)?,
         management,
         adoption,
         deletion,
@@ -55,84 +69,32 @@ pub(super) fn spec(wire: AtlasIntegrationSpec, defaults: Defaults) -> Result<Spe
     })
 }
 
-fn integration(wire: AtlasIntegrationSpec) -> Result<Integration<SecretKey>, String> {
-    let kind = IntegrationType::parse(&wire.r#type)
-        .ok_or_else(|| format!("spec.type {} is not one that this operator knows", shown(&wire.r#type)))?;
-    let missing = |block: &str| format!("spec.{block} must be set when spec.type is {kind}");
-    Ok(match kind {
-        IntegrationType::PagerDuty => {
-            let block = wire.pager_duty.ok_or_else(|| missing("pagerDuty"))?;
-            Integration::PagerDuty { service_key: key(block.service_key_secret_ref)?, region: block.region }
-        }
-        IntegrationType::Slack => {
-            let block = wire.slack.ok_or_else(|| missing("slack"))?;
-            Integration::Slack {
-                api_token: key(block.api_token_secret_ref)?,
-                team_name: block.team_name,
-                channel_name: block.channel_name,
+/// The settings of a spec whose form has been checked, by the names in the type's row.
+fn integration(kind: &str, mut spec: Value) -> Result<Integration<SecretKey>, String> {
+    let kind = IntegrationType::parse(kind)
+        .ok_or_else(|| format!("spec.type {} is not one that this operator knows", shown(kind)))?;
+    let row = kind.row();
+    let Some(Value::Object(mut block)) = spec.get_mut(row.block).map(Value::take) else {
+        return Err(format!("spec.{} must be set when spec.type is {kind}", row.block));
+    };
+    let mut values = Vec::with_capacity(row.fields.len());
+    for field in row.fields {
+        let value = match field.spec.and_then(|name| block.remove(name)) {
+            None | Some(Value::Null) => continue,
+            Some(Value::String(text)) => FieldValue::Text(text),
+            Some(Value::Bool(flag)) => FieldValue::Bool(flag),
+            Some(reference) => {
+                FieldValue::Secret(key(serde_json::from_value(reference).map_err(unreadable)?)?)
             }
-        }
-        IntegrationType::Datadog => {
-            let block = wire.datadog.ok_or_else(|| missing("datadog"))?;
-            Integration::Datadog {
-                api_key: key(block.api_key_secret_ref)?,
-                region: block.region,
-                send_collection_latency_metrics: block.send_collection_latency_metrics,
-                send_database_metrics: block.send_database_metrics,
-                send_query_stats_metrics: block.send_query_stats_metrics,
-                send_user_provided_resource_tags: block.send_user_provided_resource_tags,
-            }
-        }
-        IntegrationType::NewRelic => {
-            let block = wire.new_relic.ok_or_else(|| missing("newRelic"))?;
-            Integration::NewRelic {
-                account_id: block.account_id,
-                license_key: key(block.license_key_secret_ref)?,
-                write_token: key(block.write_token_secret_ref)?,
-                read_token: key(block.read_token_secret_ref)?,
-            }
-        }
-        IntegrationType::OpsGenie => {
-            let block = wire.ops_genie.ok_or_else(|| missing("opsGenie"))?;
-            Integration::OpsGenie { api_key: key(block.api_key_secret_ref)?, region: block.region }
-        }
-        IntegrationType::VictorOps => {
-            let block = wire.victor_ops.ok_or_else(|| missing("victorOps"))?;
-            Integration::VictorOps { api_key: key(block.api_key_secret_ref)?, routing_key: block.routing_key }
-        }
-        IntegrationType::Flowdock => {
-            let block = wire.flowdock.ok_or_else(|| missing("flowdock"))?;
-            Integration::Flowdock {
-                flow_name: block.flow_name,
-                org_name: block.org_name,
-                api_token: key(block.api_token_secret_ref)?,
-            }
-        }
-        IntegrationType::Webhook => {
-            let block = wire.webhook.ok_or_else(|| missing("webhook"))?;
-            Integration::Webhook {
-                url: key(block.url_secret_ref)?,
-                secret: block.signing_secret_ref.map(key).transpose()?,
-                body_template: block.body_template,
-                headers_template: block.headers_template_secret_ref.map(key).transpose()?,
-            }
-        }
-        IntegrationType::MicrosoftTeams => {
-            let block = wire.microsoft_teams.ok_or_else(|| missing("microsoftTeams"))?;
-            Integration::MicrosoftTeams { webhook_url: key(block.webhook_url_secret_ref)? }
-        }
-        IntegrationType::Prometheus => {
-            let block = wire.prometheus.ok_or_else(|| missing("prometheus"))?;
-            Integration::Prometheus {
-                username: block.username,
-                password: key(block.password_secret_ref)?,
-                service_discovery: block.service_discovery,
-                // Atlas demands a value (v2 specification), and who applies a Prometheus integration wants it on.
-                enabled: block.enabled.unwrap_or(true),
-                send_user_provided_resource_tags_enabled: block.send_user_provided_resource_tags_enabled,
-            }
-        }
-    })
+        };
+        values.push((field.atlas, value));
+    }
+    Integration::new(kind, values).map_err(|why| format!("spec.{}: {why}", row.block))
+}
+
+/// A parser's word on a spec, without what it quotes: somebody may have put a key in place of a reference.
+fn unreadable(error: serde_json::Error) -> String {
+    format!("spec can't be read: {}", plain(&without_quotes(&error.to_string()), MAX_FAULT))
 }
 
 fn key(wire: SecretKeyRef) -> Result<SecretKey, String> {

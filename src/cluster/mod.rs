@@ -9,15 +9,17 @@ mod fuzz;
 mod lease;
 mod mapping;
 mod namespaces;
+#[cfg(test)]
+mod recorded_tests;
 mod secrets;
 mod watch;
 mod writer;
 
 pub use client::connect;
-pub use decode::{Defaults, Stored};
+pub use decode::Stored;
 pub use events::{EventKind, Events};
 pub use lease::{LeaseError, Leases, StoredLease};
-pub use mapping::is_secret_name;
+pub use mapping::{Defaults, is_secret_name};
 pub use namespaces::{Grant, Namespaces, watch_namespaces};
 pub use secrets::{ReadError, SecretData, SecretIdentity, Secrets};
 pub use watch::{Scope, WatchEvent, watch_objects, watch_secrets};

@@ -10,7 +10,8 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Client, ResourceExt};
 
-use super::decode::{Defaults, Stored, decode};
+use super::decode::{Stored, decode};
+use super::mapping::Defaults;
 use super::secrets::SecretIdentity;
 use crate::api::AtlasIntegration;
 use crate::domain::ObjectKey;

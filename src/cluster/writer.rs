@@ -9,8 +9,9 @@ use kube::core::DynamicObject;
 use kube::{Client, Resource};
 use serde_json::{Map, Value, json};
 
-use super::decode::{Defaults, Stored, decode};
+use super::decode::{Stored, decode};
 use super::encode;
+use super::mapping::Defaults;
 use crate::api::{AtlasIntegration, CLAIM_ANNOTATION, FINALIZER, RELEASED_ANNOTATION};
 use crate::domain::{Attempt, Claim, ObjectKey, Status, plain, without_quotes};
 

@@ -7,8 +7,8 @@ use rstest::rstest;
 
 use super::*;
 use crate::domain::{
-    Applied, AppliedSecret, Attempt, Claim, CredentialsRef, Integration, ObjectKey, ProjectId, RedactedValue,
-    SecretKey, Status,
+    Applied, AppliedSecret, Attempt, Claim, CredentialsRef, FieldValue, Integration, IntegrationType,
+    ObjectKey, ProjectId, RedactedValue, SecretKey, Status,
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -29,18 +29,17 @@ pub(in crate::core) fn sent(key: &str) -> Redacted {
     form(&[("apiKey", key), ("type", "DATADOG")])
 }
 
+fn datadog<const N: usize>(more: [(&str, FieldValue<SecretKey>); N]) -> Integration<SecretKey> {
+    let key = SecretKey { name: "datadog".into(), key: "apiKey".into() };
+    let values = [("apiKey", FieldValue::Secret(key))].into_iter().chain(more);
+    Integration::new(IntegrationType::Datadog, values).expect("a Datadog")
+}
+
 pub(in crate::core) fn spec() -> Spec {
     Spec {
         project: ProjectId::parse("5d791c84ff7a2522cc4f9aa1").expect("24 digits"),
         credentials: CredentialsRef::Secret("atlas".into()),
-        integration: Integration::Datadog {
-            api_key: SecretKey { name: "datadog".into(), key: "apiKey".into() },
-            region: None,
-            send_collection_latency_metrics: None,
-            send_database_metrics: None,
-            send_query_stats_metrics: None,
-            send_user_provided_resource_tags: None,
-        },
+        integration: datadog([]),
         management: ManagementPolicy::Manage,
         adoption: AdoptionPolicy::Refuse,
         deletion: DeletionPolicy::Delete,
@@ -156,9 +155,8 @@ fn a_policy_edit_writes_nothing_and_a_spec_edit_does() {
     object.generation = 2;
     let now = entry("****aaaa", "1");
     assert_eq!(settled(&plan(&input(&object, Some(&now)))), Some(Reason::Synced));
-    if let Ok(Spec { integration: Integration::Datadog { region, .. }, .. }) = &mut object.spec {
-        *region = Some("EU".into());
-    }
+    let integration = datadog([("region", "EU".into())]);
+    object.spec = Ok(Spec { deletion: DeletionPolicy::Retain, integration, ..spec() });
     assert!(matches!(plan(&input(&object, Some(&now))), Plan::Write { why, .. } if why.config));
 }
 

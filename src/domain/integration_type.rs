@@ -1,9 +1,16 @@
-//! The ten types and the fields of each that may be shown.
+//! The ten types as one table: what a spec may set, what Atlas calls it, and how it is checked and shown.
+//!
+//! What differs between the types stands in these rows and, with the limits and the text for users, in one block each
+//! of [`crate::api`]. All else follows from them: the rules and words of the schema, the mapping, requests, the
+//! redacted form, the hash, the checks of secret values. `src/api/crd_tests.rs` holds rows and blocks together.
 
 use std::fmt;
 
-use super::redacted::FieldKind::{self, Bool, Hidden, Key, Template, Text, Url};
+use super::redacted::FieldKind::{self, Bool, Headers, Hidden, Key, Template, Text, Url};
+use super::secret::{BadSecret, SecretValue};
+
 use IntegrationType as T;
+use Need::{Optional, Preset, Required, V1, V2};
 
 /// A third-party service, by Atlas's `INTEGRATION_TYPE` (v1.0 create page).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,74 +37,259 @@ pub enum IntegrationType {
     Prometheus,
 }
 
+/// What the operator knows of one type.
+#[derive(Debug)]
+pub struct TypeRow {
+    /// The type.
+    pub kind: IntegrationType,
+    /// Atlas's spelling, also that of `spec.type`.
+    pub name: &'static str,
+    /// The service as its users write it.
+    pub title: &'static str,
+    /// Name of the block in the spec that holds the settings.
+    pub block: &'static str,
+    /// The fields. The hash of a configuration reads them in this order, and statuses hold that hash: keep the order.
+    pub fields: &'static [Field],
+}
+
+/// One field of a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Atlas's name, in requests and answers and so in `status.integration`.
+    pub atlas: &'static str,
+    /// Name in the block; `None` for what only answers of Atlas hold.
+    pub spec: Option<&'static str>,
+    /// How the value is checked and shown.
+    pub kind: FieldKind,
+    /// Whether it must be set.
+    pub need: Need,
+    /// What the schema of `status.integration` says of it; `{}` stands for the services that have the field.
+    pub about: &'static str,
+}
+
+/// Whether a field must be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// In every spec: the schema requires it.
+    Required,
+    /// Where it is unset, it is not sent.
+    Optional,
+    /// Where it is unset, this is sent.
+    Preset(bool),
+    /// Version 1.0 of the Atlas API demands it.
+    V1,
+    /// Version 2 of the Atlas API demands it.
+    V2,
+}
+
+/// A field that a spec takes from a Secret.
+const fn secret(
+    atlas: &'static str,
+    spec: &'static str,
+    kind: FieldKind,
+    need: Need,
+    about: &'static str,
+) -> Field {
+    Field { atlas, spec: Some(spec), kind, need, about }
+}
+
+/// A text that a spec holds itself, under Atlas's name.
+const fn text(name: &'static str, need: Need, about: &'static str) -> Field {
+    Field { atlas: name, spec: Some(name), kind: Text, need, about }
+}
+
+/// A flag that a spec holds itself, under Atlas's name.
+const fn flag(name: &'static str, about: &'static str) -> Field {
+    Field { atlas: name, spec: Some(name), kind: Bool, need: Optional, about }
+}
+
+/// A field that Atlas adds.
+const fn shown(name: &'static str, about: &'static str) -> Field {
+    Field { atlas: name, spec: None, kind: Text, need: Optional, about }
+}
+
+/// What Atlas shows of every integration, whatever its type.
+pub const ENTRY: &[Field] = &[
+    shown("id", "Atlas's id of the integration. Atlas gives a new one at every update."),
+    shown("type", "The integration's type."),
+];
+
+const API_KEY: Field = secret("apiKey", "apiKeySecretRef", Key, Required, "{} API key, redacted.");
+const API_TOKEN: Field = secret("apiToken", "apiTokenSecretRef", Key, Required, "{} API token, redacted.");
+const REGION: Field = text("region", Optional, "{} region.");
+
+/// One row for each type, in the order of the create page and of [`IntegrationType`].
+pub const TYPES: &[TypeRow] = &[
+    TypeRow {
+        kind: T::PagerDuty,
+        name: "PAGER_DUTY",
+        title: "PagerDuty",
+        block: "pagerDuty",
+        fields: &[
+            secret("serviceKey", "serviceKeySecretRef", Key, Required, "{} service key, redacted."),
+            REGION,
+        ],
+    },
+    TypeRow {
+        kind: T::Slack,
+        name: "SLACK",
+        title: "Slack",
+        block: "slack",
+        fields: &[API_TOKEN, text("teamName", V1, "{} team."), text("channelName", V2, "{} channel.")],
+    },
+    TypeRow {
+        kind: T::Datadog,
+        name: "DATADOG",
+        title: "Datadog",
+        block: "datadog",
+        fields: &[
+            API_KEY,
+            REGION,
+            flag("sendCollectionLatencyMetrics", "Whether {} gets collection latency metrics."),
+            flag("sendDatabaseMetrics", "Whether {} gets database metrics."),
+            flag("sendQueryStatsMetrics", "Whether {} gets query statistics."),
+            flag("sendUserProvidedResourceTags", "Whether {} gets resource tags."),
+        ],
+    },
+    TypeRow {
+        kind: T::NewRelic,
+        name: "NEW_RELIC",
+        title: "New Relic",
+        block: "newRelic",
+        fields: &[
+            text("accountId", Required, "{} account."),
+            secret("licenseKey", "licenseKeySecretRef", Key, Required, "{} license key, redacted."),
+            secret("writeToken", "writeTokenSecretRef", Key, Required, "{} Insights insert key, redacted."),
+            secret("readToken", "readTokenSecretRef", Key, Required, "{} Insights query key, redacted."),
+        ],
+    },
+    TypeRow {
+        kind: T::OpsGenie,
+        name: "OPS_GENIE",
+        title: "Opsgenie",
+        block: "opsGenie",
+        fields: &[API_KEY, REGION],
+    },
+    TypeRow {
+        kind: T::VictorOps,
+        name: "VICTOR_OPS",
+        title: "VictorOps",
+        block: "victorOps",
+        fields: &[API_KEY, text("routingKey", Optional, "{} routing key.")],
+    },
+    TypeRow {
+        kind: T::Flowdock,
+        name: "FLOWDOCK",
+        title: "Flowdock",
+        block: "flowdock",
+        fields: &[
+            text("flowName", Required, "{} flow."),
+            text("orgName", Required, "{} organisation."),
+            API_TOKEN,
+        ],
+    },
+    TypeRow {
+        kind: T::Webhook,
+        name: "WEBHOOK",
+        title: "Webhook",
+        block: "webhook",
+        fields: &[
+            secret("url", "urlSecretRef", Url, Required, "{} URL, redacted to scheme and host."),
+            secret("secret", "signingSecretRef", Hidden, Optional, "{} signing secret, redacted."),
+            Field {
+                kind: Template,
+                ..text("bodyTemplate", Optional, "{} body template: its length and a hash.")
+            },
+            secret(
+                "headersTemplate",
+                "headersTemplateSecretRef",
+                Headers,
+                Optional,
+                "{} headers template, redacted.",
+            ),
+        ],
+    },
+    TypeRow {
+        kind: T::MicrosoftTeams,
+        name: "MICROSOFT_TEAMS",
+        title: "Microsoft Teams",
+        block: "microsoftTeams",
+        fields: &[secret(
+            "microsoftTeamsWebhookUrl",
+            "webhookUrlSecretRef",
+            Url,
+            Required,
+            "{} webhook, redacted to scheme and host.",
+        )],
+    },
+    TypeRow {
+        kind: T::Prometheus,
+        name: "PROMETHEUS",
+        title: "Prometheus",
+        block: "prometheus",
+        fields: &[
+            text("username", Required, "{} user name."),
+            secret(
+                "password",
+                "passwordSecretRef",
+                Hidden,
+                Required,
+                "{} password, redacted; Atlas never returns it.",
+            ),
+            text("serviceDiscovery", Required, "{} service discovery."),
+            shown("scheme", "{} scheme, as older answers show it."),
+            // Atlas demands a value (v2 specification), and a person who applies a Prometheus integration wants it on.
+            Field { need: Preset(true), ..flag("enabled", "Whether {} is enabled.") },
+            flag("sendUserProvidedResourceTagsEnabled", "Whether {} metrics carry resource tags."),
+        ],
+    },
+];
+
 impl IntegrationType {
-    /// All ten, in the order of the create page.
-    pub const ALL: [IntegrationType; 10] = [
-        T::PagerDuty,
-        T::Slack,
-        T::Datadog,
-        T::NewRelic,
-        T::OpsGenie,
-        T::VictorOps,
-        T::Flowdock,
-        T::Webhook,
-        T::MicrosoftTeams,
-        T::Prometheus,
-    ];
+    /// All types, in the order of [`TYPES`].
+    pub const ALL: [IntegrationType; TYPES.len()] = {
+        let mut all = [T::PagerDuty; TYPES.len()];
+        let mut at = 0;
+        while at < all.len() {
+            all[at] = TYPES[at].kind;
+            // `row` finds a row by its place.
+            assert!(all[at] as usize == at, "the rows of TYPES stand in the order of the variants");
+            at += 1;
+        }
+        all
+    };
+
+    /// The row of this type.
+    pub fn row(self) -> &'static TypeRow {
+        &TYPES[self as usize]
+    }
 
     /// Atlas's spelling, also that of `spec.type`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            T::PagerDuty => "PAGER_DUTY",
-            T::Slack => "SLACK",
-            T::Datadog => "DATADOG",
-            T::NewRelic => "NEW_RELIC",
-            T::OpsGenie => "OPS_GENIE",
-            T::VictorOps => "VICTOR_OPS",
-            T::Flowdock => "FLOWDOCK",
-            T::Webhook => "WEBHOOK",
-            T::MicrosoftTeams => "MICROSOFT_TEAMS",
-            T::Prometheus => "PROMETHEUS",
-        }
+        self.row().name
     }
 
-    /// The type of this spelling, if it is one of the ten.
+    /// The type of this spelling, if the table has it.
     pub fn parse(text: &str) -> Option<IntegrationType> {
-        Self::ALL.into_iter().find(|t| t.as_str() == text)
+        TYPES.iter().find(|row| row.name == text).map(|row| row.kind)
     }
 
-    /// The fields that an answer of Atlas may be shown with, besides `id` and `type`: an allow-list. What is
-    /// not here never reaches a status.
-    pub fn shown_fields(self) -> &'static [(&'static str, FieldKind)] {
-        match self {
-            T::PagerDuty => &[("serviceKey", Key), ("region", Text)],
-            T::Slack => &[("apiToken", Key), ("teamName", Text), ("channelName", Text)],
-            T::Datadog => &[
-                ("apiKey", Key),
-                ("region", Text),
-                ("sendCollectionLatencyMetrics", Bool),
-                ("sendDatabaseMetrics", Bool),
-                ("sendQueryStatsMetrics", Bool),
-                ("sendUserProvidedResourceTags", Bool),
-            ],
-            T::NewRelic => {
-                &[("accountId", Text), ("licenseKey", Key), ("writeToken", Key), ("readToken", Key)]
-            }
-            T::OpsGenie => &[("apiKey", Key), ("region", Text)],
-            T::VictorOps => &[("apiKey", Key), ("routingKey", Text)],
-            T::Flowdock => &[("flowName", Text), ("orgName", Text), ("apiToken", Key)],
-            T::Webhook => {
-                &[("url", Url), ("secret", Hidden), ("bodyTemplate", Template), ("headersTemplate", Hidden)]
-            }
-            T::MicrosoftTeams => &[("microsoftTeamsWebhookUrl", Url)],
-            T::Prometheus => &[
-                ("username", Text),
-                ("password", Hidden),
-                ("serviceDiscovery", Text),
-                ("scheme", Text),
-                ("enabled", Bool),
-                ("sendUserProvidedResourceTagsEnabled", Bool),
-            ],
+    /// The fields that an answer of Atlas may be shown with: an allow-list. What is not here never reaches a status.
+    pub fn shown_fields(self) -> impl Iterator<Item = &'static Field> {
+        ENTRY.iter().chain(self.row().fields)
+    }
+}
+
+impl Field {
+    /// Checks a value of this field as it stands in a Secret.
+    ///
+    /// # Errors
+    /// [`BadSecret`] says what is wrong with it.
+    pub fn check(&self, bytes: &[u8]) -> Result<SecretValue, BadSecret> {
+        match self.kind {
+            Url => SecretValue::url_from_bytes(bytes),
+            Headers => SecretValue::headers_from_bytes(bytes),
+            Text | Bool | Template | Key | Hidden => SecretValue::from_bytes(bytes),
         }
     }
 }

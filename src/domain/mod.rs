@@ -13,8 +13,8 @@ mod secret;
 mod text;
 
 pub use failure::{Failure, FailureKind};
-pub use integration::{FieldRef, Integration, SecretKey};
-pub use integration_type::IntegrationType;
+pub use integration::{FieldValue, Integration, SecretKey};
+pub use integration_type::{ENTRY, Field, IntegrationType, Need, TYPES, TypeRow};
 pub use lease::LeaseRecord;
 pub use object::{
     AdoptionPolicy, Applied, AppliedSecret, Attempt, Claim, Condition, ConditionStatus, ConditionType,

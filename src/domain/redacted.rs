@@ -19,8 +19,10 @@ pub enum FieldKind {
     Bool,
     /// A key or token: `****` and, from 16 characters on, its last four.
     Key,
-    /// A password, signing secret or headers template: `****` only.
+    /// A password or signing secret: `****` only.
     Hidden,
+    /// A headers template: `****` only.
+    Headers,
     /// A URL that may carry a token: scheme, host and `/****`.
     Url,
     /// A body template, which may be long: its length and a hash.
@@ -47,6 +49,14 @@ const MASK: &str = "****";
 const MAX_TEXT: usize = 512;
 
 impl FieldKind {
+    /// Whether a spec names a Secret for the value.
+    pub fn is_secret(self) -> bool {
+        match self {
+            FieldKind::Key | FieldKind::Hidden | FieldKind::Headers | FieldKind::Url => true,
+            FieldKind::Text | FieldKind::Bool | FieldKind::Template => false,
+        }
+    }
+
     /// Masks a text of this kind, whether it is clear or already masked by Atlas. The length never shows.
     pub fn redact(self, text: &str) -> RedactedValue {
         RedactedValue::Text(match self {
@@ -62,7 +72,7 @@ impl FieldKind {
                     _ => MASK.to_owned(),
                 }
             }
-            FieldKind::Hidden => MASK.to_owned(),
+            FieldKind::Hidden | FieldKind::Headers => MASK.to_owned(),
             FieldKind::Url => match url::Url::parse(text) {
                 // The host's own spelling, without user, password or port, which may be as secret as the path.
                 Ok(url) if url.has_host() => {
@@ -190,6 +200,7 @@ mod tests {
     #[case(FieldKind::Key, "******7890", "****")]
     #[case(FieldKind::Key, "", "****")]
     #[case(FieldKind::Hidden, "anything", "****")]
+    #[case(FieldKind::Headers, "{\"X-Token\": \"anything\"}", "****")]
     #[case(FieldKind::Url, "https://user:pw@example.com:8443/hook?token=x", "https://example.com/****")]
     #[case(FieldKind::Url, "https://example.com/****2101", "https://example.com/****")]
     #[case(FieldKind::Url, "not a url", "****")]

@@ -222,7 +222,7 @@ impl Credentials {
             }
         }
         let resolved = integration.try_map(|field, reference| match read.get(reference.name.as_str()) {
-            Some((key, data)) => value(key, data, &reference.key, parser(field)),
+            Some((key, data)) => value(key, data, &reference.key, |bytes| field.check(bytes)),
             None => {
                 Err(Problem::new(Reason::SecretNotFound, format!("Secret {} was not read", reference.name)))
             }
@@ -250,18 +250,12 @@ impl Credentials {
     }
 }
 
-type Parse = fn(&[u8]) -> Result<SecretValue, BadSecret>;
-
-/// How the value of a field is checked, by Atlas's name of it.
-fn parser(field: &str) -> Parse {
-    match field {
-        "url" | "microsoftTeamsWebhookUrl" => SecretValue::url_from_bytes,
-        "headersTemplate" => SecretValue::headers_from_bytes,
-        _ => SecretValue::from_bytes,
-    }
-}
-
-fn value(secret: &ObjectKey, data: &SecretData, key: &str, parse: Parse) -> Result<SecretValue, Problem> {
+fn value(
+    secret: &ObjectKey,
+    data: &SecretData,
+    key: &str,
+    parse: impl FnOnce(&[u8]) -> Result<SecretValue, BadSecret>,
+) -> Result<SecretValue, Problem> {
     let Some(bytes) = data.get(key) else {
         let mut keys: Vec<&str> = data.keys().take(10).collect();
         keys.sort_unstable();

@@ -1,7 +1,13 @@
 //! The index, fed with events and asked, without any server.
 
 use super::*;
-use crate::domain::{DeletionPolicy, Integration, SecretKey, Spec, Status};
+use crate::domain::{DeletionPolicy, FieldValue, Integration, IntegrationType, SecretKey, Spec, Status};
+
+fn teams() -> Integration<SecretKey> {
+    let key = SecretKey { name: "teams".into(), key: "url".into() };
+    let values = [("microsoftTeamsWebhookUrl", FieldValue::Secret(key))];
+    Integration::new(IntegrationType::MicrosoftTeams, values).expect("a Microsoft Teams")
+}
 
 fn object(name: &str, version: u64, generation: i64) -> Object {
     Object {
@@ -19,9 +25,7 @@ fn object(name: &str, version: u64, generation: i64) -> Object {
         spec: Ok(Spec {
             project: ProjectId::parse("5d791c84ff7a2522cc4f9aa1").expect("24 digits"),
             credentials: CredentialsRef::Secret("atlas".into()),
-            integration: Integration::MicrosoftTeams {
-                webhook_url: SecretKey { name: "teams".into(), key: "url".into() },
-            },
+            integration: teams(),
             management: ManagementPolicy::Manage,
             adoption: AdoptionPolicy::Refuse,
             deletion: DeletionPolicy::Delete,

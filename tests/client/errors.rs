@@ -5,7 +5,9 @@ use Reason::{
     AtlasUnavailable, Forbidden, NotSupportedByAtlas, NotVisibleYet, ProjectNotFound, RateLimited, Rejected,
     Unauthorized,
 };
-use atlas_integration_operator::domain::{Failure, Integration, IntegrationType, Reason, SecretValue};
+use atlas_integration_operator::domain::{
+    Failure, FieldValue, Integration, IntegrationType, Reason, SecretValue,
+};
 use atlas_sim::{Effect, Fault, Flowdock, Serve};
 use rstest::rstest;
 use serde_json::json;
@@ -203,11 +205,9 @@ async fn an_error_within_a_success(#[case] body: serde_json::Value, #[case] reas
 }
 
 fn flowdock() -> Integration<SecretValue> {
-    Integration::Flowdock {
-        flow_name: "flow".into(),
-        org_name: "org".into(),
-        api_token: secret("canary-flowdock-1"),
-    }
+    let token = FieldValue::Secret(secret("canary-flowdock-1"));
+    let values = [("flowName", "flow".into()), ("orgName", "org".into()), ("apiToken", token)];
+    Integration::new(IntegrationType::Flowdock, values).unwrap()
 }
 
 /// Where Atlas has no FLOWDOCK any more, or no version 1.0, it says so in one way or another.
@@ -275,13 +275,10 @@ async fn new_relic_is_refused(
 ) {
     let world = world().await;
     world.project.fault(Fault::new(Effect::error(status, code, detail)).of_type("NEW_RELIC").always());
-    let key = || secret("canary-new-relic-1");
-    let new_relic = Integration::NewRelic {
-        account_id: "12345".into(),
-        license_key: key(),
-        write_token: key(),
-        read_token: key(),
-    };
+    let key = || FieldValue::Secret(secret("canary-new-relic-1"));
+    let values =
+        [("accountId", "12345".into()), ("licenseKey", key()), ("writeToken", key()), ("readToken", key())];
+    let new_relic = Integration::new(IntegrationType::NewRelic, values).unwrap();
     for update in [false, true] {
         let (client, session) = (&world.client, &world.session);
         let outcome = match update {

@@ -11,7 +11,7 @@ use atlas_integration_operator::atlas::{
     ApiVersion, Budget, Client, Credential, Key, Options, Session, VersionChoice,
 };
 use atlas_integration_operator::domain::{
-    Failure, FailureKind, Integration, MemoryKey, ProjectId, SecretValue,
+    Failure, FailureKind, FieldValue, Integration, IntegrationType, MemoryKey, ProjectId, SecretValue,
 };
 use atlas_sim::contract::problems_of_request;
 use atlas_sim::{AtlasSim, Effect, Fault, Project};
@@ -99,7 +99,7 @@ fn errors_page() -> String {
 }
 
 fn opsgenie() -> Integration<SecretValue> {
-    Integration::OpsGenie { api_key: secret(KEY), region: None }
+    Integration::new(IntegrationType::OpsGenie, [("apiKey", FieldValue::Secret(secret(KEY)))]).unwrap()
 }
 
 impl World {

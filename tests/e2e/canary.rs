@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use atlas_integration_operator::atlas::{Client, Credential, Key, Options, Session, VersionChoice};
-use atlas_integration_operator::domain::{Integration, MemoryKey, SecretValue};
+use atlas_integration_operator::domain::{FieldValue, Integration, IntegrationType, MemoryKey, SecretValue};
 use atlas_integration_operator::telemetry::{LogFormat, install};
 use atlas_sim::{Effect, Fault, Operation};
 
@@ -109,7 +109,8 @@ fn panicking_child() {
     }
     install(LogFormat::Json, "trace").unwrap();
     let secret = |text: &str| SecretValue::from_bytes(text.as_bytes()).unwrap();
-    let integration = Integration::VictorOps { api_key: secret("canary-panic-key-0001"), routing_key: None };
+    let values = [("apiKey", FieldValue::Secret(secret("canary-panic-key-0001")))];
+    let integration = Integration::new(IntegrationType::VictorOps, values).unwrap();
     let key = MemoryKey::generate().unwrap();
     let fingerprint = key.fingerprint(["canary-panic-private-0001"]);
     let parts = Key::ApiKey { public_key: "public".into(), private_key: secret("canary-panic-private-0001") };

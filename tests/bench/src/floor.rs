@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use atlas_integration_operator::atlas::{
     ApiVersion, Client, Credential, Key, Options, Session, VersionChoice,
 };
-use atlas_integration_operator::domain::{Integration, MemoryKey, ProjectId, SecretValue};
+use atlas_integration_operator::domain::{
+    FieldValue, Integration, IntegrationType as T, MemoryKey, ProjectId, SecretValue,
+};
 use atlas_sim::Project;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use kube::api::{Patch, PatchParams};
@@ -74,48 +76,37 @@ async fn one_project(
 
 /// The ten, in the order of [`stage::objects`].
 fn integrations() -> Result<Vec<Integration<SecretValue>>, Failed> {
-    let value = |text: &str| SecretValue::from_bytes(text.as_bytes()).map_err(|error| error.to_string());
+    let value = |text: &str| SecretValue::from_bytes(text.as_bytes()).map(FieldValue::Secret);
     let text = || value("a-key-for-benchmarks-1");
     let hex = || value(&stage::datadog_key(1));
     let url = || value("https://hooks.example.com/1");
-    let some = |text: &str| Some(text.to_owned());
     Ok(vec![
-        Integration::PagerDuty { service_key: hex()?, region: some("EU") },
-        Integration::Slack { api_token: text()?, team_name: some("team"), channel_name: some("alerts") },
-        Integration::Datadog {
-            api_key: hex()?,
-            region: some("US5"),
-            send_collection_latency_metrics: None,
-            send_database_metrics: None,
-            send_query_stats_metrics: None,
-            send_user_provided_resource_tags: None,
-        },
-        Integration::NewRelic {
-            account_id: "1234567".to_owned(),
-            license_key: text()?,
-            write_token: text()?,
-            read_token: text()?,
-        },
-        Integration::OpsGenie { api_key: text()?, region: some("EU") },
-        Integration::VictorOps { api_key: text()?, routing_key: some("database") },
-        Integration::Flowdock {
-            flow_name: "flow".to_owned(),
-            org_name: "org".to_owned(),
-            api_token: text()?,
-        },
-        Integration::Webhook {
-            url: url()?,
-            secret: Some(text()?),
-            body_template: None,
-            headers_template: None,
-        },
-        Integration::MicrosoftTeams { webhook_url: url()? },
-        Integration::Prometheus {
-            username: "prom".to_owned(),
-            password: text()?,
-            service_discovery: "http".to_owned(),
-            enabled: true,
-            send_user_provided_resource_tags_enabled: None,
-        },
+        Integration::new(T::PagerDuty, [("serviceKey", hex()?), ("region", "EU".into())])?,
+        Integration::new(
+            T::Slack,
+            [("apiToken", text()?), ("teamName", "team".into()), ("channelName", "alerts".into())],
+        )?,
+        Integration::new(T::Datadog, [("apiKey", hex()?), ("region", "US5".into())])?,
+        Integration::new(
+            T::NewRelic,
+            [
+                ("accountId", "1234567".into()),
+                ("licenseKey", text()?),
+                ("writeToken", text()?),
+                ("readToken", text()?),
+            ],
+        )?,
+        Integration::new(T::OpsGenie, [("apiKey", text()?), ("region", "EU".into())])?,
+        Integration::new(T::VictorOps, [("apiKey", text()?), ("routingKey", "database".into())])?,
+        Integration::new(
+            T::Flowdock,
+            [("flowName", "flow".into()), ("orgName", "org".into()), ("apiToken", text()?)],
+        )?,
+        Integration::new(T::Webhook, [("url", url()?), ("secret", text()?)])?,
+        Integration::new(T::MicrosoftTeams, [("microsoftTeamsWebhookUrl", url()?)])?,
+        Integration::new(
+            T::Prometheus,
+            [("username", "prom".into()), ("password", text()?), ("serviceDiscovery", "http".into())],
+        )?,
     ])
 }

@@ -12,8 +12,9 @@ use atlas_integration_operator::core::plan::{self, Input, Plan, Why, Write};
 use atlas_integration_operator::core::quiet;
 use atlas_integration_operator::domain::{
     self, AdoptionPolicy, AppliedSecret, Condition, ConditionStatus, ConditionType, CredentialsRef,
-    DeletionPolicy, Failure, FailureKind, Fingerprint, Integration, ManagementPolicy, MemoryKey, ObjectKey,
-    ProjectId, Prospect, Reason, Redacted, RedactedValue, SecretKey, SecretValue, Status,
+    DeletionPolicy, Failure, FailureKind, FieldValue, Fingerprint, Integration, IntegrationType,
+    ManagementPolicy, MemoryKey, ObjectKey, ProjectId, Prospect, Reason, Redacted, RedactedValue, SecretKey,
+    SecretValue, Status,
 };
 use jiff::Timestamp;
 
@@ -296,12 +297,14 @@ fn fingerprint(value: u8) -> Fingerprint {
 }
 
 fn settings<S>(visible: u8, password: S) -> Integration<S> {
-    Integration::Prometheus {
-        username: format!("v{visible}"),
-        password,
-        service_discovery: "http".into(),
-        enabled: true,
-        send_user_provided_resource_tags_enabled: None,
+    let values = [
+        ("username", FieldValue::Text(format!("v{visible}"))),
+        ("password", FieldValue::Secret(password)),
+        ("serviceDiscovery", "http".into()),
+    ];
+    match Integration::new(IntegrationType::Prometheus, values) {
+        Ok(settings) => settings,
+        Err(why) => unreachable!("{why}"),
     }
 }
 
