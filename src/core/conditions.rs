@@ -73,13 +73,13 @@ pub fn derive(
         (false, Prospect::Good) => true,
         (false, _) => false,
     };
-    let stalled = !ready && !verdict.suspended && is_stalled(before, generation, verdict, stall_after);
     let mut conditions = Vec::with_capacity(4);
     let mut push = |kind, status, reason: &str, message: &str| {
         conditions.push(condition(before, generation, now, kind, status, reason, message));
     };
     push(ConditionType::Ready, truth(ready), verdict.reason.as_str(), &verdict.message);
     if !ready && !verdict.suspended {
+        let stalled = is_stalled(before, generation, verdict, stall_after);
         let kind = if stalled { ConditionType::Stalled } else { ConditionType::Reconciling };
         push(kind, ConditionStatus::True, verdict.reason.as_str(), &verdict.message);
     }
@@ -210,6 +210,55 @@ mod tests {
         let fresh = Verdict { lasting: Duration::ZERO, ..verdict };
         assert_eq!(words(&derive(&before, 1, &fresh, STALL, at(2))), ["Ready=False", "Stalled=True"]);
         assert_eq!(words(&derive(&before, 2, &fresh, STALL, at(2))), ["Ready=False", "Reconciling=True"]);
+    }
+
+    /// What has lasted is counted by cause: the next one begins anew.
+    #[test]
+    fn another_cause_is_not_stalled_by_the_one_before() {
+        let lasted = Verdict { lasting: STALL, ..Verdict::new(Reason::SecretNotFound, "m") };
+        let before =
+            Status { conditions: derive(&Status::default(), 1, &lasted, STALL, at(1)), ..Status::default() };
+        let other = derive(&before, 1, &Verdict::new(Reason::Unauthorized, "m"), STALL, at(2));
+        assert_eq!(words(&other), ["Ready=False", "Reconciling=True"]);
+    }
+
+    #[rstest]
+    #[case(InSync::True, "True Synced", "Atlas holds what was last confirmed")]
+    #[case(InSync::Drifted(region_and_url()), "False Drifted", "Atlas differs in: region, url")]
+    #[case(
+        InSync::NotAccepted(region_and_url()),
+        "False NotAcceptedByAtlas",
+        "region, url; it was written again"
+    )]
+    #[case(InSync::Overwritten(region_and_url()), "False Overwritten", "region, url; somebody else writes")]
+    #[case(InSync::Unknown("no answer".into()), "Unknown Unknown", "no answer")]
+    fn in_sync_says_why_and_names_the_fields(#[case] in_sync: InSync, #[case] is: &str, #[case] says: &str) {
+        let verdict = Verdict::new(Reason::Synced, "m").with_sync(in_sync);
+        let conditions = derive(&Status::default(), 3, &verdict, STALL, at(1));
+        let found = conditions.iter().find(|c| c.kind == ConditionType::InSync).expect("a word on Atlas");
+        assert_eq!(format!("{} {}", found.status.as_str(), found.reason), is);
+        assert!(found.message.contains(says), "{}", found.message);
+        assert_eq!((found.observed_generation, found.last_transition), (Some(3), at(1)));
+    }
+
+    fn region_and_url() -> Vec<String> {
+        vec!["region".into(), "url".into()]
+    }
+
+    /// A failed read says nothing new of Atlas; what was said before holds for the object as it is now.
+    #[test]
+    fn without_news_in_sync_stays_as_it_was() {
+        let drifted = Verdict::new(Reason::Synced, "m").with_sync(InSync::Drifted(region_and_url()));
+        let before =
+            Status { conditions: derive(&Status::default(), 1, &drifted, STALL, at(1)), ..Status::default() };
+        let silent = Verdict::new(Reason::AtlasUnavailable, "m");
+        let after = derive(&before, 2, &silent, STALL, at(2));
+        let said = before.condition(ConditionType::InSync).expect("drifted");
+        assert_eq!(after.last(), Some(&Condition { observed_generation: Some(2), ..said.clone() }));
+        assert_eq!(
+            words(&derive(&Status::default(), 2, &silent, STALL, at(2))),
+            ["Ready=False", "Reconciling=True"]
+        );
     }
 
     #[test]

@@ -53,6 +53,7 @@ fn remedy(reason: Reason) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rstest::rstest;
 
     /// Names as long as Kubernetes allows, and more of Atlas's words than fit.
     #[test]
@@ -65,6 +66,26 @@ mod tests {
             assert!(message.contains("goes on by itself"), "{message}");
             assert!(message.contains(&let_go(&key)), "{message}");
         }
+    }
+
+    /// A remedy that fits every cause helps nobody: each says what somebody has to put right, or that nobody has to.
+    #[rstest]
+    #[case(Reason::SecretNotFound, "put the credentials Secret right")]
+    #[case(Reason::SecretKeyMissing, "put the credentials Secret right")]
+    #[case(Reason::SecretKeyInvalid, "put the credentials Secret right")]
+    #[case(Reason::ProjectNotAllowed, "its id added to the annotation atlas-integrations.dev/project-ids")]
+    #[case(Reason::Unauthorized, "the role Project Owner on the project")]
+    #[case(Reason::Forbidden, "the key's access list")]
+    #[case(Reason::RateLimited, "Atlas limits the project's rate of requests")]
+    #[case(Reason::AtlasUnavailable, "can't be reached or gave no answer")]
+    #[case(Reason::NotVisibleYet, "can't be reached or gave no answer")]
+    #[case(Reason::Rejected, "remove in Atlas what still uses it")]
+    #[case(Reason::NotSupportedByAtlas, "remove in Atlas what still uses it")]
+    fn each_cause_names_its_own_remedy(#[case] reason: Reason, #[case] remedy: &str) {
+        let key = ObjectKey { namespace: "payments".into(), name: "datadog".into() };
+        let message = deletion_waits(&key, reason, "HTTP 400: no");
+        assert!(message.contains(remedy), "{message}");
+        assert!(message.ends_with("; details: HTTP 400: no"), "{message}");
     }
 
     #[test]

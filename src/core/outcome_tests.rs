@@ -148,3 +148,58 @@ fn a_deletion_remembers_what_was_sent_and_what_was_confirmed() {
     assert!(nothing_to_delete(&failure(FailureKind::Gone, false)));
     assert!(!nothing_to_delete(&failure(FailureKind::NotServed, false)));
 }
+
+/// What an object gave up bears its own uid still, so that a new claim would make it prove something again.
+#[test]
+fn a_new_claim_voids_whatever_an_earlier_one_left() {
+    let begun = attempt("x.3", 900);
+    let first = |object: &Object| match fence(object, Some(false), Write::Post, &begun) {
+        Fence::Claim { first, .. } => {
+            first.map(|status| (status.applied, status.attempt, status.integration))
+        }
+        other => panic!("no claim: {other:?}"),
+    };
+    let Status { applied, attempt, integration, .. } = synced().status;
+    let released = |status| Object { released: true, status, ..fresh() };
+    let voided = Some((None, None, None));
+    assert_eq!(first(&released(Status { applied, ..Status::default() })), voided);
+    assert_eq!(first(&released(Status { attempt, ..Status::default() })), voided);
+    assert_eq!(first(&released(Status { integration, ..Status::default() })), None, "an echo proves nothing");
+    let copied = Object { uid: "y".into(), finalizer: false, claim: None, ..synced() };
+    assert_eq!(first(&copied), None, "what bears another uid proves nothing as it is");
+}
+
+#[test]
+fn a_claim_that_is_put_back_bears_what_the_status_shows_and_no_consent() {
+    let object = Object { claim: None, ..synced() };
+    let claim = restored_claim(&object, at(7));
+    assert_eq!((claim.uid.as_str(), claim.time, claim.adopted), ("x", at(7), false));
+    assert_eq!(claim.sent, entry("****aaaa", "1"));
+}
+
+#[test]
+fn what_is_stored_of_a_confirmed_write_is_what_was_sent() {
+    let secrets = synced().applied().map(|applied| applied.secrets.clone()).unwrap_or_default();
+    let stored = applied(&fresh(), &attempt("x.1", 1), &spec(), &secrets, at(1));
+    assert_eq!(Some(&stored), synced().applied());
+}
+
+/// Trace 5b: a POST right after the claim finds an integration that LIST did not show, so somebody else made it.
+#[test]
+fn only_a_claim_of_an_absent_place_can_find_somebody_faster() {
+    let object = claimed("****aaaa");
+    let taken = |claim, outcome_unknown| {
+        failed(&object, &spec(), claim, &failure(FailureKind::AlreadyConfigured, outcome_unknown))
+    };
+    assert_eq!(taken(Some(false), false).message, already_exists_message(&spec()));
+    for not_faster in [taken(Some(true), false), taken(None, false), taken(Some(false), true)] {
+        assert_eq!((not_faster.reason, not_faster.message.as_str()), (Reason::NotVisibleYet, "m"));
+        assert_eq!(not_faster.release, None);
+    }
+}
+
+#[test]
+fn where_the_project_is_gone_there_is_nothing_to_delete() {
+    assert!(nothing_to_delete(&failure(FailureKind::ProjectNotFound, false)));
+    assert!(!nothing_to_delete(&failure(FailureKind::WrongProject, false)), "the id may be mistyped");
+}

@@ -51,6 +51,7 @@ pub fn resync_offset(project: &str, interval: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn backoff_doubles_within_its_bounds() {
@@ -62,19 +63,38 @@ mod tests {
         assert_eq!(backoff(4, u32::MAX), Duration::from_secs(8));
     }
 
+    proptest! {
+        /// Chance takes at most half of a wait away: what is left still grows with the number of failures.
+        #[test]
+        fn chance_takes_at_most_half_of_a_wait(failures in 1..100_u32, random: u32) {
+            let full = backoff(failures, u32::MAX);
+            prop_assert_eq!(backoff(failures, 0) * 2, full);
+            let share = backoff(failures, random).as_secs_f64() / full.as_secs_f64();
+            prop_assert!((share - 0.5 - f64::from(random) / f64::from(u32::MAX) / 2.0).abs() < 1e-6, "{}", share);
+        }
+    }
+
     #[test]
     fn three_repairs_are_free() {
         assert_eq!(repair_wait(2), Duration::ZERO);
         assert_eq!(repair_wait(3), Duration::from_secs(60));
         assert_eq!(repair_wait(5), Duration::from_secs(240));
-        assert_eq!(repair_wait(4_000), DAY);
+        assert_eq!(repair_wait(13), Duration::from_secs(61_440));
+        assert_eq!(repair_wait(14), Duration::from_secs(86_400), "two repairs are at most a day apart");
+        assert_eq!(repair_wait(4_000), Duration::from_secs(86_400));
     }
 
     #[test]
     fn a_fifth_of_the_bucket_is_peoples() {
         assert_eq!(reserve_wait(1_200, 241), None);
         assert_eq!(reserve_wait(1_200, 240), Some(Duration::from_secs(15)));
+    }
+
+    #[test]
+    fn a_bucket_that_is_too_small_to_share_is_used_up() {
         assert_eq!(reserve_wait(9, 0), None);
+        assert_eq!(reserve_wait(10, 3), None);
+        assert_eq!(reserve_wait(10, 2), Some(Duration::from_secs(15)));
     }
 
     #[test]
@@ -86,5 +106,14 @@ mod tests {
             tenths[offset.as_secs() as usize / 60] += 1;
         }
         assert!(tenths.iter().all(|count| (50..200).contains(count)), "{tenths:?}");
+    }
+
+    /// A project that got another turn with each release would be read twice in one interval, or not at all.
+    #[test]
+    fn a_project_keeps_its_turn_over_restarts_and_releases() {
+        let turn = |project| resync_offset(project, Duration::from_secs(1_000_000)).as_secs();
+        assert_eq!(turn("5d791c84ff7a2522cc4f9aa1"), 572_610);
+        assert_eq!(turn("5d791c84ff7a2522cc4f9aa2"), 652_612);
+        assert_eq!(turn("000000000000000000000000"), 599_789);
     }
 }

@@ -411,3 +411,7 @@ pub(super) mod tests;
 #[cfg(test)]
 #[path = "policy_tests.rs"]
 mod policy_tests;
+
+#[cfg(test)]
+#[path = "write_tests.rs"]
+mod write_tests;

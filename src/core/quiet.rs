@@ -48,3 +48,117 @@ pub fn is_applied(object: &Object, spec: &Spec, secrets: SecretsSince) -> bool {
         && object.unconfirmed().is_none()
         && secrets != SecretsSince::Changed
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::plan::tests::{at, entry, fresh, sent, spec, synced};
+    use crate::domain::{Applied, Attempt, Condition, Status};
+
+    fn condition(kind: ConditionType) -> Condition {
+        Condition {
+            kind,
+            status: ConditionStatus::True,
+            observed_generation: Some(1),
+            last_transition: at(1),
+            reason: "r".into(),
+            message: "m".into(),
+        }
+    }
+
+    /// Synced, and its status says so.
+    fn managing() -> Object {
+        let mut object = synced();
+        object.status.observed_generation = Some(1);
+        object.status.conditions = vec![condition(ConditionType::Ready)];
+        object
+    }
+
+    /// Observing, and its status says so.
+    fn observing() -> Object {
+        let Object { status: Status { integration, conditions, observed_generation, .. }, .. } = managing();
+        Object {
+            spec: Ok(Spec { management: ManagementPolicy::Observe, ..spec() }),
+            status: Status { integration, conditions, observed_generation, ..Status::default() },
+            ..fresh()
+        }
+    }
+
+    #[test]
+    fn what_owes_nothing_is_quiet_while_its_entry_and_its_secrets_stay() {
+        let echo = entry("****aaaa", "1").digest();
+        let object = managing();
+        let secrets = object.applied_secrets();
+        assert_ne!(secrets, AppliedSecret::digest(&[]));
+        assert_eq!(quiet(&object), Some(Quiet { echo, secrets }));
+        // An observer reads no Secrets of the spec, so none of them can wake it.
+        assert_eq!(quiet(&observing()), Some(Quiet { echo, secrets: AppliedSecret::digest(&[]) }));
+    }
+
+    /// Each of these alone is enough for a look.
+    #[test]
+    fn what_owes_anything_is_not_quiet() {
+        type Change = fn(&mut Object);
+        let due: [(&str, Change); 10] = [
+            ("is being deleted", |object| object.deleting = true),
+            ("is suspended", |object| {
+                object.spec = object.spec.clone().map(|spec| Spec { suspend: true, ..spec });
+            }),
+            ("has no spec that can be read", |object| object.spec = Err("type: unknown".into())),
+            ("was never looked at", |object| object.status.conditions.clear()),
+            ("is not ready", |object| object.status.conditions[0].status = ConditionStatus::False),
+            ("was ready before an edit", |object| {
+                object.status.conditions[0].observed_generation = Some(0);
+            }),
+            ("has a status from before an edit", |object| object.status.observed_generation = Some(0)),
+            ("still says that it was suspended", |object| {
+                object.status.conditions.push(condition(ConditionType::Suspended));
+            }),
+            ("is asked to look", |object| object.reconcile_requested = Some("now".into())),
+            ("shows nothing of Atlas", |object| object.status.integration = None),
+        ];
+        for (what, change) in due {
+            for mut object in [managing(), observing()] {
+                change(&mut object);
+                assert_eq!(quiet(&object), None, "an object that {what}");
+            }
+        }
+    }
+
+    /// Once it manages, what an observer is asked to write is written.
+    #[test]
+    fn only_a_managing_object_owes_a_rewrite() {
+        let asked = |object| Object { rewrite_requested: Some("now".into()), ..object };
+        assert_eq!(quiet(&asked(managing())), None);
+        assert_eq!(quiet(&asked(observing())), quiet(&observing()));
+    }
+
+    #[test]
+    fn an_observer_that_holds_a_claim_still_has_to_give_it_up() {
+        assert_eq!(quiet(&Object { finalizer: true, ..observing() }), None);
+        let mut object = observing();
+        object.status.applied = managing().status.applied;
+        assert_eq!(quiet(&object), None);
+    }
+
+    #[test]
+    fn a_managing_object_without_its_claim_has_to_put_it_back() {
+        assert_eq!(quiet(&Object { finalizer: false, ..managing() }), None);
+        assert_eq!(quiet(&Object { claim: None, ..managing() }), None);
+    }
+
+    #[test]
+    fn applied_is_what_was_confirmed_of_this_spec_and_these_secrets() {
+        let object = synced();
+        assert!(is_applied(&object, &spec(), false));
+        assert!(!is_applied(&object, &spec(), true), "a Secret changed");
+        assert!(!is_applied(&fresh(), &spec(), false), "nothing was ever confirmed");
+        let mut edited = object.clone();
+        edited.status.applied =
+            object.status.applied.clone().map(|a| Applied { config: Some("0".into()), ..a });
+        assert!(!is_applied(&edited, &spec(), false), "the spec asks for something else");
+        let mut begun = object;
+        begun.status.attempt = Some(Attempt { id: "x.2".into(), time: at(2), sent: Some(sent("****aaaa")) });
+        assert!(!is_applied(&begun, &spec(), false), "a write was begun since");
+    }
+}

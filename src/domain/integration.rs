@@ -267,3 +267,7 @@ mod tests {
         assert_eq!(IntegrationType::parse("OTHER"), None);
     }
 }
+
+#[cfg(test)]
+#[path = "integration_tests.rs"]
+mod integration_tests;

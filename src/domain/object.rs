@@ -337,3 +337,7 @@ impl Object {
         self.reconcile_requested.is_some() && self.reconcile_requested != self.status.last_handled_reconcile
     }
 }
+
+#[cfg(test)]
+#[path = "object_tests.rs"]
+mod tests;

@@ -82,6 +82,8 @@ mod tests {
             ProjectId::parse("5d791c84ff7a2522cc4f9aa1").map(|id| id.to_string()),
             Some("5d791c84ff7a2522cc4f9aa1".to_owned())
         );
+        let logged = ProjectId::parse(A).map(|id| format!("{id:?}"));
+        assert_eq!(logged.as_deref(), Some(A), "a log shows the digits, not their bytes");
         for bad in [
             "",
             "5d791c84ff7a2522cc4f9aa",

@@ -119,3 +119,35 @@ impl fmt::Display for Reason {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Conditions, Events and metrics all carry the same word, and what a status holds is understood again.
+    #[test]
+    fn the_word_of_a_reason_is_its_name() {
+        for reason in Reason::ALL {
+            let name = format!("{reason:?}");
+            assert_eq!((reason.as_str(), reason.to_string()), (name.as_str(), name.clone()));
+            assert_eq!(Reason::parse(&name), Some(reason));
+        }
+        assert_eq!(Reason::parse("synced"), None);
+        assert_eq!(Reason::parse(""), None);
+    }
+
+    /// A good reason makes Ready true, a passing one never stalls, a final one stalls at once; whatever somebody else
+    /// has to act on first stalls after a while.
+    #[test]
+    fn every_reason_has_its_prospect() {
+        let of = |prospect| Reason::ALL.into_iter().filter(move |reason| reason.prospect() == prospect);
+        assert!(of(Prospect::Good).eq([Reason::Synced, Reason::Observed, Reason::Suspended]));
+        assert!(of(Prospect::Passing).eq([
+            Reason::RateLimited,
+            Reason::AtlasUnavailable,
+            Reason::NotVisibleYet
+        ]));
+        assert!(of(Prospect::Final).eq([Reason::InvalidSpec, Reason::Rejected, Reason::NotSupportedByAtlas]));
+        assert_eq!(of(Prospect::Outside).count(), 10);
+    }
+}

@@ -180,6 +180,8 @@ pub fn differing_fields(before: &Redacted, now: &Redacted) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use rstest::rstest;
 
@@ -202,6 +204,11 @@ mod tests {
     #[case(FieldKind::Url, "https://user:pw@example.com:8443/hook?token=x", "https://example.com/****")]
     #[case(FieldKind::Url, "https://example.com/****2101", "https://example.com/****")]
     #[case(FieldKind::Url, "not a url", "****")]
+    #[case::no_host(FieldKind::Url, "mailto:T0K3N@example.com", "****")]
+    #[case(FieldKind::Key, "0123456789abcde", "****")]
+    #[case(FieldKind::Template, "abc", "3 characters, sha256 ba7816bf8f01cfea")]
+    #[case::characters_are_counted(FieldKind::Template, "\u{fc}", "1 characters, sha256 607474ca475a9724")]
+    #[case::masked_by_atlas(FieldKind::Template, "{\"key\": \"****\"}", "****")]
     #[case(FieldKind::Text, "a\u{1b}[31mb\n", "a[31mb")]
     fn masks(#[case] kind: FieldKind, #[case] text: &str, #[case] expected: &str) {
         assert_eq!(kind.redact(text), RedactedValue::Text(expected.to_owned()));
@@ -218,13 +225,48 @@ mod tests {
     }
 
     #[test]
-    fn masks_are_compared_in_what_both_show() {
-        let differs = |a: &str, b: &str| !differing_fields(&form(&[("x", a)]), &form(&[("x", b)])).is_empty();
-        assert!(differs("https://a.example.com/****", "https://b.example.com/****"));
-        assert!(!differs("https://a.example.com/****", "****"), "masked whole");
-        assert!(
-            differs("****cdef", "****0000") && !differs("****cdef", "****") && !differs("****cdef", "****ef")
-        );
+    fn nothing_agrees_with_what_was_never_recorded() {
+        assert!(!agrees(&form(&[]), &form(&[("apiKey", "****cdef")])));
+        assert!(!agrees(&form(&[]), &form(&[])));
+    }
+
+    #[rstest]
+    #[case::same_text("US", "US", true)]
+    #[case::other_text("US", "EU", false)]
+    #[case::same_end("****cdef", "****cdef", true)]
+    #[case::other_end("****cdef", "****0000", false)]
+    #[case::shorter_end("****cdef", "****ef", true)]
+    #[case::no_end("****cdef", "****", true)]
+    #[case::same_host("https://a.example.com/****", "https://a.example.com/****", true)]
+    #[case::other_host("https://a.example.com/****", "https://b.example.com/****", false)]
+    #[case::masked_whole("https://a.example.com/****", "****", true)]
+    #[case::template_masked_by_atlas("3 characters, sha256 ba7816bf8f01cfea", "****", true)]
+    fn masks_are_compared_in_what_both_show(#[case] a: &str, #[case] b: &str, #[case] same: bool) {
+        for (a, b) in [(a, b), (b, a)] {
+            assert_eq!(differing_fields(&form(&[("x", a)]), &form(&[("x", b)])).is_empty(), same, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_flag_equals_the_same_flag_and_no_text() {
+        let form = |value| Redacted([("x".to_owned(), value)].into());
+        let (on, off) = (form(RedactedValue::Bool(true)), form(RedactedValue::Bool(false)));
+        let text = form(RedactedValue::Text("true".to_owned()));
+        assert!(differing_fields(&on, &on).is_empty() && differing_fields(&off, &off).is_empty());
+        assert_eq!(differing_fields(&on, &off), ["x"]);
+        assert_eq!(differing_fields(&on, &text), ["x"]);
+        assert_eq!([&on, &off, &text].map(Redacted::digest).iter().collect::<HashSet<_>>().len(), 3);
+    }
+
+    /// A password is never shown and `false` may be left out; everything else that is not there is missing.
+    #[rstest]
+    #[case(RedactedValue::Text("****".into()), true)]
+    #[case(RedactedValue::Text("****cdef".into()), false)]
+    #[case(RedactedValue::Text(String::new()), false)]
+    #[case(RedactedValue::Bool(false), true)]
+    #[case(RedactedValue::Bool(true), false)]
+    fn only_passwords_and_false_may_be_hidden(#[case] value: RedactedValue, #[case] hidden: bool) {
+        assert_eq!(may_be_hidden(&value), hidden);
     }
 
     #[test]

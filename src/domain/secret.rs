@@ -137,8 +137,13 @@ impl MemoryKey {
 
 #[cfg(test)]
 mod tests {
-    use super::{BadSecret, SecretValue};
+    use super::{BadSecret, MemoryKey, SecretValue};
     use rstest::rstest;
+
+    const LONGEST: &str = match std::str::from_utf8(&[b'a'; SecretValue::MAX_BYTES]) {
+        Ok(text) => text,
+        Err(_) => "",
+    };
 
     #[rstest]
     #[case(b"abc", Ok("abc"))]
@@ -150,7 +155,9 @@ mod tests {
     #[case(b"", Err(BadSecret::Empty))]
     #[case(b"\n", Err(BadSecret::Empty))]
     #[case(b"\xff\xfe", Err(BadSecret::NotUtf8))]
+    #[case(&[b'a'; 4096], Ok(LONGEST))]
     #[case(&[b'a'; 4097], Err(BadSecret::TooLong))]
+    #[case(&[b'a'; 9999], Err(BadSecret::TooLong))]
     fn keys(#[case] bytes: &[u8], #[case] expected: Result<&str, BadSecret>) {
         let found = SecretValue::from_bytes(bytes);
         assert_eq!(found.as_ref().map(|v| v.expose()).map_err(|e| *e), expected);
@@ -174,5 +181,27 @@ mod tests {
     #[case(br#"{"X-Token": 1}"#, false)]
     fn headers(#[case] bytes: &[u8], #[case] good: bool) {
         assert_eq!(SecretValue::headers_from_bytes(bytes).is_ok(), good);
+    }
+
+    /// What is remembered of values tells whether they are the same again, and says nothing outside this process.
+    #[test]
+    fn fingerprints_are_equal_for_equal_values_only() {
+        let key = MemoryKey::generate().expect("randomness");
+        let print = key.fingerprint(["a", "bc"]);
+        assert!(print == key.fingerprint(["a", "bc"]));
+        for others in [&["ab", "c"][..], &["bc", "a"], &["a", "bc", ""], &["abc"], &[]] {
+            assert!(print != key.fingerprint(others.iter().copied()), "{others:?}");
+        }
+        let elsewhere = MemoryKey::generate().expect("randomness");
+        assert!(print != elsewhere.fingerprint(["a", "bc"]));
+    }
+
+    #[test]
+    fn what_an_attempt_carried_is_told_from_other_values_and_other_attempts() {
+        let key = MemoryKey::generate().expect("randomness");
+        let (one, two) = (key.fingerprint(["1"]), key.fingerprint(["2"]));
+        assert_eq!(one.carried_by("x.1"), key.fingerprint(["1"]).carried_by("x.1"));
+        assert_ne!(one.carried_by("x.1"), two.carried_by("x.1"));
+        assert_ne!(one.carried_by("x.1"), one.carried_by("x.2"));
     }
 }

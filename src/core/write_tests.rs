@@ -1,0 +1,103 @@
+//! Why a write is due, what of Atlas is ours, and what a settled object says.
+
+use super::tests::{at, claimed, entry, fresh, input, sent, synced};
+use super::*;
+use crate::domain::{Applied, Attempt, Claim};
+
+fn settled(plan: &Plan) -> Option<Reason> {
+    match plan {
+        Plan::Settled { reason, .. } => Some(*reason),
+        _ => None,
+    }
+}
+
+/// A repair is paced, so that two owners don't fight for ever; what somebody asked for is not.
+#[test]
+fn a_write_is_a_repair_only_where_nothing_but_drift_speaks_for_it() {
+    let drift = Why { drift: vec!["url".into()], ..Why::default() };
+    assert!(drift.only_drift() && !drift.is_empty());
+    assert!(!Why::default().only_drift() && Why::default().is_empty(), "nothing is due at all");
+    for asked in [
+        Why { config: true, ..Why::default() },
+        Why { secrets: true, ..Why::default() },
+        Why { owed: true, ..Why::default() },
+        Why { rewrite: true, ..Why::default() },
+    ] {
+        assert!(!asked.only_drift() && !asked.is_empty(), "{asked:?}");
+        let both = Why { drift: drift.drift.clone(), ..asked };
+        assert!(!both.only_drift() && !both.is_empty(), "{both:?}");
+    }
+}
+
+/// Each of these makes a write due, alone and under its own name.
+#[test]
+fn a_write_says_everything_that_speaks_for_it() {
+    let now = entry("****aaaa", "1");
+    let why = |input: &Input<'_>| match plan(input) {
+        Plan::Write { why, .. } => why,
+        other => panic!("no write: {other:?}"),
+    };
+    let object = synced();
+    let rotated = Input { secrets_changed: true, ..input(&object, Some(&now)) };
+    assert_eq!(why(&rotated), Why { secrets: true, ..Why::default() });
+    let asked = Object { rewrite_requested: Some("now".into()), ..synced() };
+    assert_eq!(why(&input(&asked, Some(&now))), Why { rewrite: true, ..Why::default() });
+    let mut proven = synced();
+    proven.status.applied = proven.status.applied.map(|applied| Applied { config: None, ..applied });
+    let owed = why(&input(&proven, Some(&now)));
+    assert!(owed.owed, "the place is proven, and nothing is known of what Atlas holds");
+    // The first write is owed whether or not anything landed.
+    let first = claimed("****aaaa");
+    assert_eq!(why(&input(&first, None)), Why { owed: true, ..Why::default() });
+    assert_eq!(why(&input(&first, Some(&now))), Why { owed: true, ..Why::default() });
+    let gone = why(&input(&object, None));
+    assert_eq!(gone, Why { drift: vec!["deleted".into()], ..Why::default() }, "somebody deleted it");
+}
+
+/// Only the claim's own write can land late; once another was confirmed, that one is what Atlas holds.
+#[test]
+fn a_confirmed_write_ends_the_doubt_about_the_claims_own() {
+    let now = entry("****aaaa", "1");
+    let recent = |object: Object| {
+        let claim = object.claim.clone().map(|claim| Claim { time: at(990), ..claim });
+        Object { claim, ..object }
+    };
+    assert_eq!(plan(&input(&recent(claimed("****aaaa")), None)), Plan::Wait { until: at(1_010) });
+    let object = recent(synced());
+    assert_eq!(settled(&plan(&input(&object, Some(&now)))), Some(Reason::Synced));
+    let mut object = object;
+    object.status.attempt = None;
+    assert_eq!(settled(&plan(&input(&object, Some(&now)))), Some(Reason::Synced));
+}
+
+/// A later write may carry other settings than the claim's: what it sent is ours as well.
+#[test]
+fn what_the_last_begun_write_sent_is_ours_too() {
+    let mut object = claimed("****aaaa");
+    object.status.attempt = Some(Attempt { id: "x.2".into(), time: at(900), sent: Some(sent("****bbbb")) });
+    for key in ["****aaaa", "****bbbb"] {
+        let now = entry(key, "1");
+        assert!(matches!(plan(&input(&object, Some(&now))), Plan::Write { write: Write::Put, .. }), "{key}");
+    }
+    let now = entry("****cccc", "1");
+    assert!(matches!(plan(&input(&object, Some(&now))), Plan::Release { .. }));
+}
+
+#[test]
+fn messages_name_the_project_the_type_and_what_to_do() {
+    let message = |object: &Object, entry: &Redacted| match plan(&input(object, Some(entry))) {
+        Plan::Settled { message, .. } => message,
+        other => panic!("not settled: {other:?}"),
+    };
+    let refused = message(&fresh(), &entry("****bbbb", "9"));
+    assert!(
+        refused.starts_with("project 5d791c84ff7a2522cc4f9aa1 already has a DATADOG integration"),
+        "{refused}"
+    );
+    assert!(refused.contains("set spec.adoptionPolicy to Adopt, or delete it in Atlas"), "{refused}");
+    let equal = message(&synced(), &entry("****aaaa", "1"));
+    assert_eq!(
+        equal,
+        "Atlas holds the DATADOG integration of project 5d791c84ff7a2522cc4f9aa1 as the spec says"
+    );
+}

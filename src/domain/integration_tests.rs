@@ -1,0 +1,137 @@
+//! What follows from the values of an integration: what it refers to, what is stored of it, what Atlas may show.
+
+use rstest::rstest;
+
+use super::*;
+
+fn key(name: &str, key: &str) -> FieldValue<SecretKey> {
+    FieldValue::Secret(SecretKey { name: name.into(), key: key.into() })
+}
+
+fn new<S>(
+    kind: IntegrationType,
+    values: impl IntoIterator<Item = (&'static str, FieldValue<S>)>,
+) -> Integration<S> {
+    Integration::new(kind, values).expect("values that fit")
+}
+
+fn webhook() -> Integration<SecretKey> {
+    let values = [
+        ("url", key("hook", "url")),
+        ("secret", key("hook", "signing")),
+        ("bodyTemplate", "x".into()),
+        ("headersTemplate", key("additional", "headers")),
+    ];
+    new(IntegrationType::Webhook, values)
+}
+
+fn datadog() -> Integration<SecretKey> {
+    let values = [
+        ("apiKey", key("datadog", "apiKey")),
+        ("region", "EU".into()),
+        ("sendCollectionLatencyMetrics", true.into()),
+        ("sendDatabaseMetrics", false.into()),
+    ];
+    new(IntegrationType::Datadog, values)
+}
+
+/// Statuses hold these hashes: with another one, the next release would write every integration again.
+#[test]
+fn the_hash_of_a_configuration_stays_over_releases() {
+    assert_eq!(webhook().config_hash(), "dd67b5c054eb02af7dbdf57152e367e8");
+    assert_eq!(datadog().config_hash(), "5453a7dfa788fe31b1251c2da8d468f9");
+}
+
+#[test]
+fn every_key_is_read_and_each_secret_is_watched_once() {
+    let keys: Vec<String> =
+        webhook().secret_keys().iter().map(|key| format!("{}/{}", key.name, key.key)).collect();
+    assert_eq!(keys, ["hook/url", "hook/signing", "additional/headers"]);
+    assert_eq!(webhook().secret_names(), ["additional", "hook"]);
+}
+
+fn read() -> Integration<SecretValue> {
+    webhook()
+        .try_map(|field, key| match field.atlas {
+            "url" => SecretValue::from_bytes(b"https://example.com/T0K3N"),
+            _ => SecretValue::from_bytes(key.key.as_bytes()),
+        })
+        .unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// All of them are scrubbed from texts, and none of what stands in the spec in clear.
+#[test]
+fn the_secrets_are_the_values_that_were_read() {
+    let read = read();
+    let values: Vec<&str> = read.secrets().into_iter().map(SecretValue::expose).collect();
+    assert_eq!(values, ["https://example.com/T0K3N", "signing", "headers"]);
+}
+
+#[test]
+fn one_value_that_can_not_be_used_is_enough() {
+    let bad = webhook().try_map(|field, _| match field.atlas {
+        "secret" => Err("is empty"),
+        _ => Ok(()),
+    });
+    assert_eq!(bad, Err("is empty"));
+}
+
+#[test]
+fn the_redacted_form_names_every_value_and_shows_none_that_is_secret() {
+    let form = serde_json::to_value(read().redacted()).expect("a form");
+    let expected = serde_json::json!({
+        "type": "WEBHOOK",
+        "url": "https://example.com/****",
+        "secret": "****",
+        "bodyTemplate": "1 characters, sha256 2d711642b726b044",
+        "headersTemplate": "****",
+    });
+    assert_eq!(form, expected);
+}
+
+fn shown(fields: &[(&str, RedactedValue)]) -> Redacted {
+    Redacted(fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+}
+
+/// An observer reads no Secret, so it says nothing of keys; a flag that is off may be left out.
+#[rstest]
+#[case::equal("EU", Some(true), &[])]
+#[case::other_text("US", Some(true), &["region"])]
+#[case::other_flag("EU", Some(false), &["sendCollectionLatencyMetrics"])]
+#[case::flag_not_shown("EU", None, &["sendCollectionLatencyMetrics"])]
+#[case::both("US", None, &["region", "sendCollectionLatencyMetrics"])]
+fn what_differs_visibly(#[case] region: &str, #[case] metrics: Option<bool>, #[case] differs: &[&str]) {
+    let mut entry =
+        shown(&[("apiKey", RedactedValue::Text("****0000".into())), ("id", RedactedValue::Text("1".into()))]);
+    entry.0.insert("region".into(), RedactedValue::Text(region.into()));
+    if let Some(flag) = metrics {
+        entry.0.insert("sendCollectionLatencyMetrics".into(), RedactedValue::Bool(flag));
+    }
+    assert_eq!(datadog().visibly_differs(&entry), differs);
+}
+
+#[test]
+fn a_text_that_atlas_does_not_show_differs() {
+    assert_eq!(datadog().visibly_differs(&shown(&[])), ["region", "sendCollectionLatencyMetrics"]);
+    let template = webhook().visibly_differs(&shown(&[("bodyTemplate", FieldKind::Template.redact("y"))]));
+    assert_eq!(template, ["bodyTemplate"]);
+    let template = webhook().visibly_differs(&shown(&[("bodyTemplate", FieldKind::Template.redact("x"))]));
+    assert!(template.is_empty());
+}
+
+/// What only one version of the API demands is known by the version, not by the schema.
+#[test]
+fn a_slack_without_what_a_version_demands_lacks_it() {
+    let slack = |values: &[(&'static str, &str)]| {
+        let texts = values.iter().map(|(name, text)| (*name, FieldValue::from(*text)));
+        new(IntegrationType::Slack, texts.chain([("apiToken", key("slack", "token"))]))
+    };
+    let lacks = |slack: &Integration<SecretKey>, need| slack.lacks(need).map(|field| field.atlas);
+    let bare = slack(&[]);
+    assert_eq!((lacks(&bare, Need::V1), lacks(&bare, Need::V2)), (Some("teamName"), Some("channelName")));
+    let team = slack(&[("teamName", "t")]);
+    assert_eq!((lacks(&team, Need::V1), lacks(&team, Need::V2)), (None, Some("channelName")));
+    let both = slack(&[("teamName", "t"), ("channelName", "c")]);
+    assert_eq!((lacks(&both, Need::V1), lacks(&both, Need::V2)), (None, None));
+    assert_eq!(lacks(&both, Need::Required), None);
+}
