@@ -145,7 +145,7 @@ mod tests {
 
     /// T22: an object stored under older rules has an invalid spec, and is no error for other objects.
     #[test]
-    fn a_bad_spec_is_said_without_quoting_it() {
+    fn the_message_about_a_bad_spec_does_not_quote_it() {
         let spec = serde_json::json!({"projectId": "5d791c84ff7a2522cc4f9aa1", "type": "DATADOG",
             "credentialsSecretRef": {"name": "atlas"}, "datadog": {"apiKeySecretRef": "canary-key-in-place"}});
         let why = object(&spec).spec.expect_err("no reference");
