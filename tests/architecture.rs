@@ -1,4 +1,5 @@
-//! Whether `docs/architecture.md` is true: every path, name and count in it is looked up in the tree.
+//! Whether `docs/architecture.md` is true: every path, name and count in it is looked up in the tree. Paths and names in
+//! the other pages for maintainers as well.
 //!
 //! A count is a number in digits or in words from three up. Each stands in [`COUNTS`], which says where it comes from,
 //! or in [`NOT_COUNTED`], which says why nothing here can count it. A number in neither fails the test.
@@ -9,6 +10,8 @@
 use std::path::{Path, PathBuf};
 
 const PAGE: &str = "docs/architecture.md";
+/// Pages of which only paths and names are looked up.
+const OTHERS: &[&str] = &["CONTRIBUTING.md", "tests/README.md"];
 
 /// Where a number comes from.
 enum Source {
@@ -116,7 +119,7 @@ fn quoted(page: &str) -> Vec<&str> {
 /// Whether a quoted text is the path of a file or folder of the tree.
 fn is_path(quoted: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "./_-".contains(c);
-    quoted.contains('/') && quoted.chars().all(plain) && !quoted.starts_with("atlas-integrations.dev/")
+    quoted.find('/') > Some(0) && quoted.chars().all(plain) && !quoted.starts_with("atlas-integrations.dev/")
 }
 
 /// A path that is not there, with those of the same name that are.
@@ -137,13 +140,13 @@ fn anchor(heading: &str) -> String {
     kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
-/// What a link's target lacks: the file, or the heading in it.
-fn missing_link(target: &str) -> Option<String> {
+/// What the target of a link in this folder lacks: the file, or the heading in it.
+fn missing_link(folder: &str, target: &str) -> Option<String> {
     if target.contains("://") {
         return None;
     }
     let (file, wanted) = target.split_once('#').unwrap_or((target, ""));
-    let path = root("docs").join(file);
+    let path = root(folder).join(file);
     let Ok(page) = std::fs::read_to_string(&path) else {
         return Some(format!("the link to {target} leads nowhere"));
     };
@@ -151,12 +154,12 @@ fn missing_link(target: &str) -> Option<String> {
     (!found).then(|| format!("no heading of {file} is {wanted}"))
 }
 
-/// Paths and links that lead nowhere; functions, types, flags and targets that nothing defines.
-fn missing(page: &str) -> Vec<String> {
+/// Paths and links that lead nowhere; functions, types, flags and targets that nothing defines; in a page of this folder.
+fn missing(folder: &str, page: &str) -> Vec<String> {
     let texts: Vec<String> = sources().iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
     let defined = |word: &str| texts.iter().any(|text| text.contains(word));
     let mut found: Vec<String> =
-        page.split("](").skip(1).filter_map(|rest| missing_link(rest.split(')').next()?)).collect();
+        page.split("](").skip(1).filter_map(|rest| missing_link(folder, rest.split(')').next()?)).collect();
     for quoted in quoted(page) {
         let name = quoted.rsplit("::").next().unwrap();
         let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -168,7 +171,7 @@ fn missing(page: &str) -> Vec<String> {
         } else if quoted.starts_with("--") {
             (!text("docs/reference.md").contains(&format!("`{quoted}"))).then(|| format!("no flag {quoted}"))
         } else if quoted.starts_with("trace_") {
-            (!defined(&format!("fn {quoted}("))).then(|| format!("no test {quoted}"))
+            (!defined(&format!("fn {quoted}("))).then(|| format!("no function {quoted}"))
         } else if quoted.contains("::") && quoted.split("::").all(is_name) {
             let kinds = ["fn ", "struct ", "enum ", "mod ", " "].map(|kind| format!("{kind}{name}"));
             (!kinds.iter().any(|kind| defined(kind))).then(|| format!("no {quoted}"))
@@ -281,8 +284,11 @@ fn wrong_counts(page: &str) -> Vec<String> {
 
 #[test]
 fn every_path_and_name_is_there() {
-    let missing = missing(&text(PAGE));
-    assert!(missing.is_empty(), "{PAGE}:\n{}", missing.join("\n"));
+    for page in OTHERS.iter().chain([&PAGE]) {
+        let folder = page.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let missing = missing(folder, &text(page));
+        assert!(missing.is_empty(), "{page}:\n{}", missing.join("\n"));
+    }
 }
 
 #[test]
@@ -329,16 +335,16 @@ fn a_wrong_path_name_or_count_is_found() {
         ("see `src/plan.rs`", "of this name there are: src/core/plan.rs"),
         ("run `make tset`", "no target tset"),
         ("with `--atlas-tiemout`", "no flag --atlas-tiemout"),
-        ("as `trace_1_nobody_wrote_this`", "no test trace_1_nobody_wrote_this"),
+        ("as `trace_1_nobody_wrote_this`", "no function trace_1_nobody_wrote_this"),
         ("by `Lead::must_write`", "no Lead::must_write"),
         ("see [costs](cost.md)", "leads nowhere"),
         ("see [costs](costs.md#none)", "no heading of costs.md is none"),
     ] {
-        let found = missing(page);
+        let found = missing("docs", page);
         assert!(found.len() == 1 && found[0].contains(lacks), "{page}: {found:?}");
     }
     let page = text(PAGE);
-    assert!(missing("`src/core/plan.rs` and [costs](costs.md#what-things-cost)").is_empty());
+    assert!(missing("docs", "`src/core/plan.rs` and [costs](costs.md#what-things-cost)").is_empty());
     for (right, wrong) in [
         ("in 20 bounded worlds", "in 21 bounded worlds"),
         ("The first three repairs", "The first four repairs"),
