@@ -133,7 +133,10 @@ mod tests {
         assert_eq!(Reason::ALL.len(), variants);
         let page = include_str!("../../docs/conditions.md");
         for reason in Reason::ALL {
-            assert!(page.contains(&format!("\n| `{reason}` | ")), "docs/conditions.md has no row for {reason}");
+            assert!(
+                page.contains(&format!("\n| `{reason}` | ")),
+                "docs/conditions.md has no row for {reason}"
+            );
             assert_eq!(Reason::parse(reason.as_str()), Some(reason));
         }
     }
