@@ -1,5 +1,5 @@
 //! The challenges of a 401. One `WWW-Authenticate` header may hold several, there may be several such headers (RFC
-//! 9110, 11.6.1), and some challenges may be of other schemes than digest.
+//! 9110, 11.6.1), and some challenges may belong to other schemes than digest.
 
 use digest_auth::WwwAuthenticateHeader;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};

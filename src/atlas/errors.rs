@@ -1,5 +1,5 @@
-//! Turns every answer that is not a success, and every fault of the connection, into a [`Failure`]. The table of
-//! [`super::error_table`] has its class and its words.
+//! Turns every answer that is not a success, and every fault of the connection, into a [`Failure`]. Its class and its
+//! words come from [`super::error_table`].
 
 use std::error::Error;
 use std::time::Duration;

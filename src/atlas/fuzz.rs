@@ -18,7 +18,7 @@ use crate::fuzz::run;
 
 const CANARY: &str = "canary-secret-0001";
 
-/// Nothing panics, and our answer to a challenge contains neither the key in clear nor another header.
+/// No challenge causes a panic, and our answer to it contains neither the key in clear nor another header.
 fn challenge(bytes: &[u8]) {
     let mut headers = HeaderMap::new();
     for line in bytes.split(|byte| *byte == b'\n') {
@@ -53,7 +53,7 @@ fn fields(bytes: &[u8]) -> Vec<String> {
     texts
 }
 
-/// The messages that an error becomes which repeats the secret of its request.
+/// The messages for an error that repeats the secret of its request.
 fn messages(bytes: &[u8]) -> Vec<String> {
     let mut texts = Vec::new();
     for status in [200, 400, 401, 404, 409, 429, 500] {

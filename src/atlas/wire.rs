@@ -34,8 +34,8 @@ impl PageOptions {
 }
 
 /// A page of integrations, which list, create and update return. Null entries, which Atlas has been seen to send, and
-/// unknown fields are tolerated. A page without `results`, or with an entry of unknown type, is rejected: otherwise it
-/// would look as if an integration were absent.
+/// unknown fields are tolerated. A page without `results`, or with an entry that does not tell its type, is rejected:
+/// otherwise it would look as if an integration were absent.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Page {

@@ -32,7 +32,8 @@ pub struct Timing {
 /// What to do next about the Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Write our own record over the one that was read, or create it. If that succeeds, we lead after `takeover_wait`.
+    /// Write our own record over the one that was read, or create it. If that succeeds, we lead, but begin nothing
+    /// before `takeover_wait` is over.
     Acquire {
         /// The number of transitions to write into the record.
         transitions: i64,

@@ -65,7 +65,7 @@ impl FieldKind {
             }
             FieldKind::Hidden => MASK.to_owned(),
             FieldKind::Url => match url::Url::parse(text) {
-                // Only the host stays, without user, password or port, which may be as secret as the path.
+                // Only scheme and host stay. User, password and port may be as secret as the path.
                 Ok(url) if url.has_host() => {
                     format!(
                         "{}://{}/{MASK}",
