@@ -327,6 +327,22 @@ fn nothing_is_left_out() {
     assert!(left_out.is_empty(), "{PAGE} does not name {left_out:#?}");
 }
 
+/// The compiler asks for a word for each reason, but not for its place in `Reason::ALL`, nor for its row for users.
+#[test]
+fn every_reason_is_listed_and_documented() {
+    let (code, page) = (text("src/domain/reason.rs"), text("docs/conditions.md"));
+    let between =
+        |from: &str, to: &str| code.split_once(from).unwrap().1.split_once(to).unwrap().0.to_owned();
+    let variants = between("pub enum Reason {", "}");
+    let all = between("pub const ALL: ", "];");
+    let variants: Vec<&str> = variants.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    assert!(variants.contains(&"Synced"), "{variants:?}");
+    for name in variants {
+        assert!(all.contains(&format!("Reason::{name},")), "{name} is not in Reason::ALL");
+        assert!(page.contains(&format!("\n| `{name}` | ")), "docs/conditions.md has no row for {name}");
+    }
+}
+
 /// What is wrong is found.
 #[test]
 fn a_wrong_path_name_or_count_is_found() {
