@@ -1,5 +1,5 @@
-# `make help` lists the targets. Everything is built from pinned lock files; caches live outside the tree
-# (ATLAS_INTEGRATION_CACHE, by default ~/.cache/atlas-integration-operator, and those of cargo and go).
+# `make help` lists the targets. Everything is built from pinned lock files. The caches are outside the tree: those of
+# cargo and go, and ATLAS_INTEGRATION_CACHE (by default ~/.cache/atlas-integration-operator).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -8,9 +8,11 @@ SHELL := /bin/bash
 CARGO ?= cargo
 OBJECTS ?= 1000,10000
 FUZZ_SECONDS ?= 60
+MUTANTS ?= src/core/**/*.rs src/domain/**/*.rs
+MUTANTS_VERSION = 27.1.0
 BUILT = $${CARGO_TARGET_DIR:-target}/debug
 IMAGE ?= atlas-integration-operator
-# The tag; a test keeps it equal to what the Dockerfile and the chart say.
+# The image's tag. A test checks that the Dockerfile and the chart name the same version.
 VERSION = $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
 RUST_IMAGE = $(shell sed -n 's/^FROM .* \(.*\) AS build$$/\1/p' Dockerfile)
 NEEDS = command -v $(1) > /dev/null || { echo "$(1) is not on PATH: $(2)" >&2; exit 1; }
@@ -32,16 +34,18 @@ demo: tools ## Show the operator at work on a real kube-apiserver and an Atlas s
 	@KEEP="$(KEEP)" $(BUILT)/atlas-integration-demo
 
 .PHONY: test
-test: tools lint control-plane test-tools ## Run every check and test, on real parts
-	# Without the operator in the build, so that its features of shared crates are not those of the simulator's tests.
+test: tools lint control-plane test-tools ## Run every check and test, with a real kube-apiserver and etcd
+	# The operator is not in this build: cargo would otherwise give the simulator the crate features that only the
+	# operator asks for.
 	$(CARGO) test --locked -p atlas-sim -p control-plane -p atlas-integration-demo
-	# It prints how much it checked.
+	# The model prints how many states it checked.
 	$(CARGO) test --locked -p atlas-integration-model -- --nocapture --test-threads=1
-	# These mostly wait for servers, so more of them run at a time than there are cores.
+	# These tests mostly wait for servers, so six run at a time, whatever the number of cores.
 	$(CARGO) test --locked -p atlas-integration-operator --tests -- --test-threads=6 --skip crash:: --skip argocd::sync::
 	$(MAKE) --no-print-directory crash
 	$(MAKE) --no-print-directory test-argocd
-	# The suite ran under the ClusterRole; of what differs under the chart's other rules, the main ways.
+	# The tests above ran under the ClusterRole. The chart can install two other sets of rules; the tests in which these
+	# could make a difference run under them as well.
 	$(MAKE) --no-print-directory test-rules RULES=roles TESTS="lifecycle:: secrets:: deletion:: tenancy::"
 	$(MAKE) --no-print-directory test-rules RULES=no-secret-watch TESTS="lifecycle:: secrets:: drift:: deletion:: conflict:: tenancy::"
 
@@ -54,26 +58,34 @@ test-argocd: control-plane test-tools ## Sync with Argo CD's engine: waves, heal
 	$(CARGO) test --locked -p atlas-integration-operator --test e2e argocd::sync:: -- --test-threads=6
 
 .PHONY: crash
-crash: control-plane ## Let every write meet every fault (CRASH=text: where the position's name has this text in it)
-	# By itself, and many positions at a time: it says what it counted.
+crash: control-plane ## Inject every fault at every write (CRASH=text: only positions whose name contains the text)
+	# This test starts many positions at a time, so it runs alone. It prints what it counted.
 	CRASH="$(CRASH)" $(CARGO) test --locked -p atlas-integration-operator --test e2e crash:: -- --nocapture
 
 .PHONY: chaos
-chaos: tools control-plane ## Churn at random, then compare Kubernetes with Atlas, secrets too (SEED=7 MINUTES=5)
+chaos: tools control-plane ## Make random changes and faults, then compare Kubernetes with Atlas (SEED=7 MINUTES=5)
 	CHAOS_SEED=$(or $(SEED),$$RANDOM) CHAOS_MINUTES=$(or $(MINUTES),1) \
 		$(CARGO) test --locked --test e2e chaos::churn -- --exact
 
 .PHONY: fuzz
-fuzz: tools ## Run the fuzz targets of the tests from other seeds, each for FUZZ_SECONDS (60)
+fuzz: tools ## Run the tests' fuzz targets from new seeds, each for FUZZ_SECONDS (60)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test --locked -p atlas-integration-operator --lib fuzz:: -- --nocapture --test-threads=2
 
 .PHONY: model
-model: tools ## Check the model in larger worlds than `make test` does; takes much time and memory
+model: tools ## Check the model in larger worlds than `make test` does; this takes much time and memory
 	MODEL_BUDGET=large $(CARGO) test --locked --release -p atlas-integration-model -- --nocapture --test-threads=1
 
+.PHONY: mutants
+mutants: tools ## List changes of the decisions that no unit test notices (MUTANTS="src/core/plan.rs": only these files)
+	@[ "$$($(CARGO) mutants --version 2> /dev/null)" = "cargo-mutants $(MUTANTS_VERSION)" ] || { \
+		echo "cargo-mutants $(MUTANTS_VERSION) is not installed: cargo install --locked cargo-mutants --version $(MUTANTS_VERSION)" >&2; \
+		exit 1; }
+	mkdir -p target
+	$(CARGO) mutants --package atlas-integration-operator $(foreach file,$(MUTANTS),--file '$(file)') --output target -- --lib
+
 .PHONY: bench
-bench: tools control-plane ## Measure time, memory and requests beside a floor (OBJECTS=1000,10000); write docs/figures.md
-	# Linked as the image's binary is. A named target keeps that from build scripts and macros.
+bench: tools control-plane ## Measure time, memory and requests against a lower bound (OBJECTS=1000,10000); write docs/figures.md
+	# The binary is linked statically, like the one in the image. With a named target, build scripts and macros are not.
 	host="$$(rustc -vV | sed -n 's/^host: //p')"; \
 	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --release --target "$$host" \
 		-p atlas-integration-operator -p atlas-integration-bench; \
@@ -90,12 +102,12 @@ control-plane: tools ## Build kube-apiserver, etcd, kubectl and kube-controller-
 	@$(BUILT)/control-plane build
 
 .PHONY: test-tools
-test-tools: tools ## Build what else the tests run (Helm, kstatus, Flux, Argo CD, kwok, linters) once; print their paths
+test-tools: tools ## Build the tests' other tools (Helm, kstatus, Flux, Argo CD, kwok, linters) once; print their paths
 	@$(CARGO) build --locked --quiet -p control-plane
 	@$(BUILT)/control-plane tools
 
 .PHONY: generate
-generate: tools ## Write generated files anew: crds/, the chart's README and CRD, docs/reference.md, docs/errors.md, argocd-cm.yaml
+generate: tools ## Regenerate crds/, the chart's README and CRD, docs/reference.md, docs/errors.md, argocd-cm.yaml
 	UPDATE=1 $(CARGO) test --locked --quiet --test generated
 
 .PHONY: build
@@ -103,44 +115,19 @@ build: tools ## Build the release binary
 	$(CARGO) build --locked --release
 
 .PHONY: image
-image: ## Build the image for amd64 and arm64 into target/image (as root where containers can't run: BUILDAH_ISOLATION=chroot)
+image: ## Build the image for amd64 and arm64 into target/image (as root where containers can't run, with BUILDAH_ISOLATION=chroot)
 	@$(call NEEDS,buildah,install Debian's package buildah; with Docker see docs/image.md)
-	@buildah manifest rm $(IMAGE):$(VERSION) > /dev/null 2>&1 || true
-	@# Times, labels and the order in the list depend on the commit alone, so that the same commit makes the same digest.
-	time="$$(git log -1 --format=%ct)"; \
-	for architecture in amd64 arm64; do \
-		buildah build --pull=false --manifest $(IMAGE):$(VERSION) --platform linux/$$architecture \
-			--build-arg BUILDPLATFORM="linux/$$(buildah info --format '{{.host.arch}}')" \
-			--timestamp "$$time" --build-arg SOURCE_DATE_EPOCH="$$time" \
-			--label org.opencontainers.image.created="$$(date --utc --date="@$$time" +%FT%TZ)" \
-			--label org.opencontainers.image.revision="$$(git rev-parse HEAD)" .; \
-	done
-	mkdir -p target && rm -rf target/image
-	buildah manifest push --all $(IMAGE):$(VERSION) oci:target/image:$(VERSION)
+	scripts/image.sh $(IMAGE) $(VERSION)
 
 .PHONY: image-base
-image-base: ## Where the registry of the Dockerfile's FROM can't be reached: make that image of Debian's packages (as root)
+image-base: ## Make a stand-in for the image in the Dockerfile's FROM, where its registry can't be reached (as root)
 	@$(call NEEDS,buildah,install Debian's package buildah)
 	@$(call NEEDS,debootstrap,install Debian's package debootstrap)
 	@$(call NEEDS,rustup,install Rust with rustup)
-	image='$(RUST_IMAGE)'; version="$${image##*:}"; version="$${version%%-*}"; \
-	container="$$(buildah from scratch)"; root="$$(buildah mount "$$container")"; \
-	trap 'buildah rm "$$container" > /dev/null' EXIT; \
-	debootstrap --variant=minbase --include=ca-certificates,gcc,libc6-dev "$${image##*-}" "$$root"; \
-	mkdir -p "$$root"/usr/local/cargo/bin; \
-	cp -L "$$(command -v rustup)" "$$root"/usr/local/cargo/bin/; \
-	for name in cargo rustc; do ln -s rustup "$$root"/usr/local/cargo/bin/$$name; done; \
-	RUSTUP_HOME="$$root"/usr/local/rustup rustup toolchain install --no-self-update --profile minimal \
-		--target x86_64-unknown-linux-gnu --target aarch64-unknown-linux-gnu "$$version"; \
-	RUSTUP_HOME="$$root"/usr/local/rustup rustup default "$$version"; \
-	cp /etc/ssl/certs/ca-certificates.crt "$$root"/usr/local/cargo/; \
-	buildah config --env RUSTUP_HOME=/usr/local/rustup --env CARGO_HOME=/usr/local/cargo \
-		--env CARGO_HTTP_CAINFO=/usr/local/cargo/ca-certificates.crt \
-		--env PATH=/usr/local/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$$container"; \
-	buildah commit "$$container" "$$image"
+	scripts/image-base.sh '$(RUST_IMAGE)'
 
 .PHONY: image-check
-image-check: control-plane test-tools ## Inspect, run and push what `make image` built: both architectures, chart beside it (as root)
+image-check: control-plane test-tools ## Inspect, run and push the image of `make image`, both architectures, with the chart (as root)
 	@$(call NEEDS,skopeo,install Debian's package skopeo)
 	@$(call NEEDS,docker-registry,install Debian's package docker-registry)
 	@$(call NEEDS,qemu-aarch64-static,install Debian's package qemu-user-static)

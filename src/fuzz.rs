@@ -1,7 +1,7 @@
-//! Runs a property on hostile input: first on every file of `tests/fuzz/corpus/NAME`, then on as many made ones as there
-//! are cases, from a fixed seed, half of them mutations of the corpus. `FUZZ_SECONDS` goes on from other seeds for so
-//! long (`make fuzz`). What fails is kept by its seed in `tests/fuzz/regressions` and tried first from then on; add what
-//! it shrank to to the corpus, too.
+//! Runs a property on hostile input: first on every file of `tests/fuzz/corpus/NAME`, then on a fixed number of
+//! generated inputs from a fixed seed, half of them mutations of the corpus. With `FUZZ_SECONDS` it continues with
+//! other seeds for that time (`make fuzz`). The seed of a failure is kept in `tests/fuzz/regressions` and tried first
+//! from then on. Add the shrunk input to the corpus, too.
 
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
@@ -12,7 +12,7 @@ use proptest::test_runner::{Config, FileFailurePersistence, RngSeed, TestRunner}
 const CASES: u32 = 2_000;
 const SEED: u64 = 20_261_124;
 
-/// What breaks parsers, quotes, terminals and paths.
+/// Texts that break parsers, quotes, terminals and paths.
 const TOKENS: &[&str] = &[
     "\"",
     "\\",
@@ -53,7 +53,7 @@ fn token() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// An input of the corpus with some bytes replaced by others.
+/// An input of the corpus with some bytes replaced.
 fn mutated(seeds: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let change = (any::<prop::sample::Index>(), 0..12_usize, token());
     (prop::sample::select(seeds), prop::collection::vec(change, 1..6)).prop_map(|(mut bytes, changes)| {

@@ -1,8 +1,8 @@
-//! Atlas Integration Operator: keeps the third-party integrations of MongoDB Atlas projects equal to
+//! Atlas Integration Operator: keeps the third-party integrations of MongoDB Atlas projects in sync with
 //! `AtlasIntegration` objects.
 //!
 //! Data flows one way: watch → index → queue of projects → pass (LIST, plan, fence, Secrets, write) → status.
-//! `tests/layers.rs` holds each module to the layers that it may use; `docs/architecture.md` says why.
+//! `tests/layers.rs` fails if a module uses a layer that it may not use; `docs/architecture.md` says why.
 
 pub mod api;
 pub mod atlas;

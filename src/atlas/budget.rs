@@ -1,5 +1,5 @@
-//! What Atlas says of a project's rate limit (`RateLimit-Limit`, `RateLimit-Remaining`), so that the operator can
-//! leave a part of it to people.
+//! What Atlas tells about a project's rate limit (`RateLimit-Limit`, `RateLimit-Remaining`). The operator uses it to
+//! leave a part of the limit to people.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -17,7 +17,7 @@ pub struct Budget {
     pub remaining: u32,
 }
 
-/// The budgets that nobody took yet.
+/// The budgets that no caller has taken yet.
 #[derive(Default)]
 pub(super) struct Budgets(Mutex<HashMap<ProjectId, Budget>>);
 
@@ -26,8 +26,8 @@ impl Budgets {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(project)
     }
 
-    /// Takes an answer's headers. A 401 says nothing: whoever has no access to a project does not change what is
-    /// known of it.
+    /// Remembers the budget in the headers of an answer. A 401 changes nothing: a caller without access to the project
+    /// must not change what is known of it.
     pub(super) fn note(&self, project: &ProjectId, status: u16, headers: &HeaderMap) {
         if status == 401 {
             return;
@@ -40,7 +40,7 @@ impl Budgets {
     }
 }
 
-/// Names of headers have no case: Atlas was recorded with `Ratelimit-…`.
+/// The case of header names does not matter: recorded answers of Atlas have `Ratelimit-…`.
 fn read(headers: &HeaderMap) -> Option<Budget> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse().ok();
     Some(Budget { limit: number("ratelimit-limit")?, remaining: number("ratelimit-remaining")? })

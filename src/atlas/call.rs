@@ -1,4 +1,4 @@
-//! One call: its address, its name in messages, and what is read of an answer to it.
+//! One call: its address, its name in messages, and how its answer is read.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use super::version::ApiVersion;
 use super::wire::PageOptions;
 use crate::domain::{Failure, FailureKind, Integration, IntegrationType, ProjectId, SecretValue};
 
-/// What an answer says before its body.
+/// The part of an answer that comes before its body.
 pub(super) struct Head {
     pub(super) status: u16,
     pub(super) retry_after: Option<Duration>,
-    /// Whether it asks for digest authentication, as Atlas does.
+    /// Whether the server asks for digest authentication, as Atlas does.
     pub(super) challenged: bool,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// The call in a message.
+    /// The name of the call in messages.
     pub(super) fn name(&self) -> String {
         match self.kind {
             Some(kind) => format!("{} {kind} of project {}", self.method, self.project),
@@ -52,7 +52,7 @@ impl Call<'_> {
         }
     }
 
-    /// The method in a metric.
+    /// The name of the method in metrics.
     pub(super) fn method_name(&self) -> &'static str {
         match (self.kind, &self.method) {
             (None, _) => "LIST",
@@ -91,13 +91,13 @@ impl Call<'_> {
     }
 }
 
-/// Why a body can't be had.
+/// Why a body could not be read.
 pub(super) enum BodyFault {
     TooLarge,
     Cut(reqwest::Error),
 }
 
-/// The body, as long as it stays within `max` bytes.
+/// Reads the body, up to `max` bytes.
 pub(super) async fn read(mut response: Response, max: usize) -> Result<Vec<u8>, BodyFault> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(BodyFault::Cut)? {
@@ -109,7 +109,7 @@ pub(super) async fn read(mut response: Response, max: usize) -> Result<Vec<u8>, 
     Ok(body)
 }
 
-/// `Retry-After`: whole seconds, the form that Atlas documents, or a date, the other form of HTTP.
+/// `Retry-After`, either in whole seconds, which Atlas documents, or as a date, the other form that HTTP allows.
 pub(super) fn retry_after(response: &Response) -> Option<Duration> {
     wait(response.headers().get(RETRY_AFTER)?.to_str().ok()?, Timestamp::now())
 }
@@ -119,7 +119,7 @@ fn wait(text: &str, now: Timestamp) -> Option<Duration> {
     let seconds = text.parse().ok().map(Duration::from_secs);
     let date = || rfc2822::parse(text).ok().map(|date| date.timestamp().duration_since(now));
     let wait = seconds.or_else(|| date().map(|left| Duration::try_from(left).unwrap_or_default()));
-    // An hour is more than any documented limit; a slip of a proxy must not stop a project for a year.
+    // An hour is more than any documented limit. A proxy's mistake must not stop a project for a year.
     wait.map(|wait| wait.min(Duration::from_secs(3_600)))
 }
 

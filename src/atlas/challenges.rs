@@ -1,23 +1,24 @@
-//! The challenges of a 401: several may stand in one `WWW-Authenticate` header or in several (RFC 9110, 11.6.1), and
-//! of other schemes than digest.
+//! The challenges of a 401. One `WWW-Authenticate` header may hold several, there may be several such headers (RFC
+//! 9110, 11.6.1), and some challenges may belong to other schemes than digest.
 
 use digest_auth::WwwAuthenticateHeader;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
-/// The first digest challenge that can be answered: servers name the one that they prefer first (RFC 7616, 3.7).
+/// The first digest challenge that we can answer. Servers put the one that they prefer first (RFC 7616, 3.7).
 pub(super) fn answerable(headers: &HeaderMap) -> Option<WwwAuthenticateHeader> {
     let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(split).find_map(|challenge| digest_auth::parse(&challenge).ok())
 }
 
-/// The digest challenges of one header, each in the form in which digest_auth reads one: the scheme as it spells it,
-/// names of parameters in lower case, no space around `=`.
+/// The digest challenges of one header, each rewritten so that digest_auth can parse it: its own spelling of the
+/// scheme, lower-case parameter names, no space around `=`.
 fn split(value: &str) -> Vec<String> {
     let mut challenges: Vec<(&str, Vec<String>)> = Vec::new();
     for item in items(value) {
         let (mut name, value) = item.split_once('=').unwrap_or((item, ""));
         name = name.trim_end();
-        // A parameter's name is one word; a second one is a scheme before it, and a scheme may stand alone.
+        // The name of a parameter is one word. If there are two words, the first is a scheme; a scheme may also stand
+        // alone.
         let scheme = match name.split_once(char::is_whitespace) {
             Some((scheme, first)) => {
                 name = first.trim_start();
@@ -36,7 +37,7 @@ fn split(value: &str) -> Vec<String> {
     digests.map(|(_, parameters)| format!("Digest {}", parameters.join(", "))).collect()
 }
 
-/// What stands between commas, those within quotes left alone.
+/// Splits at commas, except at those within quotes.
 fn items(value: &str) -> Vec<&str> {
     let (mut quoted, mut escaped) = (false, false);
     let comma = |c: char| {

@@ -1,4 +1,4 @@
-//! The calls: list, create, update, delete, over whichever API version Atlas serves.
+//! The calls to Atlas (list, create, update, delete), in whichever API version Atlas serves.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -22,9 +22,9 @@ use crate::domain::{
 };
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// Ten integrations with both templates fit well; a larger body is not one of ours.
+/// Ten integrations with both templates fit easily, so a larger body can't be an answer to our calls.
 const MAX_BODY: usize = 1 << 20;
-/// Pages of a LIST that are followed at most; there are ten types.
+/// The client reads at most this many pages of a LIST. There are only ten types.
 const MAX_PAGES: u32 = 20;
 
 /// How the client is set up.
@@ -33,11 +33,12 @@ pub struct Options {
     pub url: Url,
     /// Which version to speak.
     pub version: VersionChoice,
-    /// How long a call may take, its digest challenge included. What has no answer by then may still take effect.
+    /// How long a call may take, its digest challenge included. A call without an answer by then may still take effect.
     pub time_limit: Duration,
 }
 
-/// Why a client could not be made: there is nothing to trust Atlas by, as nothing else of it depends on the machine.
+/// Why a client could not be made: there is no certificate to trust Atlas by. Nothing else in its setup depends on the
+/// machine.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the HTTP client for Atlas can't be set up: {cause}; {bundle}; name a readable file with CA certificates in PEM form in SSL_CERT_FILE"
@@ -60,7 +61,8 @@ impl ClientError {
     }
 }
 
-/// All integrations of a project, by type, redacted. Complete: what is not here is not there.
+/// All integrations of a project, by type, redacted. The listing is complete: an integration that it lacks does not
+/// exist.
 pub type Listing = BTreeMap<IntegrationType, Redacted>;
 
 /// A client for one Atlas.
@@ -76,7 +78,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Sets a client up; `requests` is told of every call's method and status (0: no answer).
+    /// Makes a client, which reports the method and status of every call to `requests` (status 0: no answer).
     ///
     /// # Errors
     /// When there is no CA certificate to trust.
@@ -114,8 +116,8 @@ impl Client {
         self.time_limit
     }
 
-    /// How long after its fence a write may still take effect: the call, and as long again on Atlas's side. Nothing
-    /// is planned for the place before that.
+    /// How long after its fence a write may still take effect: the time limit of the call, and as long again on Atlas's
+    /// side. The operator plans nothing for the place before that.
     pub fn landing_limit(&self) -> Duration {
         self.time_limit.saturating_mul(2)
     }
@@ -133,13 +135,13 @@ impl Client {
         sessions.retain(|fingerprint, _| in_use.contains(fingerprint));
     }
 
-    /// What the latest answer says that a project's rate limit has left, once. `None`: it did not say, or this was
-    /// asked since.
+    /// What is left of a project's rate limit according to the latest answer. Returns each value once; `None` if the
+    /// answer did not tell, or if this was called since.
     pub fn take_budget(&self, project: &ProjectId) -> Option<Budget> {
         self.budgets.take(project)
     }
 
-    /// The version that a type is spoken to in; `None` until it is settled.
+    /// The API version for calls about this type; `None` until it is settled.
     pub fn version_for(&self, kind: IntegrationType) -> Option<ApiVersion> {
         if kind == IntegrationType::Flowdock { Some(ApiVersion::V1) } else { self.version() }
     }
@@ -151,10 +153,10 @@ impl Client {
         }
     }
 
-    /// All integrations of a project. For FLOWDOCK ask with `flowdock`, since only version 1.0 shows it.
+    /// Lists all integrations of a project. To see FLOWDOCK, set `flowdock`, since only version 1.0 shows it.
     ///
     /// # Errors
-    /// A [`Failure`]; nothing is known about the project then.
+    /// Returns a [`Failure`]; nothing is known about the project then.
     pub async fn list(
         &self,
         session: &Session,
@@ -175,7 +177,7 @@ impl Client {
         }
         let older = self.list_with(session, project, ApiVersion::V1, On::List).await;
         if older.is_ok() {
-            // What a proxy said once in passing must not cost version 2 for the life of the process.
+            // A single answer of a proxy must not rule out version 2 for the life of the process.
             let again = self.list_with(session, project, ApiVersion::V2, On::List).await;
             if !not_served(&again) {
                 self.settle(ApiVersion::V2, &again);
@@ -186,8 +188,8 @@ impl Client {
         older
     }
 
-    /// Only an answer that is surely Atlas's settles the version: a proxy's passing 404 changes nothing, nor does
-    /// a 401, which the authentication layer gives before it looks at the path.
+    /// Settles the version, but only by an answer that certainly comes from Atlas. A passing 404 of a proxy changes
+    /// nothing, and neither does a 401, which the authentication layer returns before it looks at the path.
     fn settle(&self, version: ApiVersion, listing: &Result<Listing, Failure>) {
         let understood = match listing {
             Ok(_) => true,
@@ -224,12 +226,14 @@ impl Client {
             for entry in page.entries() {
                 let kind = entry.get("type").and_then(|t| t.as_str()).and_then(IntegrationType::parse);
                 if let Some(kind) = kind {
-                    // Atlas keeps one of a type; were there two, the first is taken here and after writes.
+                    // Atlas keeps one integration of a type. If there were two, the first would count, here and after
+                    // writes.
                     listing.entry(kind).or_insert_with(|| redact_entry(kind, entry));
                 }
                 entries.insert(kind.map_or_else(|| format!("{entry:?}"), |kind| kind.to_string()));
             }
-            // Pages move when something is added or removed while they are read; then one may have been missed.
+            // If an integration is added or removed while we read, entries move between pages and we may have missed
+            // one.
             if !earlier.is_disjoint(&entries) {
                 return Err(errors::not_understood(
                     &call.name(),
@@ -246,7 +250,7 @@ impl Client {
         Err(errors::not_understood(&name, 200, "it has no last page"))
     }
 
-    /// Creates an integration (`POST`) and answers the entry that Atlas then shows for it.
+    /// Creates an integration (`POST`) and returns the entry that Atlas then shows for it.
     ///
     /// # Errors
     /// A [`Failure`]; see [`Failure::outcome_unknown`].
@@ -259,7 +263,7 @@ impl Client {
         self.write(session, project, integration, Method::POST).await
     }
 
-    /// Replaces an integration (`PUT`) and answers the entry that Atlas then shows for it.
+    /// Replaces an integration (`PUT`) and returns the entry that Atlas then shows for it.
     ///
     /// # Errors
     /// A [`Failure`]; see [`Failure::outcome_unknown`].
@@ -296,8 +300,8 @@ impl Client {
         if let Some(entry) = own {
             return Ok(redact_entry(kind, entry));
         }
-        // The answer lists the whole project and may be cut into pages: then a LIST shows our own entry.
-        // Whatever comes of that, the write was accepted.
+        // The answer lists the whole project and may be cut into pages. Then a LIST shows our own entry. Whether that
+        // LIST succeeds or not, the write was accepted.
         let listing = self.list_with(session, project, version, On::List).await;
         let listing = listing.map_err(|failure| Failure {
             kind: if failure.kind == FailureKind::RateLimited {
@@ -346,7 +350,8 @@ impl Client {
             body: None,
         };
         let body = self.send(session, &call).await?;
-        // Atlas answers 204. A page of somebody else's must not pass for it: the integration would be left behind.
+        // Atlas returns 204. We must not take a page from something else for that, or the integration would be left
+        // behind.
         if body.trim_ascii().is_empty() {
             return Ok(());
         }
@@ -358,7 +363,7 @@ impl Client {
         Page::parse(&body).ok_or_else(|| errors::not_understood(&call.name(), 200, "no page of integrations"))
     }
 
-    /// Sends one call and answers the body of a success.
+    /// Sends one call and returns the body if it succeeded.
     async fn send(&self, session: &Session, call: &Call<'_>) -> Result<Vec<u8>, Failure> {
         let name = call.name();
         let mut request = self
@@ -410,7 +415,7 @@ impl Client {
     }
 }
 
-/// The failure for an error of Atlas, in words that hold nothing secret.
+/// The failure for an error of Atlas, worded without anything secret.
 fn refused(
     session: &Session,
     call: &Call<'_>,

@@ -1,13 +1,13 @@
 //! HTTP digest authentication (RFC 7616) for one API key, in diqwest's terms.
 //!
-//! The exchange itself is not diqwest's: that looks at one challenge only, its session forgets the challenge's
-//! algorithm, and it throws a fresh challenge away with the stale one, which would cost three requests a call. So
-//! this handle chooses among all challenges of an answer, keeps the chosen one, and answers it again. A steady call
-//! is one request, a call that meets no good challenge two, none more than two.
+//! We do not use diqwest's own exchange: it looks at one challenge only, its session forgets the challenge's algorithm,
+//! and it discards a fresh challenge together with the stale one, which would cost three requests per call. This handle
+//! chooses among all challenges of an answer, keeps the chosen one, and answers it again. Usually a call is one
+//! request. Without a challenge that the server still accepts it is two, and never more.
 //!
-//! Whoever is given a challenge answers it alone, with the first count, and shares it only after the server took that
-//! answer: else a parallel call could be faster with the second count, which a strict server refuses, or use up a
-//! nonce that is good for one request.
+//! The call that receives a challenge answers it alone, with the first count, and shares it only after the server has
+//! accepted that answer. Otherwise a parallel call could arrive first with the second count, which a strict server
+//! refuses, or use up a nonce that is valid for one request only.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -21,7 +21,7 @@ use super::challenges::answerable;
 use super::errors::SendError;
 use crate::domain::SecretValue;
 
-/// One API key and the challenge that it last answered. Shared by all calls under that very key, and by no other.
+/// One API key and the challenge that it last answered. Calls under exactly this key share it, and no others.
 pub(super) struct Digest {
     public_key: String,
     private_key: SecretValue,
@@ -29,7 +29,7 @@ pub(super) struct Digest {
 }
 
 impl Digest {
-    /// A session that has not met the server yet.
+    /// A session that has not received a challenge yet.
     pub fn new(public_key: String, private_key: SecretValue) -> Digest {
         Digest { public_key, private_key, challenge: Mutex::new(None) }
     }
@@ -53,7 +53,8 @@ impl Digest {
             self.challenge().as_mut().map(|challenge| self.answer(&request, challenge)).transpose()?;
         let request = match shared {
             Some(answer) => request.header(AUTHORIZATION, answer.to_header_string()),
-            // Without credentials no body is sent: it holds keys, and nobody has asked yet who we are.
+            // A request without credentials has no body: the body holds keys, and the server has not asked yet who we
+            // are.
             None if built(&request)?.body().is_some() => request.body(""),
             None => request,
         };
@@ -92,7 +93,7 @@ impl Digest {
     }
 }
 
-/// A copy of the request as it would be sent.
+/// Builds a copy of the request.
 fn built(request: &RequestBuilder) -> Result<Request> {
     Ok(request.try_clone().ok_or(Error::RequestBuilderNotCloneable)?.build()?)
 }

@@ -1,19 +1,19 @@
-//! The one table of what can come of a call besides success: the class, who has to act, and what to do.
-//! docs/errors.md is made from it.
+//! The one table of everything that a call can lead to besides success: its class, who has to act, and what to do.
+//! docs/errors.md is generated from it.
 //!
-//! Sources: the documentation's list of API errors, the v2 specification, and answers seen by users. Atlas sends
-//! 401, not 403, for a role that does not suffice, and 401 UNEXPECTED_ERROR for any wrong key.
+//! Sources: the documentation's list of API errors, the v2 specification, and answers seen by users. Atlas returns 401,
+//! not 403, if a role does not suffice, and 401 UNEXPECTED_ERROR for any wrong key.
 
 use crate::domain::FailureKind as K;
 
-/// Which calls a row is for.
+/// The calls that a row applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {
     /// All of them.
     Any,
     /// LIST.
     List,
-    /// All calls for FLOWDOCK, its own LIST too, in the only version that has it.
+    /// All calls for FLOWDOCK, including the LIST in the only version that has it.
     Flowdock,
     /// POST and PUT.
     Write,
@@ -25,27 +25,27 @@ pub enum On {
     Token,
 }
 
-/// Who has to act, if it does not pass by itself.
+/// The person who has to act if the failure does not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
     /// Nobody.
     Nobody,
-    /// Who owns the object and the Secrets that it refers to.
+    /// The owner of the object and of the Secrets that it refers to.
     Owner,
-    /// Who administers the project or the organisation in Atlas.
+    /// The administrator of the project or organisation in Atlas.
     Atlas,
-    /// Who runs the operator, and the network that it is in.
+    /// The person who runs the operator and its network.
     Operator,
 }
 
-/// An answer of Atlas that is no success.
+/// An error that Atlas returns.
 #[derive(Debug)]
 pub struct Answer {
     /// HTTP status; 0 for any.
     pub status: u16,
     /// `errorCode`; empty for any; `*` at its beginning stands for any beginning.
     pub code: &'static str,
-    /// The calls that it is for.
+    /// The calls that it applies to.
     pub on: On,
     /// The class.
     pub kind: K,
@@ -78,9 +78,9 @@ const OUR_REQUEST: &str = "the operator's own request does not arrive as Atlas e
 
 use On::{Any, Delete, Flowdock, NamedType, Token, Write};
 
-/// Answers of Atlas. The first row that fits decides; what fits none is [`OTHERS`].
+/// The errors that Atlas returns. The first row that fits decides; an answer that fits no row is [`OTHERS`].
 pub static ANSWERS: &[Answer] = &[
-    // The token endpoint, in OAuth's own words.
+    // Errors of the token endpoint, which uses OAuth's own codes.
     row(0, "invalid_client", Token, K::Unauthorized, Who::Owner, FIX_KEY),
     row(0, "invalid_grant", Token, K::Unauthorized, Who::Owner, FIX_KEY),
     row(
@@ -94,7 +94,7 @@ pub static ANSWERS: &[Answer] = &[
     row(0, "rate_limited", Token, K::RateLimited, Who::Nobody, TOKEN_LATER),
     row(429, "", Token, K::RateLimited, Who::Nobody, TOKEN_LATER),
     row(400, "", Token, K::Unavailable, Who::Operator, OUR_REQUEST),
-    // What is there, and what is not.
+    // Integrations and projects that exist or do not exist.
     row(
         404,
         "INTEGRATION_NOT_CONFIGURED",
@@ -128,8 +128,8 @@ pub static ANSWERS: &[Answer] = &[
         Who::Owner,
         "the project is one of Cloud Manager; correct spec.projectId: delete the object and create it anew",
     ),
-    // The type as such, and the version of the API. A write comes after a LIST in the same version, so a path that
-    // Atlas does not know then is one with a type that it does not know.
+    // Types and API versions that Atlas does not know. A write follows a LIST in the same version, so if Atlas does not
+    // know the path of the write, it does not know the type in it.
     row(0, "RESOURCE_NOT_FOUND", Write, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
     row(0, "RESOURCE_NOT_FOUND", Delete, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
     row(0, "RESOURCE_NOT_FOUND", Flowdock, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
@@ -161,7 +161,7 @@ pub static ANSWERS: &[Answer] = &[
     ),
     row(0, "*_NOT_SUPPORTED", Write, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
     row(410, "", Write, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
-    // Slack, which people connect and not programs.
+    // Slack, which a person has to connect.
     row(
         0,
         "SLACK_OAUTH2_NOT_CONFIGURED",
@@ -192,7 +192,7 @@ pub static ANSWERS: &[Answer] = &[
          Integrations, Slack), connect Slack there by OAuth2, put the new token into the Secret, and set the \
          annotation atlas-integrations.dev/reconcile-requested-at to a new value",
     ),
-    // Settings.
+    // Settings that Atlas does not accept.
     row(
         0,
         "WEBHOOK_NOTIFICATIONS_PRESENT",
@@ -254,7 +254,7 @@ pub static ANSWERS: &[Answer] = &[
     row(400, "INVALID_JSON", Write, K::Rejected, Who::Owner, FIX_TEMPLATE),
     row(400, "INVALID_JSON_ATTRIBUTE", Write, K::Rejected, Who::Owner, FIX_FIELD),
     row(0, "INVALID_QUERY_PARAMETER", Any, K::Unavailable, Who::Operator, OUR_REQUEST),
-    // Who asks.
+    // Credentials and permissions.
     row(401, "USER_UNAUTHORIZED", Any, K::Unauthorized, Who::Atlas, FIX_ROLE),
     row(401, "NOT_IN_GROUP", Any, K::Unauthorized, Who::Owner, FIX_ORGANISATION),
     row(401, "USER_CANNOT_ACCESS_GROUP", Any, K::Unauthorized, Who::Owner, FIX_ORGANISATION),
@@ -282,14 +282,14 @@ pub static ANSWERS: &[Answer] = &[
         Who::Atlas,
         "check the access list of the API key or service account, and the organisation's settings in Atlas",
     ),
-    // Not now.
+    // Limits and outages that pass.
     row(429, "", Any, K::RateLimited, Who::Nobody, "the operator waits as long as Atlas says"),
     row(405, "WRITES_NOT_ALLOWED_DURING_APP_UPGRADES", Any, K::Unavailable, Who::Nobody, LATER),
     row(405, "", Any, K::Unavailable, Who::Operator, OUR_REQUEST),
     row(408, "", Any, K::Unavailable, Who::Nobody, LATER),
     row(500, "", Any, K::Unavailable, Who::Nobody, LATER),
     row(503, "", Any, K::Unavailable, Who::Nobody, LATER),
-    // Codes that nobody has listed.
+    // Codes that no list names.
     row(400, "", Write, K::Rejected, Who::Owner, FIX_SPEC),
     row(400, "", Delete, K::Rejected, Who::Owner, FIX_SPEC),
     row(400, "", Any, K::Unavailable, Who::Operator, OUR_REQUEST),
@@ -307,14 +307,14 @@ pub static OTHERS: Answer = row(
     "the operator tries again by itself; if it lasts, look the code up in MongoDB's documentation",
 );
 
-/// An answer that is not one of Atlas: a proxy's, a load balancer's, or one that is damaged.
+/// An answer that does not come from Atlas: from a proxy or a load balancer, or damaged on its way.
 #[derive(Debug)]
 pub struct Foreign {
-    /// The first HTTP status that it is for.
+    /// The first HTTP status of the row.
     pub from: u16,
-    /// The last one.
+    /// The last HTTP status of the row.
     pub to: u16,
-    /// It, in words.
+    /// What the answer is, in words.
     pub what: &'static str,
     /// The class.
     pub kind: K,
@@ -339,7 +339,7 @@ const fn foreign(
 
 const CHECK_WAY: &str = "check --atlas-url and the proxies in between; the operator tries again by itself";
 
-/// Answers that are not Atlas's, by status. The first row that fits decides.
+/// Answers that do not come from Atlas, by status. The first row that fits decides.
 pub static FOREIGN: &[Foreign] = &[
     foreign(
         (200, 299),
@@ -412,13 +412,13 @@ pub static FOREIGN: &[Foreign] = &[
 /// How a call ends without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Silence {
-    /// No connection came about.
+    /// No connection could be made.
     Unconnected,
-    /// No connection that can be trusted came about.
+    /// The connection could not be trusted.
     Untrusted,
     /// The connection ended before the answer did.
     Broken,
-    /// The time was over before the answer came.
+    /// The call timed out before the answer came.
     Late,
 }
 
@@ -427,9 +427,9 @@ pub enum Silence {
 pub struct NoAnswer {
     /// How it ended.
     pub silence: Silence,
-    /// It, in a message, before the cause.
+    /// What happened, as messages say it before the cause.
     pub what: &'static str,
-    /// Where it comes from, for a person.
+    /// What causes it, for a person.
     pub causes: &'static str,
     /// Whether a write may have taken effect all the same.
     pub in_doubt: bool,

@@ -1,5 +1,5 @@
-//! Every answer that is no success, and every fault of transport, as one [`Failure`]: class and words are those of
-//! the table.
+//! Turns every answer that is not a success, and every fault of the connection, into a [`Failure`]. Its class and its
+//! words come from [`super::error_table`].
 
 use std::error::Error;
 use std::time::Duration;
@@ -10,21 +10,21 @@ use crate::domain::{Failure, FailureKind, IntegrationType, plain};
 /// The cause of a transport fault is cut at this many characters.
 const MAX_CAUSE: usize = 200;
 
-/// Why a call did not come back with an answer.
+/// Why a call got no answer.
 pub(super) enum SendError {
-    /// Nothing was sent, or nothing came back.
+    /// The request could not be sent, or no answer came.
     Http(reqwest::Error),
     /// The challenge could not be answered.
     Challenge,
-    /// There is no token to send it with.
+    /// There is no token to send the call with.
     Token(Failure),
 }
 
-/// A call, as far as it decides what an answer means.
+/// Those parts of a call on which the meaning of an answer depends.
 pub(super) struct Asked<'a> {
-    /// It, in a message.
+    /// The name of the call in messages.
     pub(super) name: &'a str,
-    /// What it does.
+    /// The kind of call.
     pub(super) on: On,
     /// The type in its path.
     pub(super) kind: Option<IntegrationType>,
@@ -62,7 +62,8 @@ pub(super) fn answered(
     let row = ANSWERS.iter().find(|row| row.fits(asked, status, code, detail)).unwrap_or(&OTHERS);
     let name = asked.name;
     let message = match row.kind {
-        // Atlas's own text counts seconds down, which would make every retry a new status; so would the call.
+        // We leave out Atlas's own text, which counts seconds down, and the name of the call: either would make every
+        // retry a new status.
         FailureKind::RateLimited => {
             format!("Atlas limits the rate of requests ({code}); {}", row.hint)
         }
@@ -72,11 +73,11 @@ pub(super) fn answered(
             format!("Atlas answered {status} {code} to {name}: {detail}; {}", row.hint)
         }
     };
-    // Of a server's own failure nobody knows how far it came.
+    // After a 5xx the write may or may not have taken effect.
     Failure { kind: row.kind, message, outcome_unknown: status >= 500, without_call: false, retry_after }
 }
 
-/// The failure for an answer that is not Atlas's: a proxy's, a load balancer's, or none that can be read.
+/// The failure for an answer that does not come from Atlas but from a proxy or a load balancer, or that we can't parse.
 pub(super) fn not_understood(name: &str, status: u16, why: &str) -> Failure {
     let row = FOREIGN.iter().find(|row| (row.from..=row.to).contains(&status));
     let (kind, in_doubt, hint) = match row {
@@ -92,7 +93,7 @@ pub(super) fn not_understood(name: &str, status: u16, why: &str) -> Failure {
     }
 }
 
-/// The failure for a call without an answer, as reqwest tells of it.
+/// The failure for a call that ended with this error of reqwest, without an answer.
 pub(super) fn no_answer(name: &str, error: &reqwest::Error) -> Failure {
     let silence = if error.is_connect() && is_tls(error) {
         Silence::Untrusted
@@ -107,7 +108,7 @@ pub(super) fn no_answer(name: &str, error: &reqwest::Error) -> Failure {
     silent(name, silence, cause)
 }
 
-/// The failure for a call whose time is over.
+/// The failure for a call that timed out.
 pub(super) fn late(name: &str) -> Failure {
     silent(name, Silence::Late, None)
 }
@@ -128,7 +129,8 @@ fn silent(name: &str, silence: Silence, cause: Option<String>) -> Failure {
     }
 }
 
-/// Whether a connection came to nothing within TLS. What an I/O error wraps is not among its sources.
+/// Whether a connection failed within TLS. The error that an I/O error wraps is not among its sources, so it is
+/// unwrapped here.
 fn is_tls(error: &reqwest::Error) -> bool {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = next {
@@ -143,8 +145,8 @@ fn is_tls(error: &reqwest::Error) -> bool {
     false
 }
 
-/// The innermost error, which says more to a person than the chain above it. It can't hold anything of the
-/// request besides its address.
+/// The innermost error, which tells a person more than the chain above it. Of the request it can only contain the
+/// address.
 pub(super) fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(next) = cause.source() {
@@ -163,7 +165,7 @@ mod tests {
         Asked { name: "the call", on, kind: Some(kind) }
     }
 
-    /// Which calls a code was the answer to matters.
+    /// The meaning of a code depends on the call.
     #[rstest]
     #[case(On::List, 404, "RESOURCE_NOT_FOUND", "", FailureKind::NotServed)]
     #[case(On::Flowdock, 404, "RESOURCE_NOT_FOUND", "", FailureKind::NotSupported)]
@@ -188,7 +190,7 @@ mod tests {
         assert_eq!(failure.kind, kind, "{}", failure.message);
     }
 
-    /// A row that an earlier one hides says nothing.
+    /// No row is hidden by an earlier one.
     #[test]
     fn every_row_decides_something() {
         for (place, row) in ANSWERS.iter().enumerate() {

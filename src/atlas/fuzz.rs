@@ -1,4 +1,4 @@
-//! Hostile input on its way in: challenges, answers, texts and values. Each target is a property of any bytes.
+//! Hostile input: challenges, answers, texts and values. Each target is a property that must hold for any bytes.
 
 use proptest::prelude::*;
 use reqwest::Method;
@@ -20,7 +20,7 @@ use crate::fuzz::run;
 
 const CANARY: &str = "canary-secret-0001";
 
-/// No panic, and the answer to a challenge gives the key away neither in clear nor as another header.
+/// No challenge causes a panic, and our answer to it contains neither the key in clear nor another header.
 fn challenge(bytes: &[u8]) {
     let mut headers = HeaderMap::new();
     for line in bytes.split(|byte| *byte == b'\n') {
@@ -40,7 +40,7 @@ fn challenges() {
     run("challenges", challenge, prop::collection::vec(any::<u8>(), 0..200));
 }
 
-/// What comes of any answer, as text: every field that would be shown.
+/// Every field that would be shown of an answer, as text.
 fn fields(bytes: &[u8]) -> Vec<String> {
     let mut texts = Vec::new();
     if let Some(page) = Page::parse(bytes) {
@@ -55,7 +55,7 @@ fn fields(bytes: &[u8]) -> Vec<String> {
     texts
 }
 
-/// The messages of an error that repeats the secret of its request.
+/// The messages for an error that repeats the secret of its request.
 fn messages(bytes: &[u8]) -> Vec<String> {
     let mut texts = Vec::new();
     for status in [200, 400, 401, 404, 409, 429, 500] {
@@ -120,14 +120,15 @@ fn answers() {
     run("answers", answer, json().prop_map(|value| value.to_string().into_bytes()));
 }
 
-/// Whether a piece of five characters of the secret is in the text.
+/// Whether the text contains five consecutive characters of the secret.
 fn survives(secret: &str, text: &str) -> bool {
     let chars: Vec<char> = secret.chars().collect();
     chars.windows(5).any(|piece| !piece.contains(&'*') && text.contains(&piece.iter().collect::<String>()))
 }
 
-/// Of a masked value no piece of five characters is left, nor more by masking again; of an error's text no secret, in
-/// whatever way it is broken up. The first line is the secret, the rest an error's text about it.
+/// A masked value keeps no five consecutive characters, and masking it again reveals no more. The text of an error
+/// keeps no secret, however the secret is broken up in it. The first line of the input is the secret, the rest the text
+/// of the error.
 fn redact(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let (secret, rest) = text.split_once('\n').unwrap_or((&text, ""));
@@ -150,7 +151,7 @@ fn redact(bytes: &[u8]) {
         assert_eq!(plain(&shown, 512), shown);
     }
 
-    // As secrets are: without control characters; a star or a few characters would be found in any mask.
+    // Only real secrets count, without control characters. A star or a few characters would be found in any mask.
     let Ok(value) = SecretValue::from_bytes(secret.as_bytes()) else { return };
     let value = value.expose();
     if value.chars().count() < 5 || value.contains('*') || plain(value, usize::MAX) != value {
@@ -177,7 +178,7 @@ fn redaction() {
     run("redaction", redact, made);
 }
 
-/// Whatever project and type are asked for, a request goes to the integrations of one project, or nowhere.
+/// For any project and type, a request goes to the integrations of one project, or is not made.
 fn path(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let (project, kind) = text.split_once('\n').unwrap_or((&text, ""));
@@ -214,7 +215,7 @@ fn urls() {
     run("urls", path, made);
 }
 
-/// A value that is taken reaches the body as it is, and holds nothing that would begin another header.
+/// An accepted value reaches the body unchanged, and contains nothing that would begin another header.
 fn value(bytes: &[u8]) {
     if let Ok(secret) = SecretValue::from_bytes(bytes) {
         assert!(

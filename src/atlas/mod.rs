@@ -1,7 +1,7 @@
-//! Where Atlas is spoken to: the third-party integration endpoints of versions 1.0 and 2 of its Admin API.
+//! The client of Atlas: the third-party integration endpoints of versions 1.0 and 2 of its Admin API.
 //!
-//! [`Client`] is the only thing here that does I/O. What it sends is built from [`crate::domain`] types, what it
-//! answers is redacted before it leaves this module, and every fault becomes one [`crate::domain::Failure`].
+//! Only [`Client`] does I/O here. It builds requests from [`crate::domain`] types, redacts what it returns, and turns
+//! every fault into one [`crate::domain::Failure`].
 
 mod budget;
 mod call;

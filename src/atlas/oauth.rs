@@ -1,9 +1,9 @@
 //! Service accounts: OAuth2 client credentials (documentation: "Generate a service account token").
 //!
-//! A token lives an hour, an account may hold a hundred, and the token endpoint has a tight limit of its own, by
-//! account: so one token is shared by all calls of one account, renewed at four fifths of its life, fetched by one
-//! caller while the others wait for what comes of it, and dropped once when Atlas refuses it. Where the endpoint says
-//! "too many", nobody asks again before the time is over.
+//! A token lives for an hour, an account may hold a hundred tokens, and the token endpoint has a tight rate limit for
+//! each account. So all calls of an account share one token. At four fifths of its life one caller renews it while the
+//! others wait for the result. If Atlas refuses the token, it is replaced once. After the endpoint has answered "too
+//! many", no caller asks again before the time that it named.
 
 use std::time::Duration;
 
@@ -21,18 +21,18 @@ use super::redaction::scrub;
 use super::wire::ApiError;
 use crate::domain::{Failure, FailureKind, SecretValue};
 
-/// A token answer is well below this.
+/// An answer of the token endpoint is much smaller than this.
 const MAX_BODY: usize = 64 << 10;
-/// The documented life of a token, for an answer that says none.
+/// The documented life of a token, used when an answer does not tell it.
 const LIFE: Duration = Duration::from_secs(3_600);
-/// A longer life than this is not believed.
+/// The longest life of a token that we believe.
 const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3_600);
-/// How long nobody asks after a limit without `Retry-After`: the limit counts requests of a minute.
+/// The pause after a rate limit without `Retry-After`. The limit counts the requests of a minute.
 const LIMITED: Duration = Duration::from_secs(60);
-/// How long nobody asks after a renewal failed, while the old token still serves.
+/// The pause after a failed renewal, while the old token is still valid.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
-/// How long tokens are not replaced after a fresh one was refused like the one before: it is not the token then, and
-/// each replacement would be one more of the hundred that an account may hold.
+/// The pause after Atlas refused a fresh token like the one before it. Then the token is not the cause, and each
+/// replacement would use up one more of the hundred tokens that an account may hold.
 const IN_VAIN: Duration = Duration::from_secs(60);
 const WHAT: &str = "the request for a service account's token";
 
@@ -42,26 +42,27 @@ pub(super) struct OAuth {
     client_secret: SecretValue,
     endpoint: Url,
     http: reqwest::Client,
-    /// How long the endpoint may take: half of a call's time, so that a call does not run out of time unsent.
+    /// How long the endpoint may take: half of the call's time limit, so that the call can still be sent within the
+    /// other half.
     time_limit: Duration,
     state: Mutex<State>,
 }
 
-/// What all calls of an account share.
+/// The state that all calls of an account share.
 #[derive(Default)]
 struct State {
     token: Option<Token>,
     refusal: Option<Refused>,
-    /// Until when a refused token is not replaced.
+    /// A refused token is not replaced before this.
     in_vain: Option<Instant>,
 }
 
 #[derive(Clone)]
 struct Token {
     value: SecretValue,
-    /// Renewed from here on.
+    /// From this moment on the token is renewed.
     stale: Instant,
-    /// Of no use from here on.
+    /// From this moment on the token is no longer used.
     end: Instant,
 }
 
@@ -69,7 +70,7 @@ struct Token {
 struct Refused {
     failure: Failure,
     at: Instant,
-    /// Nobody asks again before this.
+    /// No caller asks again before this.
     until: Instant,
 }
 
@@ -82,7 +83,7 @@ impl Refused {
     }
 }
 
-/// A success of the token endpoint. `expires_in` is a number; whatever else has been sent there is taken for none.
+/// A successful answer of the token endpoint. `expires_in` should be a number; anything else is ignored.
 #[derive(Deserialize)]
 struct Grant {
     access_token: String,
@@ -97,7 +98,7 @@ impl Grant {
     }
 }
 
-/// OAuth's own shape of errors (RFC 6749, 5.2).
+/// The form of errors in OAuth (RFC 6749, 5.2).
 #[derive(Deserialize)]
 struct Refusal {
     error: String,
@@ -122,12 +123,12 @@ impl OAuth {
         OAuth { client_id, client_secret, endpoint, http, time_limit: call_limit / 2, state }
     }
 
-    /// What is to be scrubbed from texts.
+    /// The secrets to scrub from texts.
     pub fn secrets(&self) -> [&str; 2] {
         [self.client_secret.expose(), &self.client_id]
     }
 
-    /// Sends one call. A token that Atlas refuses, since it was revoked perhaps, is replaced once.
+    /// Sends one call. If Atlas refuses the token, perhaps because it was revoked, the token is replaced once.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, SendError> {
         let again = request.try_clone().ok_or(SendError::Challenge)?;
         let token = self.token(None).await?;
@@ -147,9 +148,9 @@ impl OAuth {
         self.state.lock().await.in_vain.is_some_and(|until| Instant::now() < until)
     }
 
-    /// The token, fetched if there is none, it is stale, or it is the one that was `refused`. Callers wait for each
-    /// other here: whoever comes second shares what came of the first one's request, a failure too. A token that is
-    /// only stale serves on while no other is to be had.
+    /// Returns the token. It is fetched if there is none, if it is stale, or if it is the `refused` one. Callers wait
+    /// for each other here, and the second one shares the result of the first one's request, be it a token or a
+    /// failure. A stale token is used further as long as no new one can be fetched.
     async fn token(&self, refused: Option<&SecretValue>) -> Result<SecretValue, SendError> {
         let begun = Instant::now();
         let mut state = self.state.lock().await;
@@ -213,7 +214,7 @@ impl OAuth {
         token.ok_or_else(|| unsent(errors::not_understood(WHAT, status, "it holds no token")))
     }
 
-    /// The failure for a refusal, in OAuth's own shape or in Atlas's.
+    /// The failure for a refusal in the form of OAuth or of Atlas.
     fn refused(&self, status: u16, body: &[u8], retry_after: Option<Duration>) -> Failure {
         let (code, detail) = match (serde_json::from_slice::<Refusal>(body), ApiError::of(status, body)) {
             (Ok(refusal), _) => (refusal.error, refusal.error_description.unwrap_or_default()),
@@ -229,13 +230,13 @@ impl OAuth {
     }
 }
 
-/// Whether the token is to blame for a 401: errors of Atlas behind the authentication, such as a role that does not
-/// suffice, are 401 as well, and name themselves in a header (recorded answers).
+/// Whether the token caused a 401. Atlas also returns 401 for errors behind the authentication, such as a missing role,
+/// but names these in a header (recorded answers).
 fn refuses_token(response: &Response) -> bool {
     response.status() == StatusCode::UNAUTHORIZED && !response.headers().contains_key("x-error-code")
 }
 
-/// Without a token the call itself was never sent.
+/// Marks a failure before the call: without a token the call itself was never sent.
 fn unsent(failure: Failure) -> Failure {
     let kind = if failure.kind == FailureKind::NotServed { FailureKind::Unavailable } else { failure.kind };
     Failure { kind, outcome_unknown: false, without_call: true, ..failure }

@@ -1,4 +1,4 @@
-//! Our own redaction over whatever Atlas answers, and the scrubbing of its texts.
+//! Redacts the entries that Atlas returns, and scrubs secrets from its texts.
 
 use serde_json::{Map, Value};
 
@@ -23,8 +23,8 @@ pub(super) fn redact_entry(kind: IntegrationType, entry: &Map<String, Value>) ->
     Redacted(fields)
 }
 
-/// A text of Atlas for a person: without the secrets of the request it answers, in the spellings in which an
-/// error may repeat them, without control characters, bounded.
+/// Prepares a text of Atlas for people: removes the secrets of the request in every spelling in which an error may
+/// repeat them, removes control characters, and limits the length.
 pub(super) fn scrub<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> String {
     // Longest first: a secret may be the beginning of another.
     let mut secrets: Vec<&str> = secrets.into_iter().filter(|secret| !secret.is_empty()).collect();
@@ -36,7 +36,7 @@ pub(super) fn scrub<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) 
         spellings.into_iter().fold(text, |text, spelling| text.replace(spelling, "****"))
     };
     let text = secrets.iter().fold(text.to_owned(), |text, secret| mask(text, secret));
-    // A secret that was broken up by what is not shown is whole again without it.
+    // Removing unshown characters can join a secret that they had broken up, so it is scrubbed again.
     let plainly = |text: &str| plain(text, usize::MAX);
     let left = secrets.iter().map(|secret| plainly(secret)).filter(|secret| !secret.is_empty());
     plain(&left.fold(plainly(&text), |text, secret| mask(text, &secret)), MAX_DETAIL)

@@ -1,4 +1,4 @@
-//! How calls under one credential authenticate. Shared by all calls under that very credential, and by no other.
+//! How calls authenticate. Calls under exactly the same credential share a session, and no others.
 
 use std::time::Duration;
 
@@ -29,16 +29,16 @@ pub enum Key {
     },
 }
 
-/// A credential. Its fingerprint covers all of it, so that nothing is shared between two of one public half.
+/// A credential. Its fingerprint covers both halves, so that two credentials with the same public half share nothing.
 #[derive(Clone)]
 pub struct Credential {
-    /// It.
+    /// The credential itself.
     pub key: Key,
-    /// Of all of it.
+    /// The fingerprint of both halves.
     pub fingerprint: Fingerprint,
 }
 
-/// What calls under one credential share: a digest challenge, or a token.
+/// The state that calls under one credential share: a digest challenge or a token.
 pub struct Session(Kind);
 
 enum Kind {
@@ -47,7 +47,7 @@ enum Kind {
 }
 
 impl Session {
-    /// A session that has not met the server yet, for calls that may take `time_limit`.
+    /// A new session, for calls that may take `time_limit`.
     pub(super) fn new(http: &reqwest::Client, base: &Url, time_limit: Duration, key: &Key) -> Session {
         Session(match key.clone() {
             Key::ApiKey { public_key, private_key } => Kind::Digest(Digest::new(public_key, private_key)),
@@ -65,7 +65,7 @@ impl Session {
         }
     }
 
-    /// Sends one call, and once more where the server asks for a fresh challenge or token.
+    /// Sends one call, and repeats it once if the server asks for another challenge or token.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, SendError> {
         match &self.0 {
             Kind::Digest(digest) => digest.send(request).await,

@@ -1,4 +1,4 @@
-//! The two versions of the Admin API, and what sets them apart.
+//! The two versions of the Admin API, and their differences.
 
 use crate::domain::{Integration, Need};
 
@@ -29,7 +29,7 @@ impl ApiVersion {
         }
     }
 
-    /// What this version demands of an integration although the other does not, as a message; checked before any
+    /// A message about what this version requires of an integration and the other does not. It is checked before any
     /// call. SLACK: the create page requires `teamName`, the v2 specification `channelName`.
     pub fn missing<S>(self, integration: &Integration<S>) -> Option<String> {
         let (need, version) = match self {
@@ -47,9 +47,10 @@ impl ApiVersion {
 /// `--atlas-api`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionChoice {
-    /// Version 2, and 1.0 where 2 is not served; the first understood answer settles it for the process.
+    /// Version 2, or 1.0 if Atlas does not serve 2. The first answer that is understood settles the version for the
+    /// process.
     Auto,
-    /// This version; FLOWDOCK goes to 1.0 all the same.
+    /// This version, except for FLOWDOCK, which only 1.0 knows.
     Fixed(ApiVersion),
 }
 

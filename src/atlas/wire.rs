@@ -1,17 +1,17 @@
-//! The shapes that travel: query options, page answers, error bodies.
+//! The forms of queries and answers: query options, pages of integrations, bodies of errors.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Query options of every endpoint (v1.0 create page, "Request Query Parameters"). What is unset is not sent,
-/// and Atlas's default holds.
+/// Query options of every endpoint (v1.0 create page, "Request Query Parameters"). An unset option is not sent, so that
+/// Atlas's default applies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PageOptions {
     /// Page number from 1. Default 1.
     pub page_num: Option<u32>,
     /// Items of a page, at most 500. Default 100.
     pub items_per_page: Option<u16>,
-    /// Whether the answer says `totalCount`. Default true.
+    /// Whether the answer contains `totalCount`. Default true.
     pub include_count: Option<bool>,
     /// Whether the answer is indented. Default false.
     pub pretty: Option<bool>,
@@ -33,9 +33,9 @@ impl PageOptions {
     }
 }
 
-/// A page of integrations, as list, create and update answer. Null entries, which Atlas has been seen to send,
-/// and unknown fields are tolerated. A page without `results`, or with an entry of which nobody can say what type it
-/// is, is none: it must not pass for one that lacks something.
+/// A page of integrations, which list, create and update return. Null entries, which Atlas has been seen to send, and
+/// unknown fields are tolerated. A page without `results`, or with an entry that does not tell its type, is rejected:
+/// otherwise it would look as if an integration were absent.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Page {
@@ -77,14 +77,14 @@ impl Page {
         self.results.iter().flatten()
     }
 
-    /// Whether further pages follow. Only the relation is read: a link's host is not to be trusted.
+    /// Whether more pages follow. Only the relation of a link is read, since its host can't be trusted.
     pub(super) fn has_next(&self) -> bool {
         self.links.iter().flatten().flatten().any(|link| link.rel.as_deref() == Some("next"))
     }
 }
 
-/// An error body (v2 specification, `ApiError`). It is an answer of Atlas only if it has an `errorCode`; errors of
-/// its authentication had none in 2023.
+/// An error body (v2 specification, `ApiError`). Only a body with an `errorCode` comes from Atlas; the errors of its
+/// authentication had none in 2023.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ApiError {
@@ -99,8 +99,8 @@ pub(super) struct ApiError {
 }
 
 impl ApiError {
-    /// The error that an answer is, with the status that counts. An envelope comes with a 200 whatever the answer is,
-    /// and its `status` counts; something in between has been known to turn a bare error into a 200 as well.
+    /// Reads an error and the status that counts. An envelope always comes with a 200, and its own `status` counts.
+    /// Proxies have also been seen to turn an error without an envelope into a 200.
     pub(super) fn of(status: u16, body: &[u8]) -> Option<(u16, ApiError)> {
         #[derive(Deserialize)]
         struct Envelope {

@@ -29,9 +29,9 @@ pub(super) enum Command {
 /// `--atlas-api`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum AtlasApi {
-    /// Version 2, and 1.0 where 2 is not served.
+    /// Version 2, or 1.0 if Atlas does not serve 2.
     Auto,
-    /// Version 2; FLOWDOCK goes to 1.0 all the same.
+    /// Version 2, except for FLOWDOCK, which only 1.0 knows.
     V2,
     /// Version 1.0.
     #[value(name = "v1.0")]
@@ -41,10 +41,10 @@ pub(super) enum AtlasApi {
 /// `--default-adoption-policy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Adoption {
-    /// Leave what others made alone.
+    /// Leave an integration alone that the operator did not create.
     #[value(name = "Refuse")]
     Refuse,
-    /// Overwrite and keep it.
+    /// Overwrite it and keep it in sync from then on.
     #[value(name = "Adopt")]
     Adopt,
 }
@@ -55,18 +55,18 @@ pub(super) enum Deletion {
     /// Delete the integration with the object.
     #[value(name = "Delete")]
     Delete,
-    /// Leave it in Atlas.
+    /// Leave the integration in Atlas.
     #[value(name = "Retain")]
     Retain,
 }
 
 #[derive(ClapArgs)]
 pub(super) struct Run {
-    /// Address of Atlas, https only. Government: https://cloud.mongodbgov.com
+    /// Address of Atlas; must be https. For Atlas for Government: https://cloud.mongodbgov.com
     #[arg(long, value_name = "URL", env = "ATLAS_INTEGRATION_ATLAS_URL", default_value = "https://cloud.mongodb.com", value_parser = parse_url)]
     pub atlas_url: Url,
 
-    /// Allow an --atlas-url with http, for tests against a simulator.
+    /// Allow http in --atlas-url, for tests against a simulator.
     #[arg(long, env = "ATLAS_INTEGRATION_INSECURE_ATLAS_URL")]
     pub insecure_atlas_url: bool,
 
@@ -74,29 +74,32 @@ pub(super) struct Run {
     #[arg(long, env = "ATLAS_INTEGRATION_ATLAS_API", default_value = "auto")]
     pub atlas_api: AtlasApi,
 
-    /// How long a call to Atlas may take, 1s to 2m. After a write without an answer its place rests for twice as long.
+    /// Time limit of a call to Atlas, 1s to 2m. After a write without an answer the operator waits twice as long before
+    /// it writes to the same integration again.
     #[arg(long, value_name = "DUR", env = "ATLAS_INTEGRATION_ATLAS_TIMEOUT", default_value = "15s", value_parser = parse_timeout)]
     pub atlas_timeout: Duration,
 
-    /// Watch this namespace only; may be given several times (variable: separated by commas). Unset: all.
+    /// Watch only this namespace. Repeat the flag for several (in the variable: separate them by commas). Unset: all
+    /// namespaces.
     #[arg(long, value_name = "NS", env = "ATLAS_INTEGRATION_WATCH_NAMESPACE", value_delimiter = ',', value_parser = parse_namespace)]
     pub watch_namespace: Vec<String>,
 
-    /// Watch the metadata of Secrets, so that a rotation is seen at once. Without, they are read one by one, with the
-    /// next resync or change of an object; then no more than get is needed on Secrets.
+    /// Watch the metadata of Secrets, so that the operator notices a rotated key at once. If false, it reads Secrets
+    /// one by one, at the next resync or change of an object, and needs only the verb get on Secrets.
     #[arg(long, value_name = "BOOL", env = "ATLAS_INTEGRATION_WATCH_SECRETS", default_value_t = true, action = ArgAction::Set)]
     pub watch_secrets: bool,
 
-    /// Secret with the operator's own Atlas credentials, for objects without credentialsSecretRef, where their Namespace
-    /// is granted the project.
+    /// Secret with the operator's own Atlas credentials. They are used for objects without credentialsSecretRef whose
+    /// Namespace is granted the project.
     #[arg(long, value_name = "NAME", env = "ATLAS_INTEGRATION_CREDENTIALS_SECRET", value_parser = parse_secret_name)]
     pub credentials_secret: Option<String>,
 
-    /// Namespace of --credentials-secret and of the Lease. Unset: that of the pod, or of the kubeconfig's context.
+    /// Namespace of --credentials-secret and of the Lease. Unset: the namespace of the pod, or of the kubeconfig's
+    /// context.
     #[arg(long, value_name = "NS", env = "ATLAS_INTEGRATION_OPERATOR_NAMESPACE", value_parser = parse_namespace)]
     pub operator_namespace: Option<String>,
 
-    /// Let one of several replicas act, whoever holds a Lease, and the others stand by.
+    /// Elect a leader by a Lease: only its holder acts, the other replicas stand by.
     #[arg(long, env = "ATLAS_INTEGRATION_LEADER_ELECT")]
     pub leader_elect: bool,
 
@@ -104,32 +107,35 @@ pub(super) struct Run {
     #[arg(long, value_name = "NAME", env = "ATLAS_INTEGRATION_LEADER_ELECTION_LEASE_NAME", default_value = "atlas-integration-operator", value_parser = parse_lease_name)]
     pub leader_election_lease_name: String,
 
-    /// How long the others leave the Lease to a leader that shows no sign of life; whole seconds, at most 1h.
+    /// How long other replicas wait before they take the Lease from a leader that does not renew it. Whole seconds, at
+    /// most 1h.
     #[arg(long, value_name = "DUR", env = "ATLAS_INTEGRATION_LEADER_ELECTION_LEASE_DURATION", default_value = "15s", value_parser = parse_lease_duration)]
     pub leader_election_lease_duration: Duration,
 
-    /// How long a leader that can't renew the Lease goes on before it gives up; less than the lease duration.
+    /// How long a leader keeps trying to renew the Lease before it stops acting. Must be shorter than the lease
+    /// duration.
     #[arg(long, value_name = "DUR", env = "ATLAS_INTEGRATION_LEADER_ELECTION_RENEW_DEADLINE", default_value = "10s", value_parser = parse_short)]
     pub leader_election_renew_deadline: Duration,
 
-    /// Time between two renewals, or two looks at the Lease; 100ms or more, a fifth more than it less than the renew
-    /// deadline.
+    /// Time between two attempts to renew or acquire the Lease, at least 100ms. 1.2 times this must be shorter than the
+    /// renew deadline.
     #[arg(long, value_name = "DUR", env = "ATLAS_INTEGRATION_LEADER_ELECTION_RETRY_PERIOD", default_value = "2s", value_parser = parse_short)]
     pub leader_election_retry_period: Duration,
 
-    /// Label selector: objects that it does not match are left to others.
+    /// Label selector. The operator ignores objects that it does not match.
     #[arg(long, value_name = "LABELS", env = "ATLAS_INTEGRATION_SELECTOR")]
     pub selector: Option<String>,
 
-    /// How often Atlas is looked at without any other cause, such as 30s or 10m; at least 1s.
+    /// How often the operator compares Atlas with the objects although nothing changed, such as 30s or 10m; at least
+    /// 1s.
     #[arg(long, value_name = "DUR", env = "ATLAS_INTEGRATION_RESYNC_INTERVAL", default_value = "10m", value_parser = parse_duration)]
     pub resync_interval: Duration,
 
-    /// How long an outside cause (a missing Secret, a refused key) may last before the object is Stalled.
+    /// How long an external cause (a missing Secret, a refused key) may last before the object becomes Stalled.
     #[arg(long, value_name = "DUR", env = "ATLAS_INTEGRATION_STALL_AFTER", default_value = "2m", value_parser = parse_duration)]
     pub stall_after: Duration,
 
-    /// spec.adoptionPolicy where an object sets none.
+    /// spec.adoptionPolicy of objects that do not set it.
     #[arg(
         long,
         value_name = "P",
@@ -138,7 +144,7 @@ pub(super) struct Run {
     )]
     pub default_adoption_policy: Adoption,
 
-    /// spec.deletionPolicy where an object sets none.
+    /// spec.deletionPolicy of objects that do not set it.
     #[arg(
         long,
         value_name = "P",
@@ -147,7 +153,7 @@ pub(super) struct Run {
     )]
     pub default_deletion_policy: Deletion,
 
-    /// How many projects are worked on at a time, 1 to 256.
+    /// How many projects the operator works on at the same time, 1 to 256.
     #[arg(long, value_name = "N", env = "ATLAS_INTEGRATION_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
 
@@ -159,13 +165,13 @@ pub(super) struct Run {
     #[arg(long, env = "ATLAS_INTEGRATION_LOG_FORMAT", default_value = "json")]
     pub log_format: LogFormat,
 
-    /// Level or filter of the logs, such as info or debug. Dependencies are never logged below warnings.
+    /// Level or filter of the logs, such as info or debug. Dependencies never log below warnings.
     #[arg(long, value_name = "FILTER", env = "ATLAS_INTEGRATION_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
 }
 
 impl Run {
-    /// What single flags can't check.
+    /// Checks that involve several flags.
     pub fn check(&self) -> Result<(), String> {
         if self.atlas_url.scheme() == "http" && !self.insecure_atlas_url {
             return Err(format!(
@@ -192,7 +198,7 @@ impl Run {
 }
 
 fn parse_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("no URL: {error}; give https://host"))?;
+    let url = Url::parse(text).map_err(|error| format!("not a URL: {error}; give https://host"))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err("give https://host".to_owned());
     }
@@ -223,18 +229,18 @@ fn parse_lease_name(text: &str) -> Result<String, String> {
     parse_name(text, "Lease")
 }
 
-/// Names of both kinds follow the same rule.
+/// Checks the name of a Secret or Lease. Both follow the same rule.
 fn parse_name(text: &str, kind: &str) -> Result<String, String> {
     if cluster::is_secret_name(text) { Ok(text.to_owned()) } else { Err(format!("not the name of a {kind}")) }
 }
 
 fn parse_any_duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration =
-        text.parse().map_err(|_| "no duration; write it like 30s, 10m or 1h30m".to_owned())?;
+        text.parse().map_err(|_| "not a duration; write it like 30s, 10m or 1h30m".to_owned())?;
     Duration::try_from(parsed).map_err(|_| "a duration can't be negative".to_owned())
 }
 
-/// A bound of a duration, and how a message writes it.
+/// A bound of a duration, and its text in messages.
 type Bound = (Duration, &'static str);
 
 const SECOND: Bound = (Duration::from_secs(1), "1s");
@@ -246,10 +252,10 @@ fn within(
     (most, said_most): Bound,
 ) -> Result<Duration, String> {
     if duration < least {
-        return Err(format!("the least is {said_least}"));
+        return Err(format!("must be at least {said_least}"));
     }
     if duration > most {
-        return Err(format!("the most is {said_most}"));
+        return Err(format!("must be at most {said_most}"));
     }
     Ok(duration)
 }
@@ -263,17 +269,17 @@ fn parse_lease_duration(text: &str) -> Result<Duration, String> {
     within(duration, SECOND, LONGEST)
 }
 
-/// A time that may be part of a second.
+/// A time of at least a tenth of a second.
 fn parse_short(text: &str) -> Result<Duration, String> {
     within(parse_any_duration(text)?, (Duration::from_millis(100), "100ms"), LONGEST)
 }
 
-/// `1s`, `10m`, `1h30m`.
+/// A time such as `1s`, `10m` or `1h30m`.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     within(parse_any_duration(text)?, SECOND, (Duration::from_secs(7 * 24 * 3600), "a week (168h)"))
 }
 
-/// A time that a person may still wait for.
+/// A time that a person would still wait for.
 fn parse_timeout(text: &str) -> Result<Duration, String> {
     within(parse_duration(text)?, SECOND, (Duration::from_secs(120), "2m"))
 }

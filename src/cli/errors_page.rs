@@ -1,4 +1,4 @@
-//! `docs/errors.md`, made from the table that the client itself goes by.
+//! `docs/errors.md`, generated from the table that the client itself uses.
 
 use std::fmt::{self, Write};
 
@@ -135,7 +135,7 @@ fn goes_on(row: &Answer) -> String {
     match (prospect, person) {
         (Prospect::Good | Prospect::Passing, Some(person)) => format!("by itself; if it lasts, {person}"),
         (Prospect::Outside, Some(person)) => format!("by itself, once {person} has acted"),
-        // A deletion is tried again in any case.
+        // The operator retries a deletion in any case.
         (Prospect::Final, Some(person)) if row.on == On::Delete => {
             format!("by itself, once {person} has acted")
         }

@@ -1,4 +1,4 @@
-//! The command line: flags are parsed and checked here, once, into what the layers below take.
+//! The command line. Flags are parsed and checked once, here, into the settings of the layers below.
 
 mod args;
 mod errors_page;
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Runs the program; everything that goes wrong before logging works is said on stderr.
+/// Runs the program. Errors that occur before logging works go to stderr.
 pub fn main() -> ExitCode {
     let args = args::Args::parse();
     let result = match args.command {
@@ -32,7 +32,7 @@ pub fn main() -> ExitCode {
 fn crd() -> Result<(), String> {
     let yaml = crate::api::crd_yaml().map_err(|error| format!("the CRD can't be printed: {error}"))?;
     match std::io::stdout().write_all(yaml.as_bytes()) {
-        // Who reads only the beginning (`| head`) is served.
+        // A closed pipe (`| head`) is not an error.
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(format!("the CRD can't be printed: {error}"))
         }

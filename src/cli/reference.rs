@@ -1,4 +1,4 @@
-//! `docs/reference.md`, made from the flags and metrics themselves.
+//! `docs/reference.md`, generated from the flags and metrics themselves.
 
 use std::fmt::Write;
 

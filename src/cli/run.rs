@@ -1,4 +1,4 @@
-//! `run`: sets the layers up from the flags, and takes them down on SIGTERM or SIGINT.
+//! `run`: starts the layers with the settings from the flags, and stops them on SIGTERM or SIGINT.
 
 use std::sync::Arc;
 
@@ -11,17 +11,17 @@ use crate::domain::{AdoptionPolicy, DeletionPolicy, MemoryKey, ObjectKey};
 use crate::engine::{ElectionSettings, Engine, Settings, Timing};
 use crate::telemetry::{self, Metrics};
 
-/// Runs until it is told to stop.
+/// Runs until a signal tells it to stop.
 pub(super) fn run(args: Run) -> Result<(), String> {
     args.check()?;
     telemetry::install(args.log_format, &args.log_level)?;
-    // Both HTTP clients find the provider here. It is only ever set once, so the answer does not matter.
+    // Both HTTP clients use this provider. The process sets it only once, so this can't fail.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // One thread is enough for what mostly waits, and one heap is smaller than several.
+    // The operator mostly waits, so one thread is enough, and one thread needs less memory than several.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| format!("no threads to run on: {error}"))?;
+        .map_err(|error| format!("the async runtime can't be started: {error}"))?;
     runtime.block_on(serve(args))
 }
 
@@ -48,13 +48,13 @@ async fn serve(args: Run) -> Result<(), String> {
     let address = telemetry::serve(args.bind, metrics, engine.ready()).await?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), atlas = %args.atlas_url, "started");
     let result = engine.run(stop).await;
-    // The last Events, which say how things ended, may still be on their way.
+    // The last Events may still be waiting to be sent.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(2), sender).await;
     tracing::info!("stopped");
     result
 }
 
-/// `own_namespace` is that of the pod, or of the kubeconfig's context; `instance` names the pod.
+/// Translates the flags. `own_namespace` is that of the pod or of the kubeconfig's context; `instance` names the pod.
 fn settings(args: &Run, own_namespace: &str, instance: &str) -> Settings {
     let scope = if args.watch_namespace.is_empty() {
         Scope::All

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use kube::{Client, Config};
 
-/// How long a call that is no watch may take without a byte coming back.
+/// How long a call other than a watch may wait for a byte of the answer.
 const READ_LIMIT: Duration = Duration::from_secs(300);
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
-/// Connects by `KUBECONFIG`, the default kubeconfig or the pod's ServiceAccount, in this order. All retries are
-/// the queue's, so kube's own are off.
+/// Connects with `KUBECONFIG`, the default kubeconfig or the pod's ServiceAccount, in this order. Only the queue
+/// retries, so the retries of kube are off.
 ///
 /// # Errors
-/// A text for a person: what was looked for and what to do.
+/// Returns a text for a person: what was looked for and what to do.
 pub async fn connect() -> Result<Client, String> {
     let mut config = Config::infer().await.map_err(|error| {
         format!(
@@ -23,7 +23,7 @@ pub async fn connect() -> Result<Client, String> {
     })?;
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_LIMIT);
-    // Longer than a watch's own time-out, which the server ends after about five minutes.
+    // This is longer than a watch, which the server ends after about five minutes.
     config.read_timeout = Some(READ_LIMIT);
     config.write_timeout = Some(WRITE_LIMIT);
     Client::try_from(config)

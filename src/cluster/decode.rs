@@ -1,5 +1,5 @@
-//! From what the API server stores to [`Object`]. Permissive: whatever can't be read is absent or an invalid
-//! spec of this one object, never an error that would hold up the others.
+//! Decodes what the API server stores into an [`Object`]. Decoding is permissive: a part that can't be read counts as
+//! absent, or makes the spec of this one object invalid. It is never an error that would hold up other objects.
 
 use kube::core::DynamicObject;
 use serde::de::DeserializeOwned;
@@ -12,10 +12,10 @@ use crate::domain::{
     plain,
 };
 
-/// The echo of a request in the status is no longer than this (the schema's `maxLength`).
+/// The longest echo of a request in the status (the schema's `maxLength`).
 const MAX_REQUEST: usize = 253;
 
-/// An object together with what a patch of it must know of its stored form.
+/// An object, with those parts of its stored form that a patch needs.
 #[derive(Clone, Debug)]
 pub struct Stored {
     /// The object.
@@ -26,7 +26,7 @@ pub struct Stored {
     pub(super) status: Value,
 }
 
-/// Decodes an object; `None` only for something that no API server hands out (no uid, no namespace).
+/// Decodes an object. Returns `None` only for something that no API server returns (without uid or namespace).
 pub(super) fn decode(wire: DynamicObject, defaults: Defaults) -> Option<Stored> {
     let DynamicObject { metadata, mut data, .. } = wire;
     let status = data.get_mut("status").map(Value::take).unwrap_or_default();
@@ -72,7 +72,7 @@ fn decode_status(status: &Value) -> Status {
     }
 }
 
-/// One of our conditions; others' are left alone.
+/// Decodes one of our conditions, and skips those of others.
 fn condition(value: &Value) -> Option<Condition> {
     let wire: api::Condition = serde::Deserialize::deserialize(value).ok()?;
     Some(Condition {
@@ -123,9 +123,9 @@ mod tests {
         decode(wire, DEFAULTS).expect("decodes").object
     }
 
-    /// T22: an object that was stored under older rules is an invalid spec, not an error for the others.
+    /// T22: an object stored under older rules has an invalid spec, and is no error for other objects.
     #[test]
-    fn a_bad_spec_is_said_without_quoting_it() {
+    fn the_message_about_a_bad_spec_does_not_quote_it() {
         let spec = serde_json::json!({"projectId": "5d791c84ff7a2522cc4f9aa1", "type": "DATADOG",
             "credentialsSecretRef": {"name": "atlas"}, "datadog": {"apiKeySecretRef": "canary-key-in-place"}});
         let why = object(&spec).spec.expect_err("no reference");
@@ -133,8 +133,7 @@ mod tests {
         assert!(object(&Value::Null).spec.is_err());
     }
 
-    /// A reference that is there and names nothing is a mistake: it must not fall through to the operator's own
-    /// credentials.
+    /// A reference with an empty name is a mistake. It must not lead to the operator's own credentials.
     #[test]
     fn only_an_absent_reference_means_the_operators_credentials() {
         let spec = |reference: Value| {

@@ -1,11 +1,11 @@
-//! From [`Status`] to the wire, and the patch between two stored forms.
+//! Encodes a [`Status`], and makes the patch between two stored forms.
 
 use serde_json::{Map, Value, json};
 
 use crate::api;
 use crate::domain::{Applied, Attempt, Condition, ConditionType, Redacted, Status};
 
-/// The status as it is to be stored; conditions of others in `before` stay.
+/// The status to be stored. Conditions of others in `before` stay.
 pub(super) fn status(status: &Status, before: &Value) -> Result<Value, serde_json::Error> {
     let ours = |condition: &&Value| {
         let kind = condition.get("type").and_then(Value::as_str);
@@ -80,7 +80,7 @@ fn condition(condition: &Condition) -> api::Condition {
     }
 }
 
-/// The JSON merge patch (RFC 7396) that makes `after` of `before`; `None` when they are equal.
+/// The JSON merge patch (RFC 7396) that turns `before` into `after`; `None` if they are equal.
 pub(super) fn merge_patch(before: &Value, after: &Value) -> Option<Value> {
     match (before, after) {
         (Value::Object(before), Value::Object(after)) => {
@@ -101,7 +101,7 @@ pub(super) fn merge_patch(before: &Value, after: &Value) -> Option<Value> {
     }
 }
 
-/// What every patch carries, so that it fails when the object moved or is another one of the same name.
+/// The part of every patch that makes it fail if the object has changed, or is another object of the same name.
 pub(super) fn precondition(uid: &str, resource_version: &str) -> Map<String, Value> {
     let mut metadata = Map::new();
     metadata.insert("uid".to_owned(), json!(uid));
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(patch, Some(json!({"a": null, "b": {"c": 3, "d": null}, "e": [1, 2], "f": {"g": 1}})));
     }
 
-    /// A field that the echo could not hold would be drift for ever.
+    /// A field that the echo could not hold would always look like drift.
     #[test]
     fn the_status_holds_every_field_that_may_be_shown() {
         use crate::domain::{FieldKind, IntegrationType, RedactedValue};

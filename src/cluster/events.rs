@@ -1,4 +1,5 @@
-//! Kubernetes Events: one for each transition, sent beside the work. A failed or dropped Event fails nothing.
+//! Kubernetes Events: one for each transition, sent in the background. If an Event fails or is dropped, nothing else
+//! fails.
 
 use std::time::Duration;
 
@@ -12,10 +13,10 @@ use tokio::sync::mpsc;
 use crate::api::AtlasIntegration;
 use crate::domain::{Object, plain};
 
-/// Events that wait to be sent; more are dropped, since conditions say the same.
+/// How many Events may wait to be sent. Further ones are dropped, since the conditions say the same.
 const WAITING: usize = 1_024;
 const TIME_LIMIT: Duration = Duration::from_secs(10);
-/// Notes are cut here (the API's own limit is 1 kB).
+/// Notes are cut at this length (the limit of the API is 1 kB).
 const MAX_NOTE: usize = 1_000;
 
 /// Normal or Warning.
@@ -26,7 +27,7 @@ pub enum EventKind {
     Warning,
 }
 
-/// Where Events are handed in.
+/// Accepts Events for sending.
 #[derive(Clone)]
 pub struct Events {
     sender: mpsc::Sender<Event>,
@@ -52,7 +53,7 @@ impl Events {
         (Events { sender, instance }, task)
     }
 
-    /// Hands one in about `object`. `note` must be fit for a person, without secrets.
+    /// Queues an Event about `object`. `note` is for people and must contain no secrets.
     pub fn publish(&self, object: &Object, kind: EventKind, reason: &str, action: &str, note: &str) {
         let now = jiff::Timestamp::now();
         let key = &object.key;
@@ -60,7 +61,7 @@ impl Events {
         let event = Event {
             metadata: ObjectMeta {
                 namespace: Some(key.namespace.to_string()),
-                // The name of the object may fill the whole length that an Event's name can have.
+                // The name of the object may already have the greatest length of an Event's name.
                 name: Some(format!("{:.200}.{:x}", key.name, now.as_nanosecond())),
                 ..ObjectMeta::default()
             },

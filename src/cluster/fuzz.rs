@@ -1,4 +1,4 @@
-//! Hostile objects: whatever is stored is decoded, and said without what it quotes.
+//! Hostile objects: every stored object is decoded, and messages about it do not quote it.
 
 use kube::core::DynamicObject;
 use proptest::prelude::*;
@@ -11,8 +11,8 @@ use crate::fuzz::run;
 
 const DEFAULTS: Defaults = Defaults { adoption: AdoptionPolicy::Refuse, deletion: DeletionPolicy::Delete };
 
-/// Any spec and status is an object; what is wrong is said in few words, none of which is from within a reference; and
-/// what is right names Secrets by names that stay in the namespace.
+/// Any spec and status decodes into an object. The message about an invalid spec is short and contains nothing from
+/// within a reference. The names of Secrets in a valid spec can't lead out of the namespace.
 fn object(bytes: &[u8]) {
     let Ok(data) = serde_json::from_slice::<Value>(bytes) else { return };
     let part = |name: &str| data.get(name).cloned().unwrap_or_default();
@@ -58,7 +58,7 @@ fn spec() {
         any::<u8>().prop_map(Value::from),
         Just(json!([{"canary-key": "canary-key"}])),
     ];
-    // A name may be said, so that nothing secret stands in one.
+    // A message may contain a name, so no name here is secret.
     let nameless = reference.prop_filter("no canary in a name", |reference| {
         !reference["name"].as_str().unwrap_or_default().contains("canary-key")
     });

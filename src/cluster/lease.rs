@@ -1,5 +1,5 @@
-//! The Lease that a leader holds, written by compare-and-swap only: over exactly the version that was read, or where
-//! there is none.
+//! The Lease that a leader holds. It is only written by compare-and-swap: over exactly the version that was read, or
+//! created where there was none.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ pub enum LeaseError {
     /// Somebody else wrote, created or deleted it since it was read.
     #[error("the Lease changed meanwhile")]
     Moved,
-    /// Anything else; a write may have taken effect all the same.
+    /// Anything else. A write may still have taken effect.
     #[error("{0}")]
     Server(String),
 }
 
-/// A Lease as it was read.
+/// A Lease as read.
 pub struct StoredLease {
-    /// What it says.
+    /// Its record.
     pub record: LeaseRecord,
     object: DynamicObject,
 }
@@ -36,19 +36,19 @@ pub struct Leases {
 }
 
 impl Leases {
-    /// For this Lease.
+    /// A client for this Lease.
     pub fn new(client: Client, key: ObjectKey) -> Leases {
-        // Not the typed one: what others wrote into it must not keep it from being read.
+        // Untyped, so that the Lease can be read whatever others wrote into it.
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("coordination.k8s.io", "v1", "Lease"));
         Leases { api: Api::namespaced_with(client, &key.namespace, &resource), resource, key }
     }
 
-    /// Where it is.
+    /// Namespace and name of the Lease.
     pub fn key(&self) -> &ObjectKey {
         &self.key
     }
 
-    /// The Lease as it is; `None` when there is none.
+    /// Reads the Lease; `None` if there is none.
     ///
     /// # Errors
     /// [`LeaseError::Server`], after `limit` at the latest.
@@ -70,7 +70,7 @@ impl Leases {
         let params = PostParams::default();
         let written = match over {
             Some(StoredLease { object, .. }) => {
-                // uid and resourceVersion go along with the metadata: the API server compares both.
+                // The metadata contains uid and resourceVersion, and the API server compares both.
                 let mut object = object.clone();
                 write_spec(&mut object.data, record);
                 let call = self.api.replace(&self.key.name, &params, &object);
@@ -121,7 +121,7 @@ fn stored(object: DynamicObject) -> StoredLease {
     StoredLease { record: read_spec(&object.data), object }
 }
 
-/// Whatever is missing or of another kind is as good as not there.
+/// Reads the record. A field of the wrong type counts as missing.
 fn read_spec(data: &Value) -> LeaseRecord {
     let spec = &data["spec"];
     let text = |field: &str| spec[field].as_str().map(str::to_owned);
@@ -134,7 +134,7 @@ fn read_spec(data: &Value) -> LeaseRecord {
     }
 }
 
-/// Other fields stay as they are.
+/// Writes the record and leaves other fields as they are.
 fn write_spec(data: &mut Value, record: &LeaseRecord) {
     if !data["spec"].is_object() {
         data["spec"] = json!({});
@@ -144,7 +144,7 @@ fn write_spec(data: &mut Value, record: &LeaseRecord) {
     spec["leaseDurationSeconds"] = json!(record.duration_seconds);
     spec["acquireTime"] = json!(record.acquired);
     spec["renewTime"] = json!(record.renewed);
-    // The API's own bound.
+    // The API allows no greater number.
     spec["leaseTransitions"] = json!(record.transitions.min(i64::from(i32::MAX)));
 }
 

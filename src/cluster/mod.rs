@@ -1,4 +1,4 @@
-//! Where the Kubernetes API server is spoken to: watches, reads of Secrets, and the only writer.
+//! Everything that speaks to the Kubernetes API server: watches, reads of Secrets, and the only writer.
 
 mod client;
 mod decode;

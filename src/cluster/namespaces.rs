@@ -1,5 +1,5 @@
-//! Which Atlas projects a Namespace is granted: its annotation, seen by a watch of metadata where Namespaces may be
-//! watched, and read when it matters where they may not.
+//! The Atlas projects that a Namespace is granted by its annotation. Where the operator may watch Namespaces, it
+//! watches their metadata. Elsewhere it reads the annotation when it needs it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::domain::ProjectId;
 
 const TIME_LIMIT: Duration = Duration::from_secs(15);
 
-/// What a Namespace grants.
+/// The projects that a Namespace is granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// Its name.
@@ -40,7 +40,7 @@ impl Namespaces {
         Namespaces { api: Api::all(client) }
     }
 
-    /// The projects that a Namespace is granted; none when there is no such Namespace.
+    /// Reads the projects that a Namespace is granted; none if there is no such Namespace.
     ///
     /// # Errors
     /// A [`ReadError`].

@@ -1,6 +1,6 @@
 //! Reads of Secrets: one at a time, by name, in the namespace of the object that refers to them.
 //!
-//! The answer is parsed here and not by kube, whose warnings quote what they can't parse.
+//! The answer is parsed here, since kube's warnings quote what it can't parse.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::client::Body;
 
-/// A Secret holds at most 1 MiB; base64, annotations and managed fields make it more on the wire.
+/// A Secret holds at most 1 MiB. Base64, annotations and managed fields make it longer on the wire.
 const MAX_BYTES: usize = 4 << 20;
 const TIME_LIMIT: Duration = Duration::from_secs(15);
 
-/// Which state of a Secret: equal identities mean equal values.
+/// Identifies a state of a Secret: equal identities mean equal values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SecretIdentity {
     /// `metadata.uid`.
@@ -23,9 +23,9 @@ pub struct SecretIdentity {
     pub resource_version: String,
 }
 
-/// A Secret as read. No `Debug`: it holds values.
+/// A Secret as read. It has no `Debug`, since it holds values.
 pub struct SecretData {
-    /// Which state this is.
+    /// The state that was read.
     pub identity: SecretIdentity,
     data: BTreeMap<String, k8s_openapi::ByteString>,
 }
@@ -36,19 +36,19 @@ impl SecretData {
         self.data.get(key).map(|bytes| bytes.0.as_slice())
     }
 
-    /// The keys that there are, for a message; the names are no secrets.
+    /// The names of its keys, for messages. They are not secret.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.data.keys().map(String::as_str)
     }
 }
 
-/// Why a Secret could not be read. The texts have nothing of it.
+/// Why a Secret could not be read. The texts contain nothing of it.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The operator may not.
+    /// The operator is not allowed to.
     #[error("the operator is not allowed to read it: grant its ServiceAccount get on Secrets")]
     Forbidden,
-    /// The API server, this time.
+    /// The API server failed.
     #[error("{0}")]
     Server(String),
 }
@@ -65,7 +65,7 @@ impl Secrets {
         Secrets { client }
     }
 
-    /// The Secret of this name; `None` when there is none.
+    /// Reads the Secret of this name; `None` if there is none.
     ///
     /// # Errors
     /// A [`ReadError`].

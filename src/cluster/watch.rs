@@ -1,5 +1,5 @@
-//! The watches: objects in full, Secrets by their metadata only. Namespaces, of which but an annotation counts, are
-//! in [`super::namespaces`].
+//! The watches of objects, in full, and of Secrets, by their metadata only. Namespaces, where only one annotation
+//! matters, are in [`super::namespaces`].
 
 use futures::StreamExt;
 use futures::stream::{BoxStream, select_all};
@@ -16,13 +16,13 @@ use super::secrets::SecretIdentity;
 use crate::api::AtlasIntegration;
 use crate::domain::ObjectKey;
 
-/// Memory while a list is read is bounded by its page.
+/// The size of a page bounds the memory that reading a list takes.
 pub(super) const PAGE_SIZE: u32 = 50;
 
-/// What is watched: every namespace, or these.
+/// The namespaces that are watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Cluster-wide.
+    /// All namespaces.
     All,
     /// These namespaces, one watch each.
     Namespaces(Vec<String>),
@@ -36,34 +36,34 @@ impl Scope {
         }
     }
 
-    /// How many lists make up the first view.
+    /// How many lists have to complete before the first view is complete.
     pub fn lists(&self) -> usize {
         self.parts().len()
     }
 
-    /// Whether something is in it.
+    /// Whether it contains this object.
     pub fn covers(&self, key: &ObjectKey) -> bool {
         self.parts().into_iter().any(|part| part.is_none_or(|namespace| *namespace == *key.namespace))
     }
 }
 
-/// What a watch says. `list` numbers the watch within its scope.
+/// An event of a watch. `list` is the number of the watch within its scope.
 pub enum WatchEvent<T> {
-    /// A list begins; what is not in it by its end is gone.
+    /// A list begins. Whatever it does not contain by its end is gone.
     ListBegins {
         /// Which watch.
         list: usize,
     },
-    /// In a list, or changed since.
+    /// An object was listed, or has changed since.
     Present {
         /// Which watch.
         list: usize,
-        /// It.
+        /// The object.
         item: Box<T>,
     },
     /// Deleted.
     Deleted {
-        /// Namespace (empty for what has none) and name.
+        /// Namespace (empty if it has none) and name.
         key: ObjectKey,
     },
     /// The list is complete.
@@ -71,11 +71,11 @@ pub enum WatchEvent<T> {
         /// Which watch.
         list: usize,
     },
-    /// The watch failed, and goes on after a while by itself.
+    /// The watch failed, and is retried automatically after a while.
     Failed {
         /// Which watch.
         list: usize,
-        /// For a person.
+        /// The cause, for a person.
         message: String,
         /// Whether the operator is not allowed to watch.
         forbidden: bool,
@@ -84,7 +84,7 @@ pub enum WatchEvent<T> {
 
 type Stream<T> = BoxStream<'static, WatchEvent<T>>;
 
-/// Watches `AtlasIntegration` objects. What can't be decoded at all is left out.
+/// Watches `AtlasIntegration` objects. An object that can't be decoded at all is left out.
 pub fn watch_objects(
     client: &Client,
     scope: &Scope,
@@ -106,8 +106,8 @@ pub fn watch_objects(
     select_all(watches).boxed()
 }
 
-/// Watches the metadata of Secrets: names and identities, never values. A further watch, numbered after those of the
-/// scope, sees the one Secret `apart` and no other.
+/// Watches the metadata of Secrets: names and identities, never values. One more watch, numbered after those of the
+/// scope, is only for the Secret `apart`.
 pub fn watch_secrets(
     client: &Client,
     scope: &Scope,
@@ -128,8 +128,9 @@ pub fn watch_secrets(
     select_all(watches).boxed()
 }
 
-/// A watch that begins anew, with a list, whenever it failed. An API server whose etcd was restored answers a watch
-/// from a version of its lost future with silence; a list tells. It can't be restored without failing first.
+/// A watch that begins anew, with a list, after every failure. If etcd was restored, the API server stays silent on a
+/// watch from a version of the lost future, while a list shows the restored state. It can't be restored without a
+/// failure of the watch before.
 fn watch<K>(
     api: Api<K>,
     config: watcher::Config,

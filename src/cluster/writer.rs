@@ -1,5 +1,5 @@
-//! The only writer to the API server. Every patch carries uid and resourceVersion: a stale view, or a namesake
-//! that was created since, fails here instead of reaching Atlas.
+//! The only writer to the API server. Every patch contains uid and resourceVersion, so if our view is stale, or the
+//! object was created again under its name, the patch fails before anything reaches Atlas.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,21 +16,22 @@ use crate::api::{AtlasIntegration, CLAIM_ANNOTATION, FINALIZER, RELEASED_ANNOTAT
 use crate::domain::{Attempt, Claim, ObjectKey, Status, plain, without_quotes};
 
 const FIELD_MANAGER: &str = "atlas-integration-operator";
-/// What the API server says of a write is cut at this many characters.
+/// The API server's message about a write is cut at this many characters.
 const MAX_MESSAGE: usize = 1_000;
-/// A call to the API server that takes longer has failed.
+/// The time limit of a call to the API server.
 const TIME_LIMIT: Duration = Duration::from_secs(15);
 
 /// Why a read or write of an object failed.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The object moved since it was read; plan anew.
+    /// The object has changed since it was read, so the caller has to plan again.
     #[error("the object changed meanwhile")]
     Moved,
-    /// The object is gone, or another one has its name.
+    /// The object is gone, or another object has its name.
     #[error("the object is gone")]
     Gone,
-    /// Anything else; texts of the API server about the operator's own, secret-free objects.
+    /// Anything else, with the API server's message. The objects written contain no secrets, so neither does the
+    /// message.
     #[error("the API server refused or did not answer: {0}")]
     Server(String),
 }
@@ -45,7 +46,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer; `writes` is told of every write's kind.
+    /// A writer, which reports the kind of every write to `writes`.
     pub fn new(
         client: Client,
         defaults: Defaults,
@@ -58,7 +59,7 @@ impl Writer {
         Api::namespaced_with(self.client.clone(), &key.namespace, &self.resource)
     }
 
-    /// The object as it is now; `None` when there is none.
+    /// Reads the object as it is now; `None` if there is none.
     ///
     /// # Errors
     /// [`WriteError::Server`].
@@ -68,7 +69,7 @@ impl Writer {
         Ok(found.and_then(|wire| decode(wire, self.defaults)))
     }
 
-    /// Claims: finalizer and annotation in one patch, the fence of the first write.
+    /// Claims a place: adds finalizer and annotation in one patch, which is the fence of the first write.
     ///
     /// # Errors
     /// A [`WriteError`].
@@ -80,8 +81,8 @@ impl Writer {
         self.metadata(stored, "claim", json!({"finalizers": finalizers, "annotations": annotations})).await
     }
 
-    /// Releases: finalizer off, claim gone, and the mark that voids `applied`, in one patch. A deleting object
-    /// goes with it, unless somebody else's finalizer holds it.
+    /// Releases a place: one patch removes finalizer and claim, and sets the mark that voids `applied`. An object that
+    /// is being deleted is gone afterwards, unless another finalizer holds it.
     ///
     /// # Errors
     /// A [`WriteError`].
@@ -91,7 +92,7 @@ impl Writer {
         self.metadata(stored, "release", change).await
     }
 
-    /// The fence before a write to Atlas: a fresh `status.attempt`, which really moves the object.
+    /// Writes the fence before a write to Atlas: a fresh `status.attempt`, which always changes the object.
     ///
     /// # Errors
     /// A [`WriteError`].
@@ -104,7 +105,7 @@ impl Writer {
         self.patch(stored, "fence", Some("status"), body).await
     }
 
-    /// Stores a status; answers the object unchanged, without a call, when nothing would change.
+    /// Stores a status. Returns the object unchanged, without a call, if nothing would change.
     ///
     /// # Errors
     /// A [`WriteError`].
@@ -151,11 +152,11 @@ impl Writer {
         decode(answer, self.defaults).ok_or(WriteError::Gone)
     }
 
-    /// Whether the kind itself is being removed: its CRD terminates. `false` where the operator may not read it,
-    /// since then the objects' own policies are all there is to go by.
+    /// Whether the kind itself is being removed, because its CRD is being deleted. Returns `false` where the operator
+    /// may not read the CRD: then only the objects' own policies can decide.
     ///
     /// # Errors
-    /// [`WriteError::Server`] when it could not be found out this time: then nothing may be deleted.
+    /// Returns [`WriteError::Server`] if it could not find out: then nothing may be deleted.
     pub async fn crd_terminating(&self) -> Result<bool, WriteError> {
         use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
         let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
@@ -173,7 +174,7 @@ fn precondition(stored: &Stored) -> Map<String, Value> {
     encode::precondition(&stored.object.uid, &stored.object.resource_version)
 }
 
-/// One call with a time limit, its faults told apart.
+/// Makes one call with a time limit, and sorts its faults.
 async fn limited<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, WriteError> {
     match tokio::time::timeout(TIME_LIMIT, call).await {
         Err(_) => Err(WriteError::Server(format!("no answer within {} seconds", TIME_LIMIT.as_secs()))),
@@ -181,7 +182,7 @@ async fn limited<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Wr
         Ok(Err(kube::Error::Api(status))) => Err(match status.code {
             404 => WriteError::Gone,
             409 => WriteError::Moved,
-            // Of an object that the schema refuses it quotes the values.
+            // A 422 quotes the rejected values, which may be secret.
             422 => {
                 WriteError::Server(format!("{} (422)", plain(&without_quotes(&status.message), MAX_MESSAGE)))
             }

@@ -1,5 +1,5 @@
-//! What a status says: conditions after the conventions of kstatus, so that `kubectl wait`, Flux, Argo CD and
-//! Helm read them alike. Reconciling, Stalled and Suspended are present only while they are true.
+//! The conditions in a status. They follow the conventions of kstatus, so that `kubectl wait`, Flux, Argo CD and Helm
+//! all read them in the same way. Reconciling, Stalled and Suspended are present only while they are true.
 
 use std::time::Duration;
 
@@ -10,40 +10,40 @@ use crate::domain::{Condition, ConditionStatus, ConditionType, Prospect, Reason,
 /// Messages are cut at this many characters.
 const MAX_MESSAGE: usize = 1024;
 
-/// How Atlas stands to what was last confirmed.
+/// How the integration in Atlas compares with what was last confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InSync {
     /// Equal.
     True,
-    /// These fields differ, and are being repaired or only observed.
+    /// These fields differ. They are being repaired, or only observed.
     Drifted(Vec<String>),
-    /// These fields still differed in the answer to a repair.
+    /// These fields still differed in Atlas's answer to a repair.
     NotAccepted(Vec<String>),
-    /// These fields are overwritten again and again by somebody else.
+    /// Somebody else overwrites these fields again and again.
     Overwritten(Vec<String>),
     /// Not known: suspended, or Atlas could not be read for a while.
     Unknown(String),
-    /// Whatever was said before.
+    /// The condition stays as it was.
     Unchanged,
 }
 
-/// How an object stands, in one value.
+/// The state of an object, in one value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// The reason for Ready.
     pub reason: Reason,
     /// For a person.
     pub message: String,
-    /// How Atlas stands to it.
+    /// How the integration in Atlas compares.
     pub in_sync: InSync,
-    /// Whether the object is suspended; then Ready says whether the wanted config is the applied one.
+    /// Whether the object is suspended. Then Ready says whether the config that the spec asks for is the applied one.
     pub suspended: bool,
-    /// How long an outside cause has lasted.
+    /// How long the external cause has lasted.
     pub lasting: Duration,
 }
 
 impl Verdict {
-    /// A verdict without more to say about Atlas.
+    /// A verdict that leaves InSync unchanged.
     pub fn new(reason: Reason, message: impl Into<String>) -> Verdict {
         Verdict {
             reason,
@@ -54,13 +54,13 @@ impl Verdict {
         }
     }
 
-    /// With a word on Atlas.
+    /// The same verdict, with this comparison.
     pub fn with_sync(self, in_sync: InSync) -> Verdict {
         Verdict { in_sync, ..self }
     }
 }
 
-/// The conditions for a verdict. Transition times are kept where a status did not change.
+/// The conditions for a verdict. A condition whose status did not change keeps its transition time.
 pub fn derive(
     before: &Status,
     generation: i64,
@@ -120,8 +120,8 @@ pub fn derive(
     conditions
 }
 
-/// A final cause stalls at once, an outside one once it has lasted; a restart does not take back what a status
-/// already says about the same cause.
+/// An object with a final cause is stalled at once, with an external cause after the cause has lasted for some time. A
+/// restart does not revoke what the status already says about the same cause.
 fn is_stalled(before: &Status, generation: i64, verdict: &Verdict, stall_after: Duration) -> bool {
     let already = before.condition(ConditionType::Stalled).is_some_and(|stalled| {
         stalled.reason == verdict.reason.as_str() && stalled.observed_generation == Some(generation)

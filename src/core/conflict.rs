@@ -1,10 +1,10 @@
-//! Two objects for one (project, type): which of them keeps the integration.
+//! Several objects for one place (project and type): which of them keeps the integration.
 
 use jiff::Timestamp;
 
 use crate::domain::{AdoptionPolicy, ManagementPolicy};
 
-/// What the decision needs of one object.
+/// The part of an object that the decision needs.
 #[derive(Clone, Debug)]
 pub struct Candidate<'a> {
     /// Whether it has a confirmed write of its own.
@@ -15,11 +15,11 @@ pub struct Candidate<'a> {
     pub created: Timestamp,
     /// `metadata.uid`.
     pub uid: &'a str,
-    /// Whether it takes part at all: see [`competes`].
+    /// Whether it competes at all: see [`competes`].
     pub competes: bool,
 }
 
-/// What it depends on whether an object takes part.
+/// Everything that decides whether an object competes.
 #[derive(Clone, Copy, Debug)]
 pub struct Stance {
     /// `managementPolicy`.
@@ -28,20 +28,22 @@ pub struct Stance {
     pub adoption: AdoptionPolicy,
     /// Whether it is suspended or being deleted.
     pub idle: bool,
-    /// Whether it is being deleted and needs no Atlas for that.
+    /// Whether it is being deleted and its deletion needs no call to Atlas.
     pub leaves_alone: bool,
     /// Whether it has a confirmed write of its own.
     pub applied: bool,
     /// Whether it has claimed the place.
     pub claimed: bool,
-    /// Whether Atlas refused its settings for good, and neither they nor its Secrets are others since.
+    /// Whether Atlas refused its settings for good, and neither the object nor its Secrets have changed since the
+    /// refusal.
     pub refused: bool,
     /// Whether its own LIST shows an entry; `None` without a LIST.
     pub entry: Option<bool>,
 }
 
-/// Whether an object takes part: it manages, its own LIST succeeded or it has `applied`, and, unless it holds the
-/// place already, it is neither suspended nor on its way out nor refused, be it by the adoption check or by Atlas.
+/// Whether an object competes for the place. It must manage, and either its own LIST succeeded or it has `applied`.
+/// Unless it already holds the place, it must also not be suspended, being deleted, or refused by the adoption check or
+/// by Atlas.
 pub fn competes(stance: &Stance) -> bool {
     let held = stance.applied || stance.claimed;
     let sees = stance.applied || stance.entry.is_some();
@@ -52,7 +54,8 @@ pub fn competes(stance: &Stance) -> bool {
         && (held || !(may_not || stance.refused || stance.idle))
 }
 
-/// The uid of the one that keeps the place: applied first, then claimed, then older, then the smaller uid.
+/// The uid of the object that keeps the place: one with `applied` comes before one with a claim, then the older before
+/// the younger, then the smaller uid before the larger.
 pub fn winner<'a>(candidates: &[Candidate<'a>]) -> Option<&'a str> {
     candidates
         .iter()
@@ -66,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_not_take_the_place_does_not_compete() {
+    fn an_object_that_may_not_take_the_place_does_not_compete() {
         let fresh = Stance {
             management: ManagementPolicy::Manage,
             adoption: AdoptionPolicy::Refuse,

@@ -1,9 +1,9 @@
-//! What a deletion that can't go on tells a person: what to put right, or how to let the object go without.
+//! The message of a deletion that can't continue: what to fix, or how to let the object go without deleting in Atlas.
 
 use crate::domain::{ObjectKey, Reason};
 
-/// The message of a deletion that waits. The details, which have Atlas's words, come last: a message that is too
-/// long is cut at its end, and what to do must not be lost.
+/// The message of a waiting deletion. A message that is too long is cut at its end, and what to do must not be cut off.
+/// So the details, which contain text from Atlas, come last.
 pub fn deletion_waits(key: &ObjectKey, reason: Reason, details: &str) -> String {
     format!(
         "deletion waits: {}. To let the object go and leave the integration in Atlas, run: {}; details: {details}",
@@ -12,7 +12,8 @@ pub fn deletion_waits(key: &ObjectKey, reason: Reason, details: &str) -> String 
     )
 }
 
-/// The command that gives the integration up. Names of Kubernetes have nothing in them that a shell would read.
+/// The command that lets the object go without deleting the integration. Kubernetes names contain no characters that a
+/// shell would interpret.
 fn let_go(key: &ObjectKey) -> String {
     format!(
         "kubectl patch atlasintegration {} -n {} --type=merge -p '{{\"spec\":{{\"deletionPolicy\":\"Retain\"}}}}'",
@@ -20,7 +21,7 @@ fn let_go(key: &ObjectKey) -> String {
     )
 }
 
-/// The cause in short, and what ends it.
+/// The cause in short, and how to end it.
 fn remedy(reason: Reason) -> &'static str {
     match reason {
         Reason::SecretNotFound | Reason::SecretKeyMissing | Reason::SecretKeyInvalid => {
@@ -55,7 +56,7 @@ mod tests {
     use super::*;
     use rstest::rstest;
 
-    /// Names as long as Kubernetes allows, and more of Atlas's words than fit.
+    /// The names are as long as Kubernetes allows, and the text from Atlas is longer than what fits.
     #[test]
     fn what_to_do_is_never_cut_off() {
         let key = ObjectKey { namespace: "n".repeat(63).into(), name: "o".repeat(253).into() };

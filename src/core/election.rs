@@ -1,75 +1,80 @@
-//! Who leads, decided from what a Lease says and when it was seen to change.
+//! Leader election: decides from a Lease, and from when it was seen to change, whether this process leads.
 //!
-//! Clocks of two machines are never compared. All times here are of this process's own monotonic clock, counted from
-//! any fixed moment; a holder counts as gone when its record has not changed for as long as the record itself says.
-//! What a leader promises in return is counted from the moment at which it *asked* for its last renewal, so it ends
-//! before anybody can have seen it end.
+//! The clocks of two machines are never compared. All times here come from the monotonic clock of this process, counted
+//! from any fixed moment. A holder counts as gone if its record has not changed for as long as the record itself says.
+//! In return, a leader counts its term from the moment when it *asked* for its last renewal, so the term ends before
+//! any other process can see it end.
 
 use std::time::Duration;
 
 use crate::domain::LeaseRecord;
 
-/// `leaseDurationSeconds` of a Lease that its holder gave up.
+/// `leaseDurationSeconds` of a Lease that its holder has released.
 pub const RELEASED_SECONDS: i64 = 1;
-/// No leader asks for more (`--leader-election-lease-duration` is bounded by it); what does is not believed.
+/// The longest lease duration. It bounds `--leader-election-lease-duration`, and a record with a longer one is not
+/// believed.
 pub const LONGEST_LEASE: Duration = Duration::from_secs(3600);
 
-/// How long things take.
+/// The times of an election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// How long others leave the Lease to a holder that shows no sign of life.
+    /// How long other candidates wait for a holder that does not renew the Lease.
     pub lease: Duration,
-    /// How long after it asked for its last renewal a leader may begin to write.
+    /// How long a leader may begin writes, counted from when it asked for its last renewal.
     pub renew_deadline: Duration,
-    /// Between two looks at the Lease, or two renewals.
+    /// The time between two reads or two renewals of the Lease.
     pub retry_period: Duration,
-    /// How long a new leader waits when the former one did not hand over: by then what that one sent has ended.
+    /// How long a new leader waits if the former one did not hand over. By then the calls of the former leader have
+    /// ended.
     pub takeover_wait: Duration,
 }
 
 /// What to do next about the Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Write our own record over what was read, or create it. Who succeeds leads, and waits as long as this says.
+    /// Write our own record over the one that was read, or create it. If that succeeds, we lead, but begin nothing
+    /// before `takeover_wait` is over.
     Acquire {
-        /// For the record.
+        /// The number of transitions to write into the record.
         transitions: i64,
-        /// From the moment at which it asked.
+        /// How long to wait, counted from when we asked.
         takeover_wait: Duration,
     },
-    /// It is still ours: write it again, over what was read.
+    /// The Lease is still ours: write the record again, over the one that was read.
     Renew,
-    /// Somebody else's, for at least so long.
+    /// The Lease belongs to another holder.
     Wait {
-        /// Unless it changes.
+        /// How long it still does, unless its record changes.
         left: Duration,
     },
     /// We led, and must not any more.
     Lost {
-        /// For a person.
+        /// The cause, for a person.
         why: String,
     },
 }
 
-/// One candidate's view.
+/// The view of one candidate.
 pub struct Election {
     identity: String,
     timing: Timing,
-    /// What was read last, and since when it has been like that.
+    /// The record that was read last, and when it was first seen like that.
     seen: Option<(LeaseRecord, Duration)>,
-    /// What the last attempt to take it has to wait for: its answer may be lost, and the debt stays.
+    /// How long the last attempt to take the Lease has to wait. The wait stays due even if the answer to the attempt
+    /// was lost.
     owed: Duration,
     /// When we asked for the last acquisition or renewal that succeeded.
     led_since: Option<Duration>,
 }
 
 impl Election {
-    /// A candidate. No other process, and no other life of this one, may have its identity.
+    /// A candidate. The identity must be unique: no other process may have it, and neither may this one after a
+    /// restart.
     pub fn new(identity: String, timing: Timing) -> Election {
         Election { identity, timing, seen: None, owed: Duration::ZERO, led_since: None }
     }
 
-    /// What to do, `now` that this was read (`None`: there is no Lease).
+    /// What to do now that this record was read (`None`: there is no Lease).
     pub fn decide(&mut self, now: Duration, read: Option<&LeaseRecord>) -> Decision {
         if let Some(deadline) = self.deadline() {
             return self.keep(now >= deadline, read);
@@ -79,18 +84,19 @@ impl Election {
         {
             self.seen = Some((read.clone(), now));
         }
-        // A Lease that somebody deleted says nothing about its holder, so what was seen last goes on to count.
+        // A deleted Lease tells nothing about its holder, so the record that was seen last still counts.
         let Some((record, since)) = &self.seen else {
             return self.acquire(0, Duration::ZERO);
         };
         let (transitions, left) = (record.transitions, (*since + self.duration(record)).saturating_sub(now));
         if record.holder == self.identity {
-            // Ours, and the answer was lost.
+            // We acquired it, and the answer was lost.
             return Decision::Acquire { transitions, takeover_wait: self.owed };
         }
         let next = transitions.max(0).saturating_add(1);
         if record.holder.is_empty() {
-            // Whoever gives it up says so in the duration; a holder that was only wiped out may not know it yet.
+            // A holder that releases the Lease marks that in the duration. A holder that somebody else removed may not
+            // know it yet.
             let handed_over = record.duration_seconds == Some(RELEASED_SECONDS);
             let wait = if handed_over { Duration::ZERO } else { self.timing.takeover_wait };
             return self.acquire(next, wait);
@@ -119,7 +125,8 @@ impl Election {
         Decision::Lost { why }
     }
 
-    /// Our record was written; it had been asked for at `asked`. Answers whether we lead: not when that took too long.
+    /// Notes that our record was written, which was asked for at `asked`. Returns whether we lead; we don't if the
+    /// write took too long.
     pub fn wrote(&mut self, asked: Duration, now: Duration) -> bool {
         let late = now >= asked + self.timing.renew_deadline || self.deadline().is_some_and(|end| now >= end);
         if !late {
@@ -128,12 +135,13 @@ impl Election {
         !late
     }
 
-    /// The moment from which on a leader begins nothing any more; `None` for who does not lead.
+    /// The moment after which a leader begins nothing any more; `None` if we do not lead.
     pub fn deadline(&self) -> Option<Duration> {
         self.led_since.map(|asked| asked + self.timing.renew_deadline)
     }
 
-    /// How long a record is its holder's: what it says, since its holder counts on that, if that can be.
+    /// How long a record is valid. The record itself says it, and its holder relies on that; an impossible duration is
+    /// replaced by our own.
     fn duration(&self, record: &LeaseRecord) -> Duration {
         let said =
             record.duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
@@ -176,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_lease_it_is_created_and_nothing_is_waited_for() {
+    fn a_missing_lease_is_created_without_a_wait() {
         assert_eq!(candidate().decide(s(0), None), acquire(0, 0));
     }
 
@@ -185,19 +193,19 @@ mod tests {
         let mut me = candidate();
         assert_eq!(me.decide(s(100), Some(&record("other", "a"))), Decision::Wait { left: s(15) });
         assert_eq!(me.decide(s(114), Some(&record("other", "a"))), Decision::Wait { left: s(1) });
-        // Any change is a sign of life, whatever the time in it: that clock is not ours.
+        // Any change is a sign of life. The time in the record does not matter, since it comes from another clock.
         assert_eq!(me.decide(s(114), Some(&record("other", "0001"))), Decision::Wait { left: s(15) });
         assert_eq!(me.decide(s(129), Some(&record("other", "0001"))), acquire(5, 20));
     }
 
     #[test]
-    fn what_was_handed_over_is_taken_at_once() {
+    fn a_lease_that_was_handed_over_is_taken_at_once() {
         let given_up = LeaseRecord { duration_seconds: Some(RELEASED_SECONDS), ..record("", "a") };
         assert_eq!(candidate().decide(s(0), Some(&given_up)), acquire(5, 0));
     }
 
     #[test]
-    fn a_holder_that_was_wiped_out_may_still_write() {
+    fn a_holder_that_somebody_removed_may_still_write() {
         assert_eq!(candidate().decide(s(0), Some(&record("", "a"))), acquire(5, 20));
         assert_eq!(candidate().decide(s(0), Some(&LeaseRecord::default())), acquire(1, 20));
     }
@@ -217,7 +225,7 @@ mod tests {
     #[case::for_ever(Some(i64::MAX), 15)]
     #[case::longer_than_ours(Some(60), 60)]
     #[case::shorter_than_ours(Some(3), 3)]
-    fn a_record_says_how_long_it_counts_if_that_can_be(#[case] said: Option<i64>, #[case] seconds: u64) {
+    fn a_possible_duration_in_a_record_is_believed(#[case] said: Option<i64>, #[case] seconds: u64) {
         let record = LeaseRecord { duration_seconds: said, ..record("other", "a") };
         let mut me = candidate();
         assert_eq!(me.decide(s(0), Some(&record)), Decision::Wait { left: s(seconds) });
@@ -232,7 +240,7 @@ mod tests {
         assert_eq!(candidate().decide(s(0), Some(&record)), acquire(after, 20));
     }
 
-    /// Written, and the answer lost: it is ours, and the wait is owed all the same.
+    /// The record was written and the answer lost: the Lease is ours, and the wait is still due.
     #[test]
     fn an_acquisition_without_an_answer_is_made_again() {
         let mut me = candidate();
@@ -245,21 +253,21 @@ mod tests {
     }
 
     #[test]
-    fn an_acquisition_that_took_too_long_is_none() {
+    fn an_acquisition_that_took_too_long_is_void() {
         let mut me = candidate();
         assert!(!me.wrote(s(0), s(10)));
         assert_eq!(me.deadline(), None);
     }
 
     #[test]
-    fn a_leader_goes_on_while_its_chain_is_unbroken() {
+    fn a_leader_keeps_the_lease_while_its_chain_is_unbroken() {
         let mut me = candidate();
         assert!(me.wrote(s(0), s(1)));
         assert_eq!(me.decide(s(2), Some(&record("me", "b"))), Decision::Renew);
         assert!(me.wrote(s(2), s(3)));
         assert_eq!(me.deadline(), Some(s(12)));
         assert_eq!(me.decide(s(11), Some(&record("me", "b"))), Decision::Renew);
-        // The answer came after the end of what was promised before: too late, even if nobody noticed.
+        // The answer came after the end of the term: too late, even if no other process noticed.
         assert!(!me.wrote(s(11), s(12)));
         assert_eq!(me.deadline(), Some(s(12)));
         let late = me.decide(s(12), Some(&record("me", "b")));
@@ -270,14 +278,14 @@ mod tests {
     #[case::taken(Some(record("other", "b")), "it is held by other")]
     #[case::wiped(Some(record("", "b")), "somebody took it away: it has no holder")]
     #[case::deleted(None, "somebody deleted it")]
-    fn a_leader_whose_chain_is_broken_is_none(#[case] read: Option<LeaseRecord>, #[case] why: &str) {
+    fn a_leader_whose_chain_is_broken_has_lost(#[case] read: Option<LeaseRecord>, #[case] why: &str) {
         let mut me = candidate();
         assert!(me.wrote(s(0), s(0)));
         assert_eq!(me.decide(s(1), read.as_ref()), Decision::Lost { why: why.to_owned() });
     }
 
-    /// Two candidates with clocks that run from different moments: from the old leader's last renewal on, the new
-    /// one's first write comes later than the old one's last call can have ended, whenever the new one looked.
+    /// Two candidates have clocks that began at different moments. After the last renewal of the old leader, the first
+    /// write of the new one must come after the last call of the old one has ended, no matter when the new one looked.
     #[test]
     fn terms_do_not_overlap() {
         for looked in 0..=4 {

@@ -1,9 +1,9 @@
-//! The decisions, as functions from values to values: no I/O, no clock, no randomness, no async.
+//! The decisions, as pure functions: no I/O, no clock, no randomness, no async.
 //!
-//! [`plan`] says what one object needs next, [`outcome`] what becomes of it by a write and its answer, [`quiet`] when
-//! it needs nothing, [`conflict`] who owns a place, [`conditions`] what a status says, [`deletion`] what a deletion
-//! that waits says, [`pacing`] how long to wait, [`election`] who leads. The shells in [`crate::engine`] carry it out,
-//! one step at a time, and plan anew after any step that fails.
+//! [`plan`] decides what one object needs next, [`outcome`] what follows from a write and its answer, [`quiet`] whether
+//! an object needs nothing, [`conflict`] which object owns a place, [`conditions`] what a status says, [`deletion`]
+//! what a waiting deletion tells, [`pacing`] how long to wait, and [`election`] which replica leads. [`crate::engine`]
+//! carries the decisions out, one step at a time, and plans anew after any step that fails.
 
 pub mod conditions;
 pub mod conflict;

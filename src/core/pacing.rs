@@ -1,4 +1,4 @@
-//! How long to wait. Pure: the caller brings the randomness.
+//! How long to wait. The functions are pure: the caller passes the random numbers.
 
 use std::time::Duration;
 
@@ -6,21 +6,21 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_secs(1);
 /// The longest wait after failures.
 const LONGEST: Duration = Duration::from_secs(300);
-/// Repairs that are made at once before they are spread out.
+/// How many repairs are made without a wait.
 const FREE_REPAIRS: u32 = 3;
 /// The longest time between two repairs of one place.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// The wait after the nth failure in a row (from 1): doubling from a second up to five minutes, of which
-/// between half and all is taken; `random` is uniform over its type.
+/// The wait after the nth failure in a row (from 1). It doubles from a second up to five minutes, and jitter takes
+/// between half and all of that; `random` is uniform over its type.
 pub fn backoff(failures: u32, random: u32) -> Duration {
     let full =
         FIRST.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX)).min(LONGEST);
     full / 2 + full.mul_f64(f64::from(random) / f64::from(u32::MAX) / 2.0)
 }
 
-/// The wait before the next repair of drift after `repairs` of them: none for the first three, then doubling
-/// from a minute up to a day, so that two owners don't fight for ever.
+/// The wait before the next repair of drift, after `repairs` earlier ones. There is none for the first three; then it
+/// doubles from a minute up to a day, so that two owners don't fight for ever.
 pub fn repair_wait(repairs: u32) -> Duration {
     match repairs.checked_sub(FREE_REPAIRS) {
         None => Duration::ZERO,
@@ -30,20 +30,21 @@ pub fn repair_wait(repairs: u32) -> Duration {
     }
 }
 
-/// How long a project is left alone when an answer says that at most a fifth of its token bucket is left: that much
-/// is people's. Atlas refills 500 tokens a minute (documentation: API rate limits), so a quarter of that comes back
-/// meanwhile. Of a bucket too small to share, all is used.
+/// How long the operator leaves a project alone after an answer says that at most a fifth of its token bucket is left,
+/// since that part is for people. Atlas refills 500 tokens a minute (documentation: API rate limits), so a quarter of
+/// that comes back meanwhile. A bucket that is too small to share is used up completely.
 pub fn reserve_wait(limit: u32, remaining: u32) -> Option<Duration> {
     (limit >= 10 && remaining <= limit / 5).then_some(Duration::from_secs(15))
 }
 
-/// Where in the resync interval a project's turn is: a hash of its id spreads projects evenly.
+/// The offset of a project within the resync interval. A hash of its id spreads projects evenly.
 pub fn resync_offset(project: &str, interval: Duration) -> Duration {
-    // FNV-1a: stable over restarts and releases, which the standard library's hasher does not promise.
+    // FNV-1a stays the same over restarts and releases, which the standard library's hasher does not promise.
     let hash = project.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
-    // Ids that differ in their last digits only differ in FNV's low bits; mixing spreads them over all.
+    // Ids that differ only in their last digits differ only in the low bits of FNV. Mixing spreads the difference over
+    // all bits.
     let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     interval.mul_f64((hash >> 11) as f64 / (1_u64 << 53) as f64)
 }

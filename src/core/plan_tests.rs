@@ -235,7 +235,7 @@ fn consent_is_remembered_by_the_claim() {
 
 /// T25 and trace 10: a restored or copied object carries claim and status of another life.
 #[test]
-fn a_claim_of_another_uid_is_none() {
+fn a_claim_of_another_uid_is_void() {
     let copy = Object { uid: "y".into(), ..synced() };
     let now = entry("****aaaa", "1");
     assert!(matches!(plan(&input(&copy, Some(&now))), Plan::Release { .. }));

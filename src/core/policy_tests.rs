@@ -1,4 +1,4 @@
-//! Every pair of policies in every state: what is planned, as one table that a person can check.
+//! Shows what is planned for every pair of policies in every state, as one table that a person can check.
 
 use std::fmt::Write as _;
 
@@ -6,8 +6,8 @@ use super::tests::{claimed, entry, fresh, input, plan, sent, spec, synced};
 use super::*;
 use crate::domain::{Attempt, Claim, Status};
 
-/// The columns: what differs for a living object, and for one that is being deleted. What a column does not name makes
-/// no difference, which the test checks as well.
+/// The columns of the two tables, for living objects and for objects that are being deleted. A policy that a column
+/// does not name makes no difference; the test checks that as well.
 const LIVING: [(&str, ManagementPolicy, AdoptionPolicy); 4] = [
     ("Manage Refuse", ManagementPolicy::Manage, AdoptionPolicy::Refuse),
     ("Manage Adopt", ManagementPolicy::Manage, AdoptionPolicy::Adopt),
@@ -66,7 +66,7 @@ struct State {
     owner: Option<&'static str>,
 }
 
-/// The object as a backup of it looks after it was restored under a new uid.
+/// An object that was restored from a backup and has a new uid.
 fn restored() -> Object {
     Object { uid: "new".into(), ..synced() }
 }
@@ -134,13 +134,13 @@ fn word(plan: &Plan) -> String {
     }
 }
 
-/// The plan's word for a state under policies.
+/// The word in the table for the plan of a state under these policies.
 fn planned(state: &State, policies: Spec, deleting: bool) -> String {
     let object = Object { spec: Ok(policies), deleting, ..state.object.clone() };
     word(&plan(&Input { owner: state.owner, ..input(&object, state.entry.as_ref()) }))
 }
 
-/// The one word of several plans that must not differ.
+/// The word that these plans have in common; they must not differ.
 fn same(words: impl IntoIterator<Item = String>, what: &str) -> String {
     let mut words: Vec<String> = words.into_iter().collect();
     words.dedup();

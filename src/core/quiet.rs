@@ -1,19 +1,19 @@
-//! When nothing is to be done for an object.
+//! Decides whether nothing has to be done for an object.
 
 use crate::domain::{
     AppliedSecret, ConditionStatus, ConditionType, ManagementPolicy, Object, SecretsSince, Spec,
 };
 
-/// An object that needs nothing as long as Atlas shows `echo` and its Secrets are these.
+/// The mark of an object that needs nothing as long as Atlas shows `echo` and its Secrets stay the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quiet {
     /// Digest of the entry that Atlas showed last.
     pub echo: [u8; 16],
-    /// Digest of the Secrets that were applied; of none for an observing object.
+    /// Digest of the applied Secrets; for an observing object, of no Secrets.
     pub secrets: [u8; 16],
 }
 
-/// The mark of an object that owes nothing.
+/// Returns the mark of an object that owes nothing.
 pub fn quiet(object: &Object) -> Option<Quiet> {
     let spec = object.spec.as_ref().ok()?;
     let ready = object.status.condition(ConditionType::Ready)?;
@@ -24,7 +24,7 @@ pub fn quiet(object: &Object) -> Option<Quiet> {
         && object.status.observed_generation == Some(object.generation)
         && object.status.condition(ConditionType::Suspended).is_none()
         && !object.reconcile_due()
-        // An observer can't do what is asked for; it is done once the object manages.
+        // An observing object can't do the rewrite that was asked for; it happens once the object manages.
         && (spec.management == ManagementPolicy::Observe || !object.rewrite_due());
     let echo = object.status.integration.as_ref()?.digest();
     let secrets = match spec.management {

@@ -1,33 +1,35 @@
-//! What a call to Atlas can fail with, as far as the decision cares.
+//! The ways in which a call to Atlas can fail, as far as decisions depend on them.
 
 use std::time::Duration;
 
 use super::reason::Reason;
 
-/// One class for every answer and transport fault.
+/// The class of an error or of a fault of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureKind {
     /// Atlas does not know the integration: nothing is there to change or to delete.
     Gone,
     /// POST found an integration of this type.
     AlreadyConfigured,
-    /// The credential was refused, or lacks the role: Atlas answers 401 to both.
+    /// Atlas refused the credential, or it lacks the role. Atlas returns 401 for both.
     Unauthorized,
-    /// The access list, or a feature that the organisation lacks.
+    /// The access list does not contain the operator, or the organisation lacks a feature.
     Forbidden,
     /// There is no such project: nothing is there to delete.
     ProjectNotFound,
-    /// The project's id is none, or that of a project which is not Atlas's. Nothing follows for a deletion.
+    /// The project id is malformed, or belongs to a project outside Atlas. This does not prove that the integration is
+    /// gone, so a deletion keeps waiting.
     WrongProject,
     /// 429.
     RateLimited,
     /// Atlas refuses the settings as they are.
     Rejected,
-    /// Atlas refuses the type of integration as such, or the organisation lacks what it takes.
+    /// Atlas refuses the type of integration as such, or the organisation lacks a requirement of it.
     NotSupported,
-    /// Not Atlas's API, or not this version of it: what is asked for next while the version is being settled.
+    /// The API, or this version of it, is not served. While the version is being settled, the client then tries the
+    /// other one.
     NotServed,
-    /// Unreachable, slow, failing or not understood; goes on by itself.
+    /// Atlas is unreachable, slow or failing, or its answer was not understood. The operator retries automatically.
     Unavailable,
 }
 
@@ -36,18 +38,19 @@ pub enum FailureKind {
 pub struct Failure {
     /// The class.
     pub kind: FailureKind,
-    /// For a person: what happened, to what, what to do next. Scrubbed of secrets.
+    /// What happened, to what, and what to do next, for a person. It contains no secrets.
     pub message: String,
-    /// Whether a write that failed so may still have been, or may yet be, carried out.
+    /// Whether the failed write may still have taken effect, or may yet take effect.
     pub outcome_unknown: bool,
-    /// Whether the call was not even sent, since there was no token for it: that says nothing of the project.
+    /// Whether the call was not even sent because there was no token for it. Then the failure tells nothing about the
+    /// project.
     pub without_call: bool,
-    /// When Atlas said to come back.
+    /// How long Atlas asked us to wait.
     pub retry_after: Option<Duration>,
 }
 
 impl Failure {
-    /// A failure after which nothing is in doubt.
+    /// A failure after which the outcome is known.
     pub fn known(kind: FailureKind, message: impl Into<String>) -> Failure {
         Failure {
             kind,

@@ -1,5 +1,5 @@
-//! Closed types: what an integration is, what a secret value is, what can go wrong. No I/O, no Kubernetes or
-//! HTTP types; everything below the decision ([`crate::core`]) and its shells speaks in these.
+//! Closed types: integrations, secret values, failures. There is no I/O here, and no type of Kubernetes or HTTP. The
+//! decisions ([`crate::core`]) and all layers around them use these types.
 
 mod failure;
 mod integration;

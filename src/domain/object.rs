@@ -1,4 +1,4 @@
-//! An `AtlasIntegration` as the decision sees it: closed types instead of wire types.
+//! An `AtlasIntegration` as the decisions see it, in closed types instead of wire types.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::integration::{Integration, SecretKey};
 use super::project::ProjectId;
 use super::redacted::{Redacted, shortened};
 
-/// Namespace and name. Its copies share their text: the index holds several of each.
+/// Namespace and name. Copies share their text, since the index holds several copies of each.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
     /// Namespace.
@@ -37,7 +37,7 @@ pub enum ManagementPolicy {
 /// `spec.adoptionPolicy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AdoptionPolicy {
-    /// Leave what others made alone.
+    /// Leave an integration alone that others made.
     Refuse,
     /// Overwrite and keep it.
     Adopt,
@@ -52,7 +52,7 @@ pub enum DeletionPolicy {
     Retain,
 }
 
-/// `spec.credentialsSecretRef`: whose credentials an object uses.
+/// `spec.credentialsSecretRef`: the credentials that an object uses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CredentialsRef {
     /// Those in a Secret of the object's own namespace, of this name.
@@ -62,7 +62,8 @@ pub enum CredentialsRef {
 }
 
 impl CredentialsRef {
-    /// The Secret that is meant, for an object of `namespace`; `operator` is the operator's own, if it has one.
+    /// The Secret that this refers to, for an object in `namespace`; `operator` is the operator's own Secret, if it has
+    /// one.
     pub fn secret(&self, namespace: &Arc<str>, operator: Option<&ObjectKey>) -> Option<ObjectKey> {
         match self {
             CredentialsRef::Secret(name) => {
@@ -73,32 +74,32 @@ impl CredentialsRef {
     }
 }
 
-/// A valid spec, policies resolved with the operator's defaults.
+/// A valid spec, with the operator's defaults in place of unset policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
     /// The Atlas project.
     pub project: ProjectId,
-    /// Whose credentials for Atlas.
+    /// The credentials for Atlas.
     pub credentials: CredentialsRef,
     /// The settings.
     pub integration: Integration<SecretKey>,
     /// Manage or observe.
     pub management: ManagementPolicy,
-    /// What to do with what others made.
+    /// What to do with an integration that others made.
     pub adoption: AdoptionPolicy,
-    /// What deletion does.
+    /// What to do in Atlas when the object is deleted.
     pub deletion: DeletionPolicy,
-    /// No call to Atlas while set.
+    /// Whether calls to Atlas are suspended.
     pub suspend: bool,
 }
 
-/// Our claim on a place in Atlas, an annotation: made with the finalizer in one patch, only after a LIST showed
-/// the integration absent or adoption was allowed.
+/// Our claim on a place in Atlas, an annotation. One patch writes it together with the finalizer, and only after a LIST
+/// showed that the place is empty, or if adoption is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
-    /// `metadata.uid` of the claiming object; a claim that was copied along to another object is none.
+    /// `metadata.uid` of the claiming object; a claim copied to another object is void.
     pub uid: String,
-    /// When it was made. The claim is the fence of the first write.
+    /// When the claim was made. It is the fence of the first write.
     pub time: Timestamp,
     /// The redacted form about to be sent.
     pub sent: Redacted,
@@ -118,7 +119,7 @@ pub enum SecretsSince {
     Unknown,
 }
 
-/// Which state of a Secret was sent.
+/// The state of a Secret that was sent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AppliedSecret {
     /// Name of the Secret.
@@ -136,8 +137,8 @@ impl AppliedSecret {
         AppliedSecret::digest_of(states.collect())
     }
 
-    /// A digest that is equal for the same states of the same Secrets (name, uid, resourceVersion), in whatever
-    /// order, for records that can't afford the states themselves.
+    /// A digest for records that are too small for the states themselves. It is equal for the same states of the same
+    /// Secrets (name, uid, resourceVersion), in any order.
     pub fn digest_of(mut states: Vec<[&str; 3]>) -> [u8; 16] {
         states.sort_unstable();
         let mut context = ring::digest::Context::new(&ring::digest::SHA256);
@@ -158,7 +159,7 @@ pub struct Applied {
     pub attempt: Option<String>,
     /// Hash of what was sent, references in place of values.
     pub config: Option<String>,
-    /// The Secrets as read for it.
+    /// The Secrets as read for this write.
     pub secrets: Vec<AppliedSecret>,
     /// When.
     pub time: Option<Timestamp>,
@@ -171,7 +172,7 @@ pub struct Attempt {
     pub id: String,
     /// When.
     pub time: Timestamp,
-    /// The redacted form about to be sent; none for a DELETE.
+    /// The redacted form about to be sent; `None` for a DELETE.
     pub sent: Option<Redacted>,
 }
 
@@ -230,7 +231,7 @@ pub struct Condition {
     pub kind: ConditionType,
     /// Status.
     pub status: ConditionStatus,
-    /// The generation it speaks of.
+    /// The generation that it is about.
     pub observed_generation: Option<i64>,
     /// When the status last changed.
     pub last_transition: Timestamp,
@@ -240,10 +241,10 @@ pub struct Condition {
     pub message: String,
 }
 
-/// Our status, decoded. What can't be decoded is absent.
+/// Our status, decoded. A part that can't be decoded is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// The generation that the conditions speak of.
+    /// The generation that the conditions are about.
     pub observed_generation: Option<i64>,
     /// Our conditions.
     pub conditions: Vec<Condition>,
@@ -253,11 +254,11 @@ pub struct Status {
     pub applied: Option<Applied>,
     /// The last begun write.
     pub attempt: Option<Attempt>,
-    /// Echo of the reconcile annotation.
+    /// The value of the reconcile annotation that was handled last.
     pub last_handled_reconcile: Option<String>,
-    /// Echo of the rewrite annotation.
+    /// The value of the rewrite annotation that was handled last.
     pub last_handled_rewrite: Option<String>,
-    /// Where Prometheus finds its targets.
+    /// The address at which Prometheus discovers its targets.
     pub prometheus_discovery_url: Option<String>,
 }
 
@@ -285,54 +286,55 @@ pub struct Object {
     pub deleting: bool,
     /// Whether our finalizer is on.
     pub finalizer: bool,
-    /// The claim annotation, whoever's it is.
+    /// The claim in the annotation, which may be that of another object.
     pub claim: Option<Claim>,
-    /// Whether the `released` annotation stands.
+    /// Whether the `released` annotation is set.
     pub released: bool,
     /// The reconcile annotation.
     pub reconcile_requested: Option<String>,
     /// The rewrite annotation.
     pub rewrite_requested: Option<String>,
-    /// The spec, or why it is none.
+    /// The spec, or why it is invalid.
     pub spec: Result<Spec, String>,
     /// The status.
     pub status: Status,
 }
 
 impl Object {
-    /// `status.applied` where it proves anything: written by this very object and not given up since.
+    /// `status.applied`, if it proves that the place is ours: this very object wrote it, and has not released the place
+    /// since.
     pub fn applied(&self) -> Option<&Applied> {
         self.status.applied.as_ref().filter(|applied| applied.uid == self.uid && !self.released)
     }
 
-    /// The digest of the Secrets that were applied; of none where nothing was.
+    /// The digest of the applied Secrets; of no Secrets if nothing was applied.
     pub fn applied_secrets(&self) -> [u8; 16] {
         AppliedSecret::digest(self.applied().map(|applied| applied.secrets.as_slice()).unwrap_or_default())
     }
 
-    /// The claim where it is one: our finalizer and an annotation of this very object.
+    /// The claim, if it is valid: our finalizer is set, and the annotation is that of this very object.
     pub fn own_claim(&self) -> Option<&Claim> {
         self.claim.as_ref().filter(|claim| self.finalizer && claim.uid == self.uid)
     }
 
-    /// The last begun write of this very object, of its present claim: ids begin with the uid, so that a copied
-    /// status says nothing, and what was given up says nothing either.
+    /// The last write that this very object began under its present claim. Ids begin with the uid, so an attempt in a
+    /// copied status does not count. Neither does one from before a release.
     pub fn attempt(&self) -> Option<&Attempt> {
         self.status.attempt.as_ref().filter(|attempt| attempt.id.starts_with(&self.uid) && !self.released)
     }
 
-    /// The begun write that no confirmed one answers for.
+    /// The last begun write, if Atlas has not confirmed it.
     pub fn unconfirmed(&self) -> Option<&Attempt> {
         let confirmed = self.applied().and_then(|applied| applied.attempt.as_deref());
         self.attempt().filter(|attempt| Some(attempt.id.as_str()) != confirmed)
     }
 
-    /// Whether the annotation asks for a rewrite that was not acted on yet.
+    /// Whether the annotation asks for a rewrite that has not been handled yet.
     pub fn rewrite_due(&self) -> bool {
         self.rewrite_requested.is_some() && self.rewrite_requested != self.status.last_handled_rewrite
     }
 
-    /// Whether the annotation asks for a look that was not acted on yet.
+    /// Whether the annotation asks for a reconciliation that has not been handled yet.
     pub fn reconcile_due(&self) -> bool {
         self.reconcile_requested.is_some() && self.reconcile_requested != self.status.last_handled_reconcile
     }

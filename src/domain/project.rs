@@ -1,4 +1,5 @@
-//! Ids that reach a URL path: checked again here, since a stored object may be older than the admission rule.
+//! Ids of projects. They become part of URL paths and are checked again here, since a stored object may be older than
+//! the admission rule.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,15 +15,15 @@ impl ProjectId {
         bytes.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')).then_some(ProjectId(bytes))
     }
 
-    /// The ids in a list that is separated by commas, white space or both, as the annotation of a Namespace has it.
-    /// What is no id names no project, and is passed over: a typing error takes nothing from the other ids.
+    /// Parses a list of ids, separated by commas, white space or both, from the annotation of a Namespace. Anything in
+    /// it that is not an id is skipped, so that a typing error does not affect the other ids.
     pub fn parse_list(text: &str) -> BTreeSet<ProjectId> {
         text.split(|c: char| c == ',' || c.is_whitespace()).filter_map(ProjectId::parse).collect()
     }
 
     /// The 24 digits.
     pub fn as_str(&self) -> &str {
-        // Only ASCII digits and letters get past `parse`.
+        // `parse` lets only ASCII digits and letters pass.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
@@ -67,7 +68,7 @@ mod tests {
         assert_eq!(found, expected);
     }
 
-    /// The API server takes 256 KiB of annotations.
+    /// The API server accepts annotations of up to 256 KiB.
     #[test]
     fn a_huge_list() {
         let text: String = (0..10_486).map(|n| format!("{n:024x} ")).collect();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why an object is as it is; the `reason` of its Ready condition.
+/// Why an object is in its present state; the `reason` of its Ready condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs)] // One row each in docs/conditions.md.
 pub enum Reason {
@@ -27,16 +27,17 @@ pub enum Reason {
     Suspended,
 }
 
-/// How an object goes on from a reason.
+/// What has to happen for an object to become ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prospect {
     /// All is well.
     Good,
-    /// It goes on by itself.
+    /// The operator retries automatically.
     Passing,
-    /// An outside cause: it goes on once somebody else has acted; stalled after a while.
+    /// The cause is outside of the object. Somebody has to act, then the operator continues automatically; the object
+    /// is stalled after a while.
     Outside,
-    /// It stays until the object or its Secrets change.
+    /// Nothing happens until the object or its Secrets change.
     Final,
 }
 
@@ -64,7 +65,7 @@ impl Reason {
         Reason::Suspended,
     ];
 
-    /// The reason of this word.
+    /// The reason that this word names.
     pub fn parse(text: &str) -> Option<Reason> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == text)
     }
@@ -94,7 +95,7 @@ impl Reason {
         }
     }
 
-    /// How it goes on.
+    /// What has to happen next.
     pub fn prospect(self) -> Prospect {
         match self {
             Reason::Synced | Reason::Observed | Reason::Suspended => Prospect::Good,

@@ -1,8 +1,8 @@
 //! The redacted form of an integration: the only form that is stored, compared or shown.
 //!
-//! Atlas masks most secrets itself, but not all (Flowdock's token and New Relic's keys come back in clear), so
-//! our own masking runs over whatever it answers, and over what we are about to send. Both ends then meet in one
-//! normal form that can be compared field by field.
+//! Atlas masks most secrets itself, but not all: it returns Flowdock's token and New Relic's keys in clear. So our own
+//! masking runs over everything that Atlas returns, and over what we are about to send. Both then have one normal form
+//! and can be compared field by field.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ pub enum RedactedValue {
 pub struct Redacted(pub BTreeMap<String, RedactedValue>);
 
 const MASK: &str = "****";
-/// Texts of Atlas are cut at this length before they reach a status.
+/// Texts from Atlas are cut at this length before they reach a status.
 const MAX_TEXT: usize = 512;
 
 impl FieldKind {
@@ -57,7 +57,8 @@ impl FieldKind {
         }
     }
 
-    /// Masks a text of this kind, whether it is clear or already masked by Atlas. The length never shows.
+    /// Masks a text of this kind, whether it is clear or Atlas has already masked it. The result does not reveal the
+    /// length.
     pub fn redact(self, text: &str) -> RedactedValue {
         RedactedValue::Text(match self {
             FieldKind::Text | FieldKind::Bool => plain(text, MAX_TEXT),
@@ -74,7 +75,7 @@ impl FieldKind {
             }
             FieldKind::Hidden | FieldKind::Headers => MASK.to_owned(),
             FieldKind::Url => match url::Url::parse(text) {
-                // The host's own spelling, without user, password or port, which may be as secret as the path.
+                // Only scheme and host stay. User, password and port may be as secret as the path.
                 Ok(url) if url.has_host() => {
                     format!(
                         "{}://{}/{MASK}",
@@ -89,8 +90,8 @@ impl FieldKind {
     }
 }
 
-/// A template by its length and a hash: it stands in clear in the spec, so this gives nothing away, and may be
-/// too long to be repeated in a status. One that Atlas masks is described as masked.
+/// Describes a template by its length and a hash. It may be too long for a status, and the spec contains it in clear,
+/// so a hash reveals nothing. A template that Atlas has masked is described as masked.
 fn describe_template(text: &str) -> String {
     if text.contains(MASK) {
         return MASK.to_owned();
@@ -100,7 +101,7 @@ fn describe_template(text: &str) -> String {
     format!("{} characters, sha256 {hex}", text.chars().count())
 }
 
-/// Half of a SHA-256: enough to tell apart what is compared within one process.
+/// Half of a SHA-256, which is enough for comparisons within one process.
 pub(super) fn shortened(context: ring::digest::Context) -> [u8; 16] {
     let mut short = [0; 16];
     short.copy_from_slice(&context.finish().as_ref()[..16]);
@@ -108,7 +109,7 @@ pub(super) fn shortened(context: ring::digest::Context) -> [u8; 16] {
 }
 
 impl Redacted {
-    /// A digest that is equal for equal forms, for records that can't afford the form itself.
+    /// A digest that is equal for equal forms, for records that are too small for the form itself.
     pub fn digest(&self) -> [u8; 16] {
         let mut context = ring::digest::Context::new(&ring::digest::SHA256);
         for (name, value) in &self.0 {
@@ -126,18 +127,18 @@ impl Redacted {
     }
 }
 
-/// Whether two redacted values can be the same value: masks are compared only in what both show.
+/// Whether two redacted values can stand for the same value. Masks are compared only in what both show.
 fn may_be_equal(a: &RedactedValue, b: &RedactedValue) -> bool {
     match (a, b) {
         (RedactedValue::Text(a), RedactedValue::Text(b)) => {
             match (a.rsplit_once(MASK), b.rsplit_once(MASK)) {
                 (None, None) => a == b,
                 (Some((a_before, a)), Some((b_before, b))) => {
-                    // A URL's scheme and host; where one side is masked whole, it says nothing of them.
+                    // A URL shows scheme and host. If one side is masked completely, it tells nothing about them.
                     let before = a_before == b_before || a_before.is_empty() || b_before.is_empty();
                     before && (a.ends_with(b) || b.ends_with(a))
                 }
-                // One side masked, the other not: only possible for a template, about which a mask says nothing.
+                // Only one side is masked. This happens only with a template, and its mask tells nothing.
                 _ => true,
             }
         }
@@ -145,8 +146,8 @@ fn may_be_equal(a: &RedactedValue, b: &RedactedValue) -> bool {
     }
 }
 
-/// Whether Atlas may hold this value although it does not show the field: a password, which it never shows, or
-/// `false`, which version 1.0 leaves out.
+/// Whether Atlas may hold this value although it does not show the field. It never shows a password, and version 1.0
+/// leaves out `false`.
 pub fn may_be_hidden(value: &RedactedValue) -> bool {
     match value {
         RedactedValue::Bool(flag) => !flag,
@@ -154,8 +155,8 @@ pub fn may_be_hidden(value: &RedactedValue) -> bool {
     }
 }
 
-/// Whether `entry`, as Atlas shows it, can be what was `sent`: every field that was sent agrees in what both
-/// show. What Atlas adds (defaults, an id) says nothing; where nothing was recorded, nothing agrees.
+/// Whether `entry`, as Atlas shows it, can be what was `sent`: every field that was sent agrees in what both show.
+/// Fields that Atlas adds (defaults, an id) do not matter. If nothing was recorded as sent, nothing agrees.
 pub fn agrees(sent: &Redacted, entry: &Redacted) -> bool {
     !sent.0.is_empty()
         && sent.0.iter().all(|(name, sent)| match entry.0.get(name) {
@@ -164,8 +165,8 @@ pub fn agrees(sent: &Redacted, entry: &Redacted) -> bool {
         })
 }
 
-/// Names of the fields in which today's entry differs from the one of our last confirmed write, `id` included.
-/// A field that appeared counts too: a secret that the spec lacks is drift.
+/// Names of the fields, `id` included, in which the present entry differs from that of our last confirmed write. A
+/// field that appeared counts too: a secret that the spec lacks is drift.
 pub fn differing_fields(before: &Redacted, now: &Redacted) -> Vec<String> {
     let mut names: Vec<String> = before
         .0
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_atlas_adds_or_never_shows_does_not_speak_against_ours() {
+    fn fields_that_atlas_adds_or_never_shows_do_not_disagree() {
         let sent = form(&[("apiKey", "****cdef"), ("password", "****")]);
         assert!(agrees(&sent, &form(&[("apiKey", "****cdef"), ("region", "US"), ("id", "1")])));
         assert!(!agrees(&sent, &form(&[("apiKey", "****0000")])));

@@ -4,40 +4,40 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::redacted::shortened;
 
-/// A secret value on its way from a Secret to Atlas. It has no `Debug`, `Display` or `Serialize`, and is wiped
-/// when dropped; [`SecretValue::expose`] is called only where a request is built, masked or scrubbed.
+/// A secret value on its way from a Secret to Atlas. It has no `Debug`, `Display` or `Serialize`, and is wiped when
+/// dropped. Only code that builds, masks or scrubs a request calls [`SecretValue::expose`].
 #[derive(Clone)]
 pub struct SecretValue(SecretString);
 
-/// Why a Secret's value can't be used. The texts name no value and no length.
+/// Why the value of a Secret can't be used. The texts contain neither the value nor its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadSecret {
-    /// Nothing is left after the one trailing line break.
+    /// Nothing is left without the trailing line break.
     #[error("is empty")]
     Empty,
     /// The bytes are not UTF-8.
     #[error("is not UTF-8 text")]
     NotUtf8,
-    /// A control character, most often a second line break or a byte order mark's relative.
+    /// It contains a control character, most often a second line break.
     #[error("contains a line break or another control character")]
     ControlCharacter,
-    /// Longer than any key, token or URL that Atlas takes.
+    /// It is longer than any key, token or URL that Atlas accepts.
     #[error("is longer than 4096 bytes")]
     TooLong,
-    /// A webhook URL that is none.
+    /// The value for a webhook URL is not a URL.
     #[error("is not an http or https URL")]
     NotUrl,
-    /// A headers template that is no JSON object of strings.
+    /// The value for a headers template is not a JSON object of strings.
     #[error("is not a JSON object whose values are texts without line breaks")]
     NotHeaders,
 }
 
 impl SecretValue {
-    /// The longest value taken, in bytes.
+    /// The greatest accepted length, in bytes.
     pub const MAX_BYTES: usize = 4096;
 
-    /// Checks a value as it stands in a Secret. One trailing line break is dropped, since `kubectl create secret
-    /// --from-file` keeps the one that editors add.
+    /// Checks a value from a Secret. It drops one trailing line break, since editors add one and `kubectl create secret
+    /// --from-file` keeps it.
     ///
     /// # Errors
     /// [`BadSecret`] says what is wrong with it.
@@ -61,8 +61,8 @@ impl SecretValue {
         }
     }
 
-    /// Like [`SecretValue::from_bytes`], for a JSON object of HTTP headers: line breaks between its members are
-    /// fine, inside a name or value they would let a header be injected.
+    /// Like [`SecretValue::from_bytes`], for a JSON object of HTTP headers. Line breaks between its members are
+    /// harmless. Within a name or value they could inject a header.
     ///
     /// # Errors
     /// [`BadSecret`] says what is wrong with it.
@@ -94,19 +94,20 @@ impl SecretValue {
     }
 }
 
-/// A key that lives as long as the process, under which secret values are compared without being kept.
+/// A key that lives as long as the process. Secret values are compared by their HMAC under this key, so they need not
+/// be kept.
 pub struct MemoryKey(ring::hmac::Key);
 
-/// What is remembered of secret values: equal for equal values, useless outside this process.
+/// What the process remembers of secret values. It is equal for equal values, and useless outside this process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
-/// An attempt and the secret values that it carried, in one digest: what is remembered of each confirmed write.
+/// One digest of an attempt and the secret values that it sent. The process remembers it for each confirmed write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Carried([u8; 16]);
 
 impl Fingerprint {
-    /// These values, as carried by this attempt.
+    /// The digest of these values as sent by this attempt.
     pub fn carried_by(&self, attempt: &str) -> Carried {
         let mut context = ring::digest::Context::new(&ring::digest::SHA256);
         context.update(&self.0);
@@ -116,7 +117,7 @@ impl Fingerprint {
 }
 
 impl MemoryKey {
-    /// A fresh random key; `None` when the system has no randomness to give.
+    /// A fresh random key; `None` if the system has no randomness.
     pub fn generate() -> Option<MemoryKey> {
         let random = ring::rand::SystemRandom::new();
         ring::hmac::Key::generate(ring::hmac::HMAC_SHA256, &random).ok().map(MemoryKey)

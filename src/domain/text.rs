@@ -1,15 +1,15 @@
-//! Text from elsewhere (Atlas, users, the API server) on its way to a person.
+//! Prepares text from outside (Atlas, users, the API server) for people.
 
-/// `text` without what could deceive a reader or a terminal, cut at `max` characters: control characters (ANSI
-/// sequences, line breaks), line and paragraph separators, and what turns the direction of writing.
+/// Removes from `text` what could deceive a reader or a terminal: control characters (ANSI sequences, line breaks),
+/// line and paragraph separators, and characters that change the direction of writing. Cuts it at `max` characters.
 pub fn plain(text: &str, max: usize) -> String {
     let deceives =
         |c: &char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().filter(|c| !deceives(c)).take(max).collect()
 }
 
-/// `text` without what it quotes, escaped quotes within quotes included: a key that somebody put in place of a
-/// reference would be shown.
+/// Removes quoted parts from `text`, also those with escaped quotes in them. Otherwise a key that somebody put in place
+/// of a reference would be shown.
 pub fn without_quotes(text: &str) -> String {
     let (mut quoted, mut escaped) = (false, false);
     let mut kept = String::new();

@@ -18,18 +18,18 @@ use tokio::task::JoinHandle;
 
 use super::metrics::Metrics;
 
-/// Connections at a time; a scraper and two probes need three. A further one takes the place of the oldest, so that
-/// probes are answered whatever slow clients do.
+/// How many connections may be open; a scraper and two probes need three. One more connection replaces the oldest, so
+/// that slow clients can't keep probes from an answer.
 const CONNECTIONS: usize = 64;
-/// A connection is closed after this long, whatever it does: slow clients hold nothing up.
+/// Every connection is closed after this time, so that slow clients hold nothing up.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(30);
 const HEADER_LIMIT: Duration = Duration::from_secs(5);
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Binds, and serves in the background; answers the address.
+/// Binds, serves in the background, and returns the address.
 ///
 /// # Errors
-/// A text for a person when the address can't be bound.
+/// Returns a text for a person if the address can't be bound.
 pub async fn serve(
     bind: SocketAddr,
     metrics: Arc<Metrics>,
@@ -43,7 +43,7 @@ pub async fn serve(
         let mut connections = VecDeque::with_capacity(CONNECTIONS);
         loop {
             let Ok((stream, _)) = listener.accept().await else {
-                // Out of file descriptors, most likely; trying at once again would spin.
+                // Most likely there are no file descriptors left. Trying again at once would only use up CPU time.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
@@ -57,7 +57,7 @@ pub async fn serve(
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEADER_LIMIT)
                     .serve_connection(TokioIo::new(stream), answer);
-                // Faults of a client are its own.
+                // An error of a client does not concern us.
                 let _ = tokio::time::timeout(CONNECTION_LIMIT, connection).await;
             });
             connections.retain(|connection: &JoinHandle<()>| !connection.is_finished());

@@ -1,6 +1,6 @@
-//! Logging. Our own messages at any level name no secret, since the type that holds one can't be printed. What
-//! dependencies log is not ours to vouch for (HTTP crates trace headers and bodies), so it is cut off below
-//! warnings, and the Kubernetes client below errors: its warnings quote answers that it can't parse.
+//! Logging. Our own messages contain no secret at any level, since the type of secrets can't be printed. We can't vouch
+//! for what dependencies log (HTTP crates trace headers and bodies), so they may log nothing below warnings, and the
+//! Kubernetes client nothing below errors, since its warnings quote answers that it can't parse.
 
 use std::io::IsTerminal;
 use std::str::FromStr;
@@ -17,14 +17,14 @@ use tracing_subscriber::{Layer, Registry};
 pub enum LogFormat {
     /// One JSON object a line.
     Json,
-    /// For people.
+    /// Text for people.
     Text,
 }
 
 /// Installs the logger, and a panic hook that logs like everything else.
 ///
 /// # Errors
-/// A text for a person when the filter can't be read.
+/// Returns a text for a person if the filter can't be parsed.
 pub fn install(format: LogFormat, filter: &str) -> Result<(), String> {
     let filter = Targets::from_str(filter)
         .map_err(|error| format!("--log-level {filter:?} is no filter: {error}; try info, or debug"))?
@@ -61,7 +61,7 @@ pub fn install(format: LogFormat, filter: &str) -> Result<(), String> {
 
 fn cap() -> FilterFn<impl Fn(&Metadata<'_>) -> bool> {
     filter_fn(|metadata| *metadata.level() <= limit(metadata.target()))
-        // Without a hint every trace point of every dependency would be asked about each time.
+        // Without this hint the filter would run for every trace point of every dependency, each time.
         .with_max_level_hint(LevelFilter::TRACE)
 }
 

@@ -1,5 +1,5 @@
-//! Metrics in the OpenMetrics text format. No label carries a name of an object, namespace or project: their
-//! number does not grow with the cluster.
+//! Metrics in the OpenMetrics text format. No label contains the name of an object, namespace or project, so the number
+//! of series does not grow with the cluster.
 
 use std::sync::atomic::AtomicU64;
 
@@ -88,7 +88,7 @@ impl Metrics {
         metrics
     }
 
-    /// Series that begin at zero can be alerted on from their first increase.
+    /// Creates series at zero, so that an alert notices their first increase.
     fn start_at_zero(&self) {
         for (operation, status) in [("LIST", 200), ("POST", 200), ("PUT", 200), ("DELETE", 204)] {
             let labels = [("operation", operation.to_owned()), ("status", status.to_string())];
@@ -116,7 +116,7 @@ impl Metrics {
         self.api_writes.get_or_create(&[("kind", kind.to_owned())]).inc();
     }
 
-    /// The text that a scrape gets.
+    /// The text that a scrape returns.
     ///
     /// # Errors
     /// Only if formatting into a string fails.

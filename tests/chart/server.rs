@@ -6,7 +6,7 @@ use control_plane::{ControlPlane, Options};
 use serde_json::{Value, json};
 
 use crate::crds;
-use crate::helm::{CHART, NAME, helm, rendered, succeeds};
+use crate::helm::{CHART, NAME, ROOT, helm, rendered, succeeds};
 use crate::objects::find;
 use crate::render::MATRIX;
 
@@ -19,6 +19,16 @@ pub static PLANE: LazyLock<ControlPlane> = LazyLock::new(|| {
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
+}
+
+/// Each way of applying the folder of the CRD: its kustomization must be no file that `-f` reads.
+#[test]
+fn the_folder_of_the_crd_can_be_applied() {
+    for way in ["-f", "-k"] {
+        let told = PLANE.kubectl(&["apply", "--dry-run=server", way, &format!("{ROOT}/crds")]).unwrap();
+        let crd = "customresourcedefinition.apiextensions.k8s.io/atlasintegrations.atlas-integrations.dev";
+        assert!(told.starts_with(crd) && told.lines().count() == 1, "{way}: {told}");
+    }
 }
 
 /// Everything that is rendered is accepted by the strict validation, and the pods by the Pod Security standard
