@@ -153,7 +153,7 @@ fn a_deletion_remembers_what_was_sent_and_what_was_confirmed() {
 #[test]
 fn a_new_claim_voids_whatever_an_earlier_one_left() {
     let begun = attempt("x.3", 900);
-    let first = |object: &Object| match fence(object, Some(false), Write::Post, &begun) {
+    let first = |object: &Object| match fence(object, Claiming::Fresh, Write::Post, &begun) {
         Fence::Claim { first, .. } => {
             first.map(|status| (status.applied, status.attempt, status.integration))
         }
@@ -191,8 +191,10 @@ fn only_a_claim_of_an_absent_place_can_find_somebody_faster() {
     let taken = |claim, outcome_unknown| {
         failed(&object, &spec(), claim, &failure(FailureKind::AlreadyConfigured, outcome_unknown))
     };
-    assert_eq!(taken(Some(false), false).message, already_exists_message(&spec()));
-    for not_faster in [taken(Some(true), false), taken(None, false), taken(Some(false), true)] {
+    assert_eq!(taken(Claiming::Fresh, false).message, already_exists_message(&spec()));
+    for not_faster in
+        [taken(Claiming::ByConsent, false), taken(Claiming::Already, false), taken(Claiming::Fresh, true)]
+    {
         assert_eq!((not_faster.reason, not_faster.message.as_str()), (Reason::NotVisibleYet, "m"));
         assert_eq!(not_faster.release, None);
     }

@@ -150,15 +150,15 @@ mod tests {
     #[test]
     fn applied_is_what_was_confirmed_of_this_spec_and_these_secrets() {
         let object = synced();
-        assert!(is_applied(&object, &spec(), false));
-        assert!(!is_applied(&object, &spec(), true), "a Secret changed");
-        assert!(!is_applied(&fresh(), &spec(), false), "nothing was ever confirmed");
+        assert!(is_applied(&object, &spec(), SecretsSince::Same));
+        assert!(!is_applied(&object, &spec(), SecretsSince::Changed), "a Secret changed");
+        assert!(!is_applied(&fresh(), &spec(), SecretsSince::Same), "nothing was ever confirmed");
         let mut edited = object.clone();
         edited.status.applied =
             object.status.applied.clone().map(|a| Applied { config: Some("0".into()), ..a });
-        assert!(!is_applied(&edited, &spec(), false), "the spec asks for something else");
+        assert!(!is_applied(&edited, &spec(), SecretsSince::Same), "the spec asks for something else");
         let mut begun = object;
         begun.status.attempt = Some(Attempt { id: "x.2".into(), time: at(2), sent: Some(sent("****aaaa")) });
-        assert!(!is_applied(&begun, &spec(), false), "a write was begun since");
+        assert!(!is_applied(&begun, &spec(), SecretsSince::Same), "a write was begun since");
     }
 }

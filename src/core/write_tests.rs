@@ -1,6 +1,6 @@
 //! Why a write is due, what of Atlas is ours, and what a settled object says.
 
-use super::tests::{at, claimed, entry, fresh, input, sent, synced};
+use super::tests::{at, claimed, entry, fresh, input, plan, sent, synced};
 use super::*;
 use crate::domain::{Applied, Attempt, Claim};
 
@@ -38,7 +38,7 @@ fn a_write_says_everything_that_speaks_for_it() {
         other => panic!("no write: {other:?}"),
     };
     let object = synced();
-    let rotated = Input { secrets_changed: true, ..input(&object, Some(&now)) };
+    let rotated = Input { secrets: SecretsSince::Changed, ..input(&object, Some(&now)) };
     assert_eq!(why(&rotated), Why { secrets: true, ..Why::default() });
     let asked = Object { rewrite_requested: Some("now".into()), ..synced() };
     assert_eq!(why(&input(&asked, Some(&now))), Why { rewrite: true, ..Why::default() });
