@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
-use super::index::Place;
+use super::index::ProjectKey;
 use super::shared::{Settings, Shared};
 use crate::cluster::{
     Grant, Scope, SecretIdentity, Stored, WatchEvent, watch_namespaces, watch_objects, watch_secrets,
@@ -85,7 +85,7 @@ impl Watches {
         }
     }
 
-    fn on_object(&mut self, shared: &Shared, event: WatchEvent<Stored>) -> Vec<Place> {
+    fn on_object(&mut self, shared: &Shared, event: WatchEvent<Stored>) -> Vec<ProjectKey> {
         let mut index = shared.index.lock();
         match event {
             WatchEvent::ListBegins { list } => index.list_begins(list),
@@ -103,7 +103,7 @@ impl Watches {
     }
 
     /// A Secret that may not be watched is read when it is needed instead.
-    fn on_secret(&mut self, shared: &Shared, event: WatchEvent<Secret>) -> Vec<Place> {
+    fn on_secret(&mut self, shared: &Shared, event: WatchEvent<Secret>) -> Vec<ProjectKey> {
         let secrets = &mut shared.index.lock().secrets;
         match event {
             WatchEvent::ListBegins { list } => secrets.list_begins(list),
@@ -124,7 +124,7 @@ impl Watches {
         Vec::new()
     }
 
-    fn on_namespace(&mut self, shared: &Shared, event: WatchEvent<Grant>) -> Vec<Place> {
+    fn on_namespace(&mut self, shared: &Shared, event: WatchEvent<Grant>) -> Vec<ProjectKey> {
         let mut index = shared.index.lock();
         match event {
             WatchEvent::ListBegins { .. } => index.namespace_list_begins(),

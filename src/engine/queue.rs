@@ -1,5 +1,5 @@
-//! The queue of places. It hands out turns: at most one turn of a place at a time, at least a second between two turns
-//! of one place, the longest waiting first.
+//! The queue of projects. It hands out turns: at most one turn of a project at a time, at least a second between two
+//! turns of one project, the longest waiting first.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::index::Place;
+use super::index::ProjectKey;
 use super::turn::{Project, Turn};
 
-/// The least time between the end of one turn of a place and the begin of the next.
+/// The least time between the end of one turn of a project and the begin of the next.
 const BREATH: Duration = Duration::from_secs(1);
 
 /// The queue.
@@ -24,20 +24,20 @@ pub(super) struct Queue {
 }
 
 struct Inner {
-    waiting: HashMap<Place, Waiting>,
-    order: BTreeSet<(Instant, Place)>,
-    /// Places that a pass runs for, and when they are due again because of what happened meanwhile.
-    running: HashMap<Place, Option<Instant>>,
-    /// No turn of a place begins before this.
-    not_before: HashMap<Place, Instant>,
+    waiting: HashMap<ProjectKey, Waiting>,
+    order: BTreeSet<(Instant, ProjectKey)>,
+    /// Projects that a pass runs for, and when they are due again because of what happened meanwhile.
+    running: HashMap<ProjectKey, Option<Instant>>,
+    /// No turn of a project begins before this.
+    not_before: HashMap<ProjectKey, Instant>,
     closed: bool,
 }
 
-/// A place at rest.
+/// A project at rest.
 struct Waiting {
     due: Instant,
     /// What is remembered of it; `None` where that is nothing.
-    project: Option<Box<Project>>,
+    memory: Option<Box<Project>>,
 }
 
 impl Queue {
@@ -52,15 +52,15 @@ impl Queue {
         Queue { inner: Mutex::new(inner), wake: Notify::new(), ended: Notify::new() }
     }
 
-    /// Makes places due now.
-    pub fn add(&self, places: impl IntoIterator<Item = Place>) {
+    /// Makes projects due now.
+    pub fn add(&self, keys: impl IntoIterator<Item = ProjectKey>) {
         let mut inner = self.inner.lock();
         let now = Instant::now();
-        for place in places {
-            match inner.running.get_mut(&place) {
+        for key in keys {
+            match inner.running.get_mut(&key) {
                 Some(again) => *again = Some(again.map_or(now, |before| before.min(now))),
                 None => {
-                    inner.schedule(place, now, None);
+                    inner.schedule(key, now, None);
                     self.wake.notify_one();
                 }
             }
@@ -96,24 +96,24 @@ impl Queue {
         }
     }
 
-    /// Takes a turn back. Its place is due when the turn says, or sooner if something happened meanwhile; a place that
-    /// is not due again is forgotten.
+    /// Takes a turn back. Its project is due when the turn says, or sooner if something happened meanwhile; a project
+    /// that is not due again is forgotten.
     pub fn done(&self, turn: Turn) {
-        let (place, project, next) = turn.end();
+        let (key, memory, next) = turn.end();
         let mut inner = self.inner.lock();
-        let again = inner.running.remove(&place).flatten();
+        let again = inner.running.remove(&key).flatten();
         let breath = Instant::now() + BREATH;
         inner.not_before.retain(|_, until| *until > breath - BREATH);
-        inner.not_before.insert(place.clone(), breath);
+        inner.not_before.insert(key.clone(), breath);
         if let Some(at) = [again, next].into_iter().flatten().min() {
-            inner.schedule(place, at, Some(project));
+            inner.schedule(key, at, Some(memory));
         }
         drop(inner);
         self.wake.notify_one();
         self.ended.notify_waiters();
     }
 
-    /// How many places wait.
+    /// How many projects wait.
     pub fn waiting(&self) -> usize {
         self.inner.lock().waiting.len()
     }
@@ -139,29 +139,29 @@ impl Queue {
 }
 
 impl Inner {
-    /// Makes a place due. `project` is what a turn that ended remembers; `None` leaves what is at rest as it is.
-    fn schedule(&mut self, place: Place, at: Instant, project: Option<Project>) {
-        let at = self.not_before.get(&place).map_or(at, |until| at.max(*until));
-        let project = project.filter(|project| !project.is_blank()).map(Box::new);
-        match self.waiting.get_mut(&place) {
+    /// Makes a project due. `memory` is what a turn that ended remembers; `None` leaves what is at rest as it is.
+    fn schedule(&mut self, key: ProjectKey, at: Instant, memory: Option<Project>) {
+        let at = self.not_before.get(&key).map_or(at, |until| at.max(*until));
+        let memory = memory.filter(|memory| !memory.is_blank()).map(Box::new);
+        match self.waiting.get_mut(&key) {
             Some(waiting) if waiting.due <= at => return,
             Some(waiting) => {
-                self.order.remove(&(waiting.due, place.clone()));
+                self.order.remove(&(waiting.due, key.clone()));
                 waiting.due = at;
             }
             None => {
-                self.waiting.insert(place.clone(), Waiting { due: at, project });
+                self.waiting.insert(key.clone(), Waiting { due: at, memory });
             }
         }
-        self.order.insert((at, place));
+        self.order.insert((at, key));
     }
 
-    /// Takes the first place out, for a turn.
+    /// Takes the first project out, for a turn.
     fn begin(&mut self) -> Option<Turn> {
-        let (_, place) = self.order.pop_first()?;
-        let project = self.waiting.remove(&place).and_then(|waiting| waiting.project);
-        self.running.insert(place.clone(), None);
-        Some(Turn::new(place, project.map(|project| *project).unwrap_or_default()))
+        let (_, key) = self.order.pop_first()?;
+        let memory = self.waiting.remove(&key).and_then(|waiting| waiting.memory);
+        self.running.insert(key.clone(), None);
+        Some(Turn::new(key, memory.map(|memory| *memory).unwrap_or_default()))
     }
 }
 
@@ -170,33 +170,33 @@ mod tests {
     use super::*;
     use crate::domain::ProjectId;
 
-    fn place(digit: char) -> Place {
+    fn project(digit: char) -> ProjectKey {
         ProjectId::parse(&digit.to_string().repeat(24))
     }
 
     /// The next turn, ended so that it is due again after `again`.
-    async fn pass(queue: &Queue, again: Option<Duration>) -> Option<Place> {
+    async fn pass(queue: &Queue, again: Option<Duration>) -> Option<ProjectKey> {
         let mut turn = queue.next().await?;
-        let place = turn.place().clone();
+        let key = turn.key().clone();
         if let Some(again) = again {
             turn.look_again(Instant::now() + again);
         }
         queue.done(turn);
-        Some(place)
+        Some(key)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_place_waits_once_and_takes_a_breath() {
+    async fn a_project_waits_once_and_takes_a_breath() {
         let queue = Queue::new();
         let start = Instant::now();
-        queue.add([place('a'), place('a')]);
+        queue.add([project('a'), project('a')]);
         let mut turn = queue.next().await.expect("a turn");
-        assert_eq!(*turn.place(), place('a'));
-        queue.add([place('a')]);
+        assert_eq!(*turn.key(), project('a'));
+        queue.add([project('a')]);
         assert_eq!(queue.waiting(), 0, "it runs; the new request waits for its end");
         turn.look_again(start + Duration::from_secs(60));
         queue.done(turn);
-        assert_eq!(pass(&queue, None).await, Some(place('a')));
+        assert_eq!(pass(&queue, None).await, Some(project('a')));
         assert_eq!(start.elapsed(), BREATH);
         assert_eq!(queue.waiting(), 0, "it is not due again");
         queue.idle().await;
@@ -206,40 +206,40 @@ mod tests {
     async fn the_longest_waiting_goes_first_and_close_ends_it() {
         let queue = Queue::new();
         let start = Instant::now();
-        queue.add([place('a'), place('b')]);
+        queue.add([project('a'), project('b')]);
         pass(&queue, Some(Duration::from_secs(5))).await;
         pass(&queue, Some(Duration::from_secs(3))).await;
-        assert_eq!(pass(&queue, Some(Duration::from_secs(60))).await, Some(place('b')));
+        assert_eq!(pass(&queue, Some(Duration::from_secs(60))).await, Some(project('b')));
         assert_eq!(start.elapsed(), Duration::from_secs(3));
-        assert_eq!(pass(&queue, None).await, Some(place('a')));
+        assert_eq!(pass(&queue, None).await, Some(project('a')));
         assert_eq!(start.elapsed(), Duration::from_secs(5));
         queue.close();
         assert_eq!(pass(&queue, None).await, None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_place_that_is_asked_for_is_due_earlier_and_keeps_its_memory() {
+    async fn a_project_that_is_asked_for_is_due_earlier_and_keeps_its_memory() {
         let queue = Queue::new();
         let start = Instant::now();
-        queue.add([place('a')]);
+        queue.add([project('a')]);
         let mut turn = queue.next().await.expect("a turn");
         turn.object("uid").failures = 7;
         turn.look_again(start + Duration::from_secs(60));
         queue.done(turn);
-        queue.add([place('a')]);
+        queue.add([project('a')]);
         let turn = queue.next().await.expect("a turn");
         assert_eq!(start.elapsed(), BREATH);
         assert_eq!(turn.project.known("uid").map(|memory| memory.failures), Some(7));
         queue.done(turn);
-        queue.add([place('a')]);
+        queue.add([project('a')]);
         let turn = queue.next().await.expect("a turn");
-        assert!(turn.project.is_blank(), "the place was forgotten");
+        assert!(turn.project.is_blank(), "the project was forgotten");
     }
 
     #[tokio::test(start_paused = true)]
     async fn idle_waits_for_the_turns_that_are_held() {
         let queue = Queue::new();
-        queue.add([place('a'), place('b')]);
+        queue.add([project('a'), project('b')]);
         let (a, b) = (queue.next().await.expect("a turn"), queue.next().await.expect("a turn"));
         let limit = Duration::from_secs(9);
         assert!(tokio::time::timeout(limit, queue.idle()).await.is_err());

@@ -160,10 +160,10 @@ async fn follow(shared: Arc<Shared>, client: kube::Client, ready: Arc<AtomicBool
             }
         }
         if workers.is_empty() && watches.are_listed() {
-            let places = shared.index.lock().places();
-            tracing::info!(places = places.len(), "first lists complete");
+            let projects = shared.index.lock().projects();
+            tracing::info!(places = projects.len(), "first lists complete");
             ready.store(true, Ordering::Relaxed);
-            shared.queue.add(places);
+            shared.queue.add(projects);
             for _ in 0..shared.settings.concurrency {
                 workers.spawn(work(Arc::clone(&shared), not_before));
             }
@@ -191,11 +191,11 @@ struct Held<'a> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        let blank = Turn::new(self.turn.place().clone(), Project::default());
+        let blank = Turn::new(self.turn.key().clone(), Project::default());
         let mut turn = std::mem::replace(&mut self.turn, blank);
         if std::thread::panicking() {
             // What a pass left half done must not be remembered.
-            turn = Turn::new(turn.place().clone(), Project::default());
+            turn = Turn::new(turn.key().clone(), Project::default());
             turn.look_again(Instant::now() + self.shared.settings.resync_interval);
         }
         self.shared.queue.done(turn);
@@ -210,8 +210,8 @@ async fn janitor(shared: Arc<Shared>) {
             index.secrets.forget_unused();
             let fingerprints: HashSet<_> = shared.credentials.retain(|key| index.secrets.is_referred_to(key));
             shared.atlas.retain_sessions(&fingerprints);
-            let (objects, places) = index.size();
-            shared.telemetry.size(objects, places, shared.queue.waiting());
+            let (objects, projects) = index.size();
+            shared.telemetry.size(objects, projects, shared.queue.waiting());
         }
         tokio::time::sleep(JANITOR_EVERY).await;
     }

@@ -24,7 +24,7 @@ impl Store {
     }
 
     /// The object as it is now; `None` if it does not exist. What this read is ahead of the watch in, the watch will
-    /// not tell again, so the places that it makes due are queued: the reading pass's own place too, since that pass
+    /// not tell again, so the projects that it makes due are queued: the reading pass's own project too, since that pass
     /// may have begun from an older view.
     ///
     /// # Errors
@@ -71,11 +71,11 @@ impl Store {
         let after = self.wrote(self.writer.release(stored, Timestamp::now()).await)?;
         let object = &stored.object;
         if let Ok(spec) = &object.spec {
-            let place = Some(spec.project.clone());
+            let key = Some(spec.project.clone());
             let kind = spec.integration.integration_type();
             let rival = |record: &Record| record.uid != object.uid && record.kind() == Some(kind);
-            let waited_for = self.index.lock().place(&place).iter().any(rival);
-            self.queue.add(waited_for.then_some(place));
+            let waited_for = self.index.lock().of_project(&key).iter().any(rival);
+            self.queue.add(waited_for.then_some(key));
         }
         Ok(after)
     }
@@ -84,7 +84,7 @@ impl Store {
     /// told yet.
     pub fn gone(&self, record: &Record) -> bool {
         let mut index = self.index.lock();
-        let known = index.place(&record.project).iter().any(|now| now.uid == record.uid);
+        let known = index.of_project(&record.project).iter().any(|now| now.uid == record.uid);
         known && index.remove(&record.key).is_some()
     }
 

@@ -7,7 +7,7 @@ mod lists;
 mod record;
 mod secrets;
 
-pub(super) use record::{Place, Record};
+pub(super) use record::{ProjectKey, Record};
 pub(super) use secrets::{Known, Secrets};
 
 use std::collections::{BTreeSet, HashMap};
@@ -22,7 +22,7 @@ use crate::domain::{Carried, Object, ObjectKey, ProjectId, SecretsSince};
 #[derive(Default)]
 pub(super) struct Index {
     objects: HashMap<ObjectKey, Box<Record>>,
-    places: HashMap<Place, BTreeSet<ObjectKey>>,
+    projects: HashMap<ProjectKey, BTreeSet<ObjectKey>>,
     lists: Lists,
     /// The Secrets that objects refer to.
     pub secrets: Secrets,
@@ -37,9 +37,9 @@ impl Index {
         Index { operator_secret, ..Index::default() }
     }
 
-    /// Takes an object from watch number `list`. Returns the places that a pass is due for. Where the API server went
+    /// Takes an object from watch number `list`. Returns the projects that a pass is due for. Where the API server went
     /// back in time, what was known of the object is void.
-    pub fn observe_from(&mut self, list: usize, object: &Object) -> Vec<Place> {
+    pub fn observe_from(&mut self, list: usize, object: &Object) -> Vec<ProjectKey> {
         let known = self.objects.get(&object.key).map(|record| record.resource_version);
         let shows = version(&object.resource_version);
         if known.is_some_and(|known| self.lists.went_back(list, known, shows)) {
@@ -48,14 +48,14 @@ impl Index {
         self.observe(object)
     }
 
-    /// Takes an object. Returns the places that a pass is due for.
-    pub fn observe(&mut self, object: &Object) -> Vec<Place> {
+    /// Takes an object. Returns the projects that a pass is due for.
+    pub fn observe(&mut self, object: &Object) -> Vec<ProjectKey> {
         let new = Record::new(object);
         self.lists.saw(&new.key);
         let Some(old) = self.objects.get(&new.key) else {
-            let place = new.project.clone();
+            let project = new.project.clone();
             self.insert(new);
-            return vec![place];
+            return vec![project];
         };
         // An older event is stale even if it is about a different object of the same name.
         if new.resource_version <= old.resource_version {
@@ -72,10 +72,10 @@ impl Index {
         due
     }
 
-    /// Takes a fresh read of an object that is known. Returns the places that a pass is due for because the read is
+    /// Takes a fresh read of an object that is known. Returns the projects that a pass is due for because the read is
     /// ahead of the watch, which will not tell the same again. An object that is not known stays unknown: the watch has
     /// taken it out, perhaps because another operator's selector matches it now.
-    pub fn refresh(&mut self, object: &Object) -> Vec<Place> {
+    pub fn refresh(&mut self, object: &Object) -> Vec<ProjectKey> {
         if self.objects.contains_key(&object.key) { self.observe(object) } else { Vec::new() }
     }
 
@@ -117,24 +117,24 @@ impl Index {
                 record.share(known);
             }
         }
-        self.places.entry(record.project.clone()).or_default().insert(record.key.clone());
+        self.projects.entry(record.project.clone()).or_default().insert(record.key.clone());
         for secret in record.secret_keys(self.operator_secret.as_ref()) {
             self.secrets.used_in(secret, &record.project);
         }
         self.objects.insert(record.key.clone(), Box::new(record));
     }
 
-    /// Forgets an object. Returns its place, if it was known.
-    pub fn remove(&mut self, key: &ObjectKey) -> Option<Place> {
+    /// Forgets an object. Returns its project, if it was known.
+    pub fn remove(&mut self, key: &ObjectKey) -> Option<ProjectKey> {
         self.unlink(key).map(|record| record.project)
     }
 
     fn unlink(&mut self, key: &ObjectKey) -> Option<Record> {
         let record = *self.objects.remove(key)?;
-        if let Some(keys) = self.places.get_mut(&record.project) {
+        if let Some(keys) = self.projects.get_mut(&record.project) {
             keys.remove(key);
             if keys.is_empty() {
-                self.places.remove(&record.project);
+                self.projects.remove(&record.project);
             }
         }
         for secret in record.secret_keys(self.operator_secret.as_ref()) {
@@ -149,9 +149,9 @@ impl Index {
         self.lists.begins(list, newest.unwrap_or_default());
     }
 
-    /// A list of objects is complete: objects of its scope that it did not show are gone. Returns the places that lost
+    /// A list of objects is complete: objects of its scope that it did not show are gone. Returns the projects that lost
     /// an object.
-    pub fn list_complete(&mut self, list: usize, in_scope: impl Fn(&ObjectKey) -> bool) -> Vec<Place> {
+    pub fn list_complete(&mut self, list: usize, in_scope: impl Fn(&ObjectKey) -> bool) -> Vec<ProjectKey> {
         let Some(left_out) = self.lists.complete(list) else { return Vec::new() };
         let gone: Vec<ObjectKey> =
             self.objects.keys().filter(|key| in_scope(key) && left_out(key)).cloned().collect();
@@ -173,16 +173,16 @@ impl Index {
         self.grants.list_begins();
     }
 
-    /// Takes a Namespace from the watch. Returns the places that were granted to it or withdrawn.
-    pub fn observe_namespace(&mut self, grant: Grant) -> Vec<Place> {
+    /// Takes a Namespace from the watch. Returns the projects that were granted to it or withdrawn.
+    pub fn observe_namespace(&mut self, grant: Grant) -> Vec<ProjectKey> {
         let changed = self.grants.observe(grant);
-        self.known_places(changed)
+        self.known_projects(changed)
     }
 
-    /// A list of Namespaces is complete. Returns the places that were granted or withdrawn since the last one.
-    pub fn namespace_list_complete(&mut self) -> Vec<Place> {
+    /// A list of Namespaces is complete. Returns the projects that were granted or withdrawn since the last one.
+    pub fn namespace_list_complete(&mut self) -> Vec<ProjectKey> {
         let changed = self.grants.list_complete();
-        self.known_places(changed)
+        self.known_projects(changed)
     }
 
     /// Namespaces may not be watched.
@@ -190,13 +190,13 @@ impl Index {
         self.grants.unwatched();
     }
 
-    fn known_places(&self, projects: Vec<ProjectId>) -> Vec<Place> {
-        projects.into_iter().map(Some).filter(|place| self.places.contains_key(place)).collect()
+    fn known_projects(&self, projects: Vec<ProjectId>) -> Vec<ProjectKey> {
+        projects.into_iter().map(Some).filter(|project| self.projects.contains_key(project)).collect()
     }
 
-    /// The records of a place, in the order of their keys.
-    pub fn place(&self, place: &Place) -> Vec<Record> {
-        let keys = self.places.get(place);
+    /// The records of a project, in the order of their keys.
+    pub fn of_project(&self, project: &ProjectKey) -> Vec<Record> {
+        let keys = self.projects.get(project);
         keys.into_iter()
             .flatten()
             .filter_map(|key| self.objects.get(key))
@@ -204,14 +204,14 @@ impl Index {
             .collect()
     }
 
-    /// Every place that has an object.
-    pub fn places(&self) -> Vec<Place> {
-        self.places.keys().cloned().collect()
+    /// Every project that has an object.
+    pub fn projects(&self) -> Vec<ProjectKey> {
+        self.projects.keys().cloned().collect()
     }
 
-    /// How many objects and places there are.
+    /// How many objects and projects there are.
     pub fn size(&self) -> (usize, usize) {
-        (self.objects.len(), self.places.len())
+        (self.objects.len(), self.projects.len())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::domain::{
 };
 
 /// The key of the queue: a project, or `None` for the objects whose spec can't be read.
-pub(in crate::engine) type Place = Option<ProjectId>;
+pub(in crate::engine) type ProjectKey = Option<ProjectId>;
 
 /// What a valid spec contributes.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ pub(in crate::engine) struct Record {
     /// Whether the object is being deleted and its deletion needs no call to Atlas.
     pub leaves_alone: bool,
     /// The project; `None` when the spec can't be read.
-    pub project: Place,
+    pub project: ProjectKey,
     /// `None` when the spec can't be read.
     pub spec: Option<SpecRecord>,
     /// Names of the Secrets that the settings refer to.

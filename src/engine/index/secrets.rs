@@ -1,10 +1,10 @@
-//! The identity of each Secret that an object refers to, and the places that a change of it concerns.
+//! The identity of each Secret that an object refers to, and the projects that a change of it concerns.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::lists::{Lists, version};
-use super::record::Place;
+use super::record::ProjectKey;
 use crate::cluster::SecretIdentity;
 use crate::domain::{AppliedSecret, ObjectKey, SecretsSince};
 
@@ -58,20 +58,20 @@ impl Known<SecretIdentity> {
 #[derive(Default)]
 struct SecretRecord {
     state: Known<SecretIdentity>,
-    /// The places whose objects refer to it, in order, each with how many of its objects do.
-    users: Vec<(Place, u32)>,
+    /// The projects whose objects refer to it, in order, each with how many of its objects do.
+    users: Vec<(ProjectKey, u32)>,
 }
 
 impl SecretRecord {
-    fn used_in(&mut self, place: &Place) {
-        match self.users.binary_search_by(|(known, _)| known.cmp(place)) {
+    fn used_in(&mut self, project: &ProjectKey) {
+        match self.users.binary_search_by(|(known, _)| known.cmp(project)) {
             Ok(at) => self.users[at].1 += 1,
-            Err(at) => self.users.insert(at, (place.clone(), 1)),
+            Err(at) => self.users.insert(at, (project.clone(), 1)),
         }
     }
 
-    fn unused_in(&mut self, place: &Place) {
-        if let Ok(at) = self.users.binary_search_by(|(known, _)| known.cmp(place)) {
+    fn unused_in(&mut self, project: &ProjectKey) {
+        if let Ok(at) = self.users.binary_search_by(|(known, _)| known.cmp(project)) {
             self.users[at].1 -= 1;
             if self.users[at].1 == 0 {
                 self.users.remove(at);
@@ -91,15 +91,15 @@ pub(in crate::engine) struct Secrets {
 }
 
 impl Secrets {
-    /// An object of `place` refers to a Secret.
-    pub(super) fn used_in(&mut self, key: ObjectKey, place: &Place) {
-        self.records.entry(key).or_default().used_in(place);
+    /// An object of `project` refers to a Secret.
+    pub(super) fn used_in(&mut self, key: ObjectKey, project: &ProjectKey) {
+        self.records.entry(key).or_default().used_in(project);
     }
 
-    /// An object of `place` does not refer to a Secret any more.
-    pub(super) fn unused_in(&mut self, key: &ObjectKey, place: &Place) {
+    /// An object of `project` does not refer to a Secret any more.
+    pub(super) fn unused_in(&mut self, key: &ObjectKey, project: &ProjectKey) {
         if let Some(secret) = self.records.get_mut(key) {
-            secret.unused_in(place);
+            secret.unused_in(project);
         }
     }
 
@@ -113,9 +113,14 @@ impl Secrets {
         self.records.retain(|_, secret| !secret.users.is_empty());
     }
 
-    /// Takes a Secret's identity from watch number `list`. Returns the places whose objects a change of it concerns.
+    /// Takes a Secret's identity from watch number `list`. Returns the projects whose objects a change of it concerns.
     /// Like objects, Secrets may go back in time.
-    pub fn observe_from(&mut self, list: usize, key: &ObjectKey, identity: SecretIdentity) -> Vec<Place> {
+    pub fn observe_from(
+        &mut self,
+        list: usize,
+        key: &ObjectKey,
+        identity: SecretIdentity,
+    ) -> Vec<ProjectKey> {
         let known = self.records.get(key).and_then(|secret| secret.state.version());
         let shows = version(&identity.resource_version);
         let mut due = Vec::new();
@@ -126,9 +131,9 @@ impl Secrets {
         due
     }
 
-    /// Takes a Secret's identity from the watch, `None` where it does not exist. Returns the places whose objects a
+    /// Takes a Secret's identity from the watch, `None` where it does not exist. Returns the projects whose objects a
     /// change of it concerns.
-    pub fn observe(&mut self, key: &ObjectKey, identity: Option<SecretIdentity>) -> Vec<Place> {
+    pub fn observe(&mut self, key: &ObjectKey, identity: Option<SecretIdentity>) -> Vec<ProjectKey> {
         self.lists.saw(key);
         let Some(secret) = self.records.get_mut(key) else { return Vec::new() };
         let state = Known::found(identity);
@@ -141,7 +146,7 @@ impl Secrets {
         if !relied_on {
             return Vec::new();
         }
-        secret.users.iter().map(|(place, _)| place.clone()).collect()
+        secret.users.iter().map(|(project, _)| project.clone()).collect()
     }
 
     /// Notes what a read of a Secret found, where nothing was known. A change is left to the watch, which tells every
@@ -170,9 +175,9 @@ impl Secrets {
         self.lists.begins(list, newest.unwrap_or_default());
     }
 
-    /// A list is complete: Secrets of its scope that it did not show do not exist. Returns the places whose objects
+    /// A list is complete: Secrets of its scope that it did not show do not exist. Returns the projects whose objects
     /// that concerns.
-    pub fn list_complete(&mut self, list: usize, in_scope: impl Fn(&ObjectKey) -> bool) -> Vec<Place> {
+    pub fn list_complete(&mut self, list: usize, in_scope: impl Fn(&ObjectKey) -> bool) -> Vec<ProjectKey> {
         let Some(left_out) = self.lists.complete(list) else { return Vec::new() };
         self.unwatched.remove(&list);
         let gone: Vec<ObjectKey> =

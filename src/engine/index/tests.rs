@@ -234,9 +234,13 @@ fn trace_12_an_own_write_is_seen_before_the_watch_brings_it() {
     };
     index.wrote(&Object { finalizer: true, claim: Some(claim), resource_version: "3".into(), ..y.clone() });
     index.observe(&y);
-    let place = y.spec.as_ref().ok().map(|spec| spec.project.clone());
-    let claimed: Vec<String> =
-        index.place(&place).into_iter().filter(|r| r.claimed).map(|r| r.key.name.to_string()).collect();
+    let project = y.spec.as_ref().ok().map(|spec| spec.project.clone());
+    let claimed: Vec<String> = index
+        .of_project(&project)
+        .into_iter()
+        .filter(|r| r.claimed)
+        .map(|r| r.key.name.to_string())
+        .collect();
     assert_eq!(claimed, ["y"], "and so y keeps the place, though x is older");
 }
 

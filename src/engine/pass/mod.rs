@@ -20,9 +20,9 @@ use crate::domain::{IntegrationType, ProjectId, SecretsSince};
 
 /// Runs a pass. The turn then says when the next one is due.
 pub(super) async fn pass(shared: &Shared, turn: &mut Turn) {
-    let mut records = shared.index.lock().place(turn.place());
+    let mut records = shared.index.lock().of_project(turn.key());
     if !records.is_empty() && shared.leads() {
-        match turn.place().clone() {
+        match turn.key().clone() {
             Some(project) => over_project(shared, turn, &project, &mut records).await,
             None => over_unreadable(shared, turn, &records).await,
         }

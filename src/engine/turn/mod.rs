@@ -1,4 +1,4 @@
-//! A turn: a place, with all that this process remembers of it. The queue hands it to a pass by value, so whoever holds
+//! A turn: a project, with all that this process remembers of it. The queue hands it to a pass by value, so whoever holds
 //! it may change it, and nobody else can.
 
 mod memory;
@@ -9,14 +9,14 @@ pub(super) use project::{Pause, Project};
 
 use tokio::time::Instant;
 
-use super::index::Place;
+use super::index::ProjectKey;
 use crate::atlas;
 use crate::core::pacing;
 use crate::domain::{Failure, FailureKind};
 
-/// One pass's hold of a place.
+/// One pass's hold of a project.
 pub(super) struct Turn {
-    place: Place,
+    key: ProjectKey,
     /// What is remembered of the project and its objects.
     pub project: Project,
     /// When a pass is due again without any other cause.
@@ -24,14 +24,14 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// A turn of a place; `project` is what the last turn remembered.
-    pub fn new(place: Place, project: Project) -> Turn {
-        Turn { place, project, next: None }
+    /// A turn of a project; `project` is what the last turn remembered.
+    pub fn new(key: ProjectKey, project: Project) -> Turn {
+        Turn { key, project, next: None }
     }
 
-    /// The place.
-    pub fn place(&self) -> &Place {
-        &self.place
+    /// The project.
+    pub fn key(&self) -> &ProjectKey {
+        &self.key
     }
 
     /// A pass is due at `at`, or earlier if one is due earlier already.
@@ -46,7 +46,7 @@ impl Turn {
 
     /// Pauses the project if Atlas asked us to back off; see [`Project::heed`].
     pub fn heed(&mut self, failure: &Failure) {
-        if let (Some(project), Some(wait)) = (&self.place, self.project.heed(failure)) {
+        if let (Some(project), Some(wait)) = (&self.key, self.project.heed(failure)) {
             let seconds = wait.as_secs();
             tracing::info!(%project, seconds, "no call to the project for a while: {}", failure.message);
         }
@@ -55,7 +55,7 @@ impl Turn {
     /// The pause of the project, if it has one now. A pause begins here when the last answer of Atlas left little of the
     /// project's rate.
     pub fn paused(&mut self, atlas: &atlas::Client) -> Option<Pause> {
-        let project = self.place.as_ref()?;
+        let project = self.key.as_ref()?;
         let budget = atlas.take_budget(project);
         let now = Instant::now();
         if self.project.pause(now).is_none()
@@ -74,8 +74,8 @@ impl Turn {
         self.project.object(uid)
     }
 
-    /// Ends the turn: the place, what is remembered of it, and when a pass is due again.
-    pub fn end(self) -> (Place, Project, Option<Instant>) {
-        (self.place, self.project, self.next)
+    /// Ends the turn: the project, what is remembered of it, and when a pass is due again.
+    pub fn end(self) -> (ProjectKey, Project, Option<Instant>) {
+        (self.key, self.project, self.next)
     }
 }
