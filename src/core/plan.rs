@@ -1,8 +1,8 @@
 //! What one object needs next, given what Atlas holds.
 //!
-//! A plan comes from an ordered list of named rules: the first rule that applies decides. The reasons for the rules, and
-//! the traces that made them, are in `docs/architecture.md`. In short: nothing that is not claimed by this very object is
-//! ever written or deleted; a claim is made only where nothing is, or by consent.
+//! A plan comes from an ordered list of named rules: the first rule that applies decides. The reasons for the rules,
+//! and the traces that made them, are in `docs/architecture.md`. In short: nothing that is not claimed by this very
+//! object is ever written or deleted; a claim is made only where nothing is, or by consent.
 
 use std::time::Duration;
 
@@ -250,9 +250,10 @@ fn in_doubt_until(input: &Input<'_>) -> Option<Timestamp> {
     (input.listed_at < until).then_some(until)
 }
 
-/// Whether what is there is ours although nothing was confirmed: only if the place is claimed, and either it agrees with
-/// what we were about to send or overwriting was allowed. A twin that somebody else made agrees too; but if the claim's
-/// own write is known to have had no effect, and no other write was begun since, nothing that is there can be ours.
+/// Whether what is there is ours although nothing was confirmed: only if the place is claimed, and either it agrees
+/// with what we were about to send or overwriting was allowed. A twin that somebody else made agrees too; but if the
+/// claim's own write is known to have had no effect, and no other write was begun since, nothing that is there can be
+/// ours.
 fn is_ours(input: &Input<'_>, entry: &Redacted) -> bool {
     let object = input.object;
     let sent = || object.attempt().and_then(|attempt| attempt.sent.as_ref());

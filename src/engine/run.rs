@@ -92,8 +92,8 @@ impl Engine {
         // From here on the process is ready once it acts.
         self.ready.store(false, Ordering::Relaxed);
         let (result, idle) = self.act(stop, not_before, candidate.renew(lead)).await;
-        // If a pass did not finish, its call may still reach Atlas: keep the Lease and let it expire. If we are still in
-        // our own takeover wait, the next leader has to wait too.
+        // If a pass did not finish, its call may still reach Atlas: keep the Lease and let it expire. If we are still
+        // in our own takeover wait, the next leader has to wait too.
         if idle && self.shared.leads() {
             candidate.release(Instant::now() >= not_before).await;
         }

@@ -24,8 +24,8 @@ impl Store {
     }
 
     /// The object as it is now; `None` if it does not exist. What this read is ahead of the watch in, the watch will
-    /// not tell again, so the projects that it makes due are queued: the reading pass's own project too, since that pass
-    /// may have begun from an older view.
+    /// not tell again, so the projects that it makes due are queued: the reading pass's own project too, since that
+    /// pass may have begun from an older view.
     ///
     /// # Errors
     /// [`WriteError::Server`].

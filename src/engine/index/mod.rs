@@ -149,8 +149,8 @@ impl Index {
         self.lists.begins(list, newest.unwrap_or_default());
     }
 
-    /// A list of objects is complete: objects of its scope that it did not show are gone. Returns the projects that lost
-    /// an object.
+    /// A list of objects is complete: objects of its scope that it did not show are gone. Returns the projects that
+    /// lost an object.
     pub fn list_complete(&mut self, list: usize, in_scope: impl Fn(&ObjectKey) -> bool) -> Vec<ProjectKey> {
         let Some(left_out) = self.lists.complete(list) else { return Vec::new() };
         let gone: Vec<ObjectKey> =

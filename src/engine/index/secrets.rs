@@ -43,7 +43,8 @@ impl Known<SecretIdentity> {
         }
     }
 
-    /// Whether this is an older state of the same Secret. A read and the watch race, and the newer resourceVersion wins.
+    /// Whether this is an older state of the same Secret. A read and the watch race, and the newer resourceVersion
+    /// wins.
     fn is_older_than(&self, known: &Known<SecretIdentity>) -> bool {
         match (self, known) {
             (Known::Present(new), Known::Present(old)) => {

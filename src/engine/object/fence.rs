@@ -209,7 +209,8 @@ pub(super) fn refused(turn: &mut Turn, object: &Object, signature: &Signature) -
     Some(verdict)
 }
 
-/// Remembers a failed write, so that the same write is not sent again before its time, or (`for_good`) not again at all.
+/// Remembers a failed write, so that the same write is not sent again before its time, or (`for_good`) not again at
+/// all.
 pub(super) fn refuse(
     shared: &Shared,
     turn: &mut Turn,

@@ -1,5 +1,5 @@
-//! One pass over one project: observe (a LIST for each credential), decide (which object owns which place in Atlas), and
-//! act (one object after another).
+//! One pass over one project: observe (a LIST for each credential), decide (which object owns which place in Atlas),
+//! and act (one object after another).
 
 mod look;
 mod owners;

@@ -1,5 +1,5 @@
-//! A turn: a project, with all that this process remembers of it. The queue hands it to a pass by value, so whoever holds
-//! it may change it, and nobody else can.
+//! A turn: a project, with all that this process remembers of it. The queue hands it to a pass by value, so whoever
+//! holds it may change it, and nobody else can.
 
 mod memory;
 mod project;
@@ -52,8 +52,8 @@ impl Turn {
         }
     }
 
-    /// The pause of the project, if it has one now. A pause begins here when the last answer of Atlas left little of the
-    /// project's rate.
+    /// The pause of the project, if it has one now. A pause begins here when the last answer of Atlas left little of
+    /// the project's rate.
     pub fn paused(&mut self, atlas: &atlas::Client) -> Option<Pause> {
         let project = self.key.as_ref()?;
         let budget = atlas.take_budget(project);
