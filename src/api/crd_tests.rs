@@ -1,5 +1,4 @@
-//! The table of types, the blocks and the schema say the same, in every direction: what is left out in one of them is
-//! found here.
+//! The table of types, the blocks and the schema agree in every direction. These tests say what one of them leaves out.
 
 use std::collections::BTreeSet;
 
@@ -62,7 +61,7 @@ fn every_field_has_its_property_and_every_property_its_field() {
     for row in TYPES {
         let block = &spec["properties"][row.block];
         if block.is_null() {
-            continue; // said by the test of the blocks
+            continue; // the test of the blocks says so
         }
         let (in_row, in_block) = (format!("the row of {}", row.name), format!("the block {}", row.block));
         let set = || row.fields.iter().filter_map(|field| field.spec.map(|name| (name, field)));
@@ -77,7 +76,7 @@ fn every_field_has_its_property_and_every_property_its_field() {
         for (name, field) in set() {
             let property = &block["properties"][name];
             let fits = match field.kind {
-                _ if property.is_null() => continue, // said above
+                _ if property.is_null() => continue, // the comparison of the names says so
                 FieldKind::Bool => property["type"] == "boolean",
                 kind if kind.is_secret() => is_reference(property),
                 _ => property["type"] == "string",
