@@ -1,7 +1,6 @@
 //! What the operator writes back.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -148,28 +147,25 @@ pub struct Attempt {
 #[serde(try_from = "Redacted")]
 pub struct IntegrationEcho(pub Redacted);
 
-/// The fields of an echo: what Atlas may show of any type, each name once.
-fn shown() -> BTreeMap<&'static str, &'static Field> {
-    let fields = TYPES.iter().flat_map(|row| row.fields).chain(ENTRY);
-    fields.map(|field| (field.atlas, field)).collect()
+/// The fields of an echo: what Atlas may show of any type. Types share some of them.
+fn shown() -> impl Iterator<Item = &'static Field> {
+    TYPES.iter().flat_map(|row| row.fields).chain(ENTRY)
 }
 
 impl TryFrom<Redacted> for IntegrationEcho {
     type Error = String;
 
-    /// Leaves out what another version of the operator knows and this one does not.
-    fn try_from(mut redacted: Redacted) -> Result<IntegrationEcho, String> {
-        let shown = shown();
-        redacted.0.retain(|name, _| shown.contains_key(name.as_str()));
-        let fits = |(name, value): (&String, &RedactedValue)| {
-            let flag = shown.get(name.as_str()).is_some_and(|field| field.kind == FieldKind::Bool);
-            flag == matches!(value, RedactedValue::Bool(_))
-        };
-        if redacted.0.iter().all(fits) {
-            Ok(IntegrationEcho(redacted))
-        } else {
-            Err("a field of another kind".to_owned())
+    fn try_from(redacted: Redacted) -> Result<IntegrationEcho, String> {
+        let mut kept = Redacted::default();
+        for (name, value) in redacted.0 {
+            // Another version of the operator may know more fields than this one.
+            let Some(field) = shown().find(|field| field.atlas == name) else { continue };
+            if (field.kind == FieldKind::Bool) != matches!(value, RedactedValue::Bool(_)) {
+                return Err(format!("{name} is of another kind"));
+            }
+            kept.0.insert(name, value);
         }
+        Ok(IntegrationEcho(kept))
     }
 }
 
@@ -179,12 +175,12 @@ impl JsonSchema for IntegrationEcho {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let property = |(name, field): (&'static str, &'static Field)| {
+        let property = |field: &Field| {
             let kind = if field.kind == FieldKind::Bool { "boolean" } else { "string" };
-            let about = field.about.replace("{}", &services(name));
-            (name.to_owned(), json!({"type": kind, "description": about}))
+            let about = field.about.replace("{}", &services(field.atlas));
+            (field.atlas.to_owned(), json!({"type": kind, "description": about}))
         };
-        let properties: Map<String, Value> = shown().into_iter().map(property).collect();
+        let properties: Map<String, Value> = shown().map(property).collect();
         json_schema!({"type": "object", "properties": properties})
     }
 }

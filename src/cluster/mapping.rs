@@ -92,7 +92,7 @@ fn integration(kind: &str, mut spec: Value) -> Result<Integration<SecretKey>, St
     Integration::new(kind, values).map_err(|why| format!("spec.{}: {why}", row.block))
 }
 
-/// A parser's word on a spec, without what it quotes: somebody may have put a key in place of a reference.
+/// What a parser says of a spec, without what it quotes: a person may have put a key in place of a reference.
 fn unreadable(error: serde_json::Error) -> String {
     format!("spec can't be read: {}", plain(&without_quotes(&error.to_string()), MAX_FAULT))
 }

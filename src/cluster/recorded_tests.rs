@@ -1,5 +1,5 @@
-//! What each type makes of a spec, as recorded once. Statuses hold the hash and the redacted form: were one of them
-//! another, every object would be written again after an upgrade, or called drifted.
+//! What each type makes of a spec, as recorded once. Statuses hold the hash and the redacted form: if the code made
+//! another one of the same spec, the operator would write every object again after an upgrade, or report drift.
 
 use kube::core::DynamicObject;
 use serde_json::{Value, json};

@@ -55,7 +55,7 @@ impl<S> Integration<S> {
         values: impl IntoIterator<Item = (&'a str, FieldValue<S>)>,
     ) -> Result<Integration<S>, String> {
         let mut given: Vec<_> = values.into_iter().collect();
-        let mut values = Vec::with_capacity(given.len() + 1);
+        let mut values = Vec::with_capacity(kind.row().fields.len());
         for field in kind.row().fields.iter().filter(|field| field.spec.is_some()) {
             let found = given.iter().position(|(name, _)| *name == field.atlas);
             let value = match (found, field.need) {
@@ -107,9 +107,12 @@ impl<S> Integration<S> {
     }
 
     fn all_secrets(&self) -> Vec<&S> {
-        let values = self.values.iter().map(|(_, value)| value);
+        let values = self.values.iter();
         values
-            .filter_map(|value| if let FieldValue::Secret(secret) = value { Some(secret) } else { None })
+            .filter_map(|(_, value)| match value {
+                FieldValue::Secret(secret) => Some(secret),
+                FieldValue::Text(_) | FieldValue::Bool(_) => None,
+            })
             .collect()
     }
 }
@@ -207,6 +210,7 @@ impl Integration<SecretValue> {
 #[cfg(test)]
 mod tests {
     use super::super::integration_type::TYPES;
+    use super::super::secret::BadSecret;
     use super::*;
 
     fn webhook(key: &str) -> Integration<SecretKey> {
@@ -231,6 +235,50 @@ mod tests {
             serde_json::json!({"type": "WEBHOOK", "url": "https://example.com/T0K3N", "bodyTemplate": "x"})
         );
         assert!(!serde_json::to_string(&sent.redacted()).unwrap_or_default().contains("T0K3N"));
+    }
+
+    #[test]
+    fn only_what_an_entry_shows_otherwise_differs() {
+        let key = SecretKey { name: "datadog".into(), key: "api".into() };
+        let values = [
+            ("apiKey", FieldValue::Secret(key)),
+            ("region", "EU".into()),
+            ("sendDatabaseMetrics", true.into()),
+            ("sendQueryStatsMetrics", false.into()),
+        ];
+        let wanted = Integration::new(IntegrationType::Datadog, values).expect("a Datadog");
+        let text = |name: &str, text: &str| (name.to_owned(), RedactedValue::Text(text.to_owned()));
+        let flag = |name: &str, flag| (name.to_owned(), RedactedValue::Bool(flag));
+        let differs = |entry: &[(String, RedactedValue)]| {
+            wanted.visibly_differs(&Redacted(entry.iter().cloned().collect()))
+        };
+        let same =
+            [text("region", "EU"), flag("sendDatabaseMetrics", true), flag("sendQueryStatsMetrics", false)];
+        assert!(differs(&same).is_empty());
+        assert!(differs(&same[..2]).is_empty(), "Atlas leaves out what is false");
+        assert_eq!(differs(&[]), ["region", "sendDatabaseMetrics"]);
+        let other =
+            [text("region", "US"), flag("sendDatabaseMetrics", true), flag("sendQueryStatsMetrics", true)];
+        assert_eq!(differs(&other), ["region", "sendQueryStatsMetrics"]);
+    }
+
+    #[test]
+    fn secrets_are_checked_by_the_kind_of_their_field() {
+        let check = |kind: IntegrationType, name: &str, value: &str| {
+            let field = kind.row().fields.iter().find(|field| field.atlas == name).expect("a field");
+            field.check(value.as_bytes()).map(|value| value.expose().to_owned())
+        };
+        let (url, headers) = ("https://example.com/x", "{\n\"X-Token\": \"x\"}");
+        for (kind, name) in
+            [(IntegrationType::Webhook, "url"), (IntegrationType::MicrosoftTeams, "microsoftTeamsWebhookUrl")]
+        {
+            assert_eq!(check(kind, name, url), Ok(url.to_owned()));
+            assert_eq!(check(kind, name, "x"), Err(BadSecret::NotUrl));
+        }
+        assert_eq!(check(IntegrationType::Webhook, "headersTemplate", headers), Ok(headers.to_owned()));
+        assert_eq!(check(IntegrationType::Webhook, "headersTemplate", "x"), Err(BadSecret::NotHeaders));
+        assert_eq!(check(IntegrationType::Webhook, "secret", "x"), Ok("x".to_owned()));
+        assert_eq!(check(IntegrationType::OpsGenie, "apiKey", headers), Err(BadSecret::ControlCharacter));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The ten types as one table: what a spec may set, what Atlas calls it, and how it is checked and shown.
 //!
-//! What differs between the types stands in these rows and, with the limits and the text for users, in one block each
-//! of [`crate::api`]. All else follows from them: the rules and words of the schema, the mapping, requests, the
-//! redacted form, the hash, the checks of secret values. `src/api/crd_tests.rs` holds rows and blocks together.
+//! These rows say what differs between the types; one block for each in [`crate::api`] adds the limits and the text for
+//! users. Everything else follows from the rows: the words and rules of the schema, the mapping, requests, the redacted
+//! form, the hash, the checks of secret values. `src/api/crd_tests.rs` fails where rows and blocks disagree.
 
 use std::fmt;
 
