@@ -151,6 +151,7 @@ mod tests {
     fn applied_is_what_was_confirmed_of_this_spec_and_these_secrets() {
         let object = synced();
         assert!(is_applied(&object, &spec(), SecretsSince::Same));
+        assert!(is_applied(&object, &spec(), SecretsSince::Unknown), "nothing says that a Secret changed");
         assert!(!is_applied(&object, &spec(), SecretsSince::Changed), "a Secret changed");
         assert!(!is_applied(&fresh(), &spec(), SecretsSince::Same), "nothing was ever confirmed");
         let mut edited = object.clone();

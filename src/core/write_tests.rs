@@ -38,8 +38,11 @@ fn a_write_says_everything_that_speaks_for_it() {
         other => panic!("no write: {other:?}"),
     };
     let object = synced();
-    let rotated = Input { secrets: SecretsSince::Changed, ..input(&object, Some(&now)) };
-    assert_eq!(why(&rotated), Why { secrets: true, ..Why::default() });
+    // Secrets of which nothing is known are read before the write; that tells whether it is due.
+    for secrets in [SecretsSince::Changed, SecretsSince::Unknown] {
+        let rotated = Input { secrets, ..input(&object, Some(&now)) };
+        assert_eq!(why(&rotated), Why { secrets: true, ..Why::default() });
+    }
     let asked = Object { rewrite_requested: Some("now".into()), ..synced() };
     assert_eq!(why(&input(&asked, Some(&now))), Why { rewrite: true, ..Why::default() });
     let mut proven = synced();
