@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 use atlas_integration_operator::atlas::{
     ApiVersion, Client, Credential, Key, Options, Session, VersionChoice,
 };
-use atlas_integration_operator::domain::{Integration, MemoryKey, ProjectId, SecretValue};
+use atlas_integration_operator::cluster::{Defaults, Writer};
+use atlas_integration_operator::domain::{
+    AdoptionPolicy, DeletionPolicy, Integration, MemoryKey, ObjectKey, ProjectId, SecretKey, SecretValue,
+};
 use atlas_sim::Project;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use kube::api::{Patch, PatchParams};
@@ -30,7 +33,7 @@ pub async fn run(stage: &Stage, namespace: &str, projects: &[Project]) -> Result
     let key = Key::ApiKey { public_key: public_key.to_owned(), private_key: secret(private_key)? };
     let fingerprint = MemoryKey::generate().ok_or("no randomness")?.fingerprint([private_key]);
     let session = atlas.session(&Credential { key, fingerprint });
-    let integrations = integrations()?;
+    let integrations = integrations(stage).await?;
     let begun = Instant::now();
     let passes = stream::iter(projects)
         .map(|project| one_project(stage, namespace, project, &atlas, &session, &integrations));
@@ -72,50 +75,23 @@ async fn one_project(
     Ok(())
 }
 
-/// The ten, in the order of [`stage::objects`].
-fn integrations() -> Result<Vec<Integration<SecretValue>>, Failed> {
-    let value = |text: &str| SecretValue::from_bytes(text.as_bytes()).map_err(|error| error.to_string());
-    let text = || value("a-key-for-benchmarks-1");
-    let hex = || value(&stage::datadog_key(1));
-    let url = || value("https://hooks.example.com/1");
-    let some = |text: &str| Some(text.to_owned());
-    Ok(vec![
-        Integration::PagerDuty { service_key: hex()?, region: some("EU") },
-        Integration::Slack { api_token: text()?, team_name: some("team"), channel_name: some("alerts") },
-        Integration::Datadog {
-            api_key: hex()?,
-            region: some("US5"),
-            send_collection_latency_metrics: None,
-            send_database_metrics: None,
-            send_query_stats_metrics: None,
-            send_user_provided_resource_tags: None,
-        },
-        Integration::NewRelic {
-            account_id: "1234567".to_owned(),
-            license_key: text()?,
-            write_token: text()?,
-            read_token: text()?,
-        },
-        Integration::OpsGenie { api_key: text()?, region: some("EU") },
-        Integration::VictorOps { api_key: text()?, routing_key: some("database") },
-        Integration::Flowdock {
-            flow_name: "flow".to_owned(),
-            org_name: "org".to_owned(),
-            api_token: text()?,
-        },
-        Integration::Webhook {
-            url: url()?,
-            secret: Some(text()?),
-            body_template: None,
-            headers_template: None,
-        },
-        Integration::MicrosoftTeams { webhook_url: url()? },
-        Integration::Prometheus {
-            username: "prom".to_owned(),
-            password: text()?,
-            service_discovery: "http".to_owned(),
-            enabled: true,
-            send_user_provided_resource_tags_enabled: None,
-        },
-    ])
+/// The ten, in the order of [`stage::objects`]: as the operator reads them from an example of each.
+async fn integrations(stage: &Stage) -> Result<Vec<Integration<SecretValue>>, Failed> {
+    const EXAMPLES: &str = "examples";
+    let projects = stage.populate(EXAMPLES, 1, 1 << 21).await?;
+    let defaults = Defaults { adoption: AdoptionPolicy::Refuse, deletion: DeletionPolicy::Delete };
+    let reader = Writer::new(stage.client.clone(), defaults, Arc::new(|_| {}));
+    let keys = stage::keys(1);
+    let mut found = Vec::new();
+    for object in stage::objects(EXAMPLES, &projects[0]) {
+        let name = stage.create(&object).await?.metadata.name.unwrap_or_default();
+        let key = ObjectKey { namespace: EXAMPLES.into(), name: name.as_str().into() };
+        let read = reader.get(&key).await.map_err(|error| error.to_string())?.ok_or("an example is gone")?;
+        let value =
+            |key: &SecretKey| SecretValue::from_bytes(keys[&key.key].as_str().unwrap_or_default().as_bytes());
+        let integration = read.object.spec?.integration.try_map(|_, key| value(key));
+        found.push(integration.map_err(|error| error.to_string())?);
+    }
+    stage.delete_objects(EXAMPLES).await?;
+    Ok(found)
 }
