@@ -2,19 +2,14 @@
 
 use std::time::Duration;
 
+use atlas_integration_stage::samples;
 use atlas_sim::{Effect, Exchange, Fault, Flowdock, Operation, SlackFirstCreate};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::samples;
-use crate::world::{World, condition, message, until};
+use crate::world::{World, condition, message};
 
 const LONG: &[&str] = &["--resync-interval", "1h"];
-
-/// LISTs that were answered with success so far.
-fn looks(world: &World) -> usize {
-    world.project.count(|e| e.operation == Some(Operation::List) && e.status == 200)
-}
 
 /// Whatever LIST shows beside ours or leaves out: in sync stays so, and nothing is written.
 #[rstest]
@@ -26,18 +21,11 @@ async fn what_atlas_adds_changes_nothing(#[case] name: &str, #[case] effect: Eff
     let world = World::new(&format!("adds-{name}")).await;
     world.project.fault(Fault::new(effect).always());
     let _operator = world.operator(&[]).await;
-    let mut names = Vec::new();
-    for kind in ["DATADOG", "WEBHOOK", "PROMETHEUS"] {
-        names.push(samples::of(kind).create(&world, &json!({})).await);
-    }
-    for name in &names {
-        world.until_ready(name, "True", "Synced").await;
-    }
-    let before = looks(&world);
-    until("three more looks", || (looks(&world) >= before + 3).then_some(())).await;
-    assert_eq!(world.project.count(Exchange::is_write), names.len(), "each written once");
-    for name in &names {
-        let object = world.until_ready(name, "True", "Synced").await;
+    let objects = world.synced_samples(["DATADOG", "WEBHOOK", "PROMETHEUS"]).await;
+    world.until_looked(3).await;
+    assert_eq!(world.project.count(Exchange::is_write), objects.len(), "each written once");
+    for object in &objects {
+        let object = object.synced().await;
         assert_eq!(condition(&object, "InSync")["status"], "True");
         assert!(!object["status"].to_string().contains("aFuture"), "only known fields are shown");
     }
@@ -50,16 +38,14 @@ async fn ids_that_are_missing() {
     let world = World::new("no-ids").await;
     world.project.fault(Fault::new(Effect::MissingIds).always());
     let _operator = world.operator(&[]).await;
-    let name = samples::of("DATADOG").create(&world, &json!({})).await;
-    let object = world.until_ready(&name, "True", "Synced").await;
+    let datadog = world.sample("DATADOG").await;
+    let object = datadog.synced().await;
     assert!(object["status"]["integration"]["id"].is_null());
-    let before = looks(&world);
-    until("three more looks", || (looks(&world) >= before + 3).then_some(())).await;
+    world.until_looked(3).await;
     assert_eq!(world.project.count(Exchange::is_write), 1);
     // A visible change is found all the same.
     world.project.edit("DATADOG", |stored| stored["region"] = "EU".into());
-    until("the region put back", || world.project.stored_type("DATADOG").filter(|s| s["region"] == "US5"))
-        .await;
+    world.until_stored("region", "US5").await;
 }
 
 /// The answer to a write is cut into pages, or wrapped: our own entry is found where it is.
@@ -72,8 +58,8 @@ async fn the_answer_to_a_write_is_cut_or_wrapped(#[case] name: &str, #[case] val
     let world = World::new(&format!("answer-{name}")).await;
     let _operator = world.operator(LONG).await;
     world.project.fault(Fault::new(Effect::ReplaceAnswer { value }).at(Operation::Create));
-    let name = samples::of("OPS_GENIE").create(&world, &json!({})).await;
-    let object = world.until_ready(&name, "True", "Synced").await;
+    let ops_genie = world.sample("OPS_GENIE").await;
+    let object = ops_genie.synced().await;
     assert_eq!(object["status"]["integration"]["apiKey"], "****0001");
     assert_eq!(world.project.count(|e| e.method == "POST"), 1, "taken for what it is");
     assert_eq!(world.project.stored().len(), 1);
@@ -90,11 +76,10 @@ async fn an_entry_that_is_not_visible_right_after_its_creation() {
             .at(Operation::Create),
     );
     world.project.fault(Fault::new(Effect::ReplaceAnswer { value }).at(Operation::List).after(1));
-    let name = samples::of("DATADOG").create(&world, &json!({})).await;
-    world.until_ready(&name, "True", "Synced").await;
+    let datadog = world.sample("DATADOG").await;
+    datadog.synced().await;
     assert_eq!(world.project.stored().len(), 1);
-    world.delete("AtlasIntegration", &name).await;
-    world.until_gone(&name).await;
+    datadog.delete().await;
     assert!(world.project.stored().is_empty(), "it was ours all along");
 }
 
@@ -103,16 +88,14 @@ async fn an_entry_that_is_not_visible_right_after_its_creation() {
 async fn configured_and_not_shown() {
     let world = World::with_datadog_key("not-shown").await;
     let _operator = world.operator(&[]).await;
-    let name = "x";
-    world.create(&world.integration(name, &samples::of("DATADOG").spec)).await;
-    world.until_ready(name, "True", "Synced").await;
+    let x = world.synced_datadog("x").await;
     // Ours was removed and another's is hidden: the POST of the repair meets it.
     let conflict = Effect::error(409, "INTEGRATION_ALREADY_CONFIGURED", "configured");
     world.project.fault(Fault::new(conflict).at(Operation::Create));
     world.project.remove_by_other("DATADOG");
-    let object = world.until_ready(name, "False", "NotVisibleYet").await;
+    let object = x.reaches("False", "NotVisibleYet").await;
     assert_eq!(condition(&object, "Reconciling")["status"], "True", "it goes on by itself");
-    world.until_ready(name, "True", "Synced").await;
+    x.synced().await;
 }
 
 /// Types that Atlas refuses as such.
@@ -135,19 +118,18 @@ async fn a_type_that_atlas_refuses(#[case] kind: &str, #[case] effect: Option<Ef
         world.project.fault(Fault::new(effect).of_type(kind).at(Operation::Create).always());
     }
     let _operator = world.operator(&[]).await;
-    let name = sample.create(&world, &json!({})).await;
-    let other = samples::of("OPS_GENIE").create(&world, &json!({})).await;
-    let object = world.until_ready(&name, "False", "NotSupportedByAtlas").await;
+    let x = world.sample(sample.kind).await;
+    let ops_genie = world.sample("OPS_GENIE").await;
+    let object = x.reaches("False", "NotSupportedByAtlas").await;
     assert_eq!(condition(&object, "Stalled")["status"], "True");
     assert!(message(&object).contains("delete the object"), "{}", message(&object));
     assert!(object["metadata"]["finalizers"].is_null(), "nothing is claimed");
-    world.until_ready(&other, "True", "Synced").await;
+    ops_genie.synced().await;
     let tries = || world.project.count(|e| e.is_write() && e.integration_type.as_deref() == Some(kind));
-    let before = (tries(), looks(&world));
-    until("three more looks", || (looks(&world) >= before.1 + 3).then_some(())).await;
-    assert_eq!(tries(), before.0, "not sent again");
-    world.delete("AtlasIntegration", &name).await;
-    world.until_gone(&name).await;
+    let before = tries();
+    world.until_looked(3).await;
+    assert_eq!(tries(), before, "not sent again");
+    x.delete().await;
 }
 
 /// Slack is connected by people: each of the three refusals says what they have to do, and a request goes on after it.
@@ -164,15 +146,13 @@ async fn slack_refusals_are_explained(#[case] code: &str, #[case] words: &str) {
     } else {
         world.project.fault(Fault::new(Effect::error(400, code, "refused")).at(Operation::Create).always());
     }
-    let name = samples::of("SLACK").create(&world, &json!({})).await;
-    let object = world.until_ready(&name, "False", "Rejected").await;
+    let slack = world.sample("SLACK").await;
+    let object = slack.reaches("False", "Rejected").await;
     let said = message(&object);
     assert!(said.contains(words) && said.contains(code) && said.contains("Integrations, "), "{said}");
     // Connected meanwhile.
     world.project.settings(|settings| settings.slack_first_create = SlackFirstCreate::Accept);
     world.project.clear_faults();
-    let request =
-        json!({"metadata": {"annotations": {"atlas-integrations.dev/reconcile-requested-at": "connected"}}});
-    world.patch("AtlasIntegration", &name, &request).await;
-    world.until_ready(&name, "True", "Synced").await;
+    slack.annotate("reconcile-requested-at", "connected").await;
+    slack.synced().await;
 }

@@ -6,10 +6,10 @@ use std::process::Command;
 use atlas_integration_operator::atlas::{Client, Credential, Key, Options, Session, VersionChoice};
 use atlas_integration_operator::domain::{Integration, MemoryKey, SecretValue};
 use atlas_integration_operator::telemetry::{LogFormat, install};
+use atlas_integration_stage::samples;
 use atlas_sim::{Effect, Fault, Operation};
 
-use crate::samples;
-use crate::world::{PRIVATE_KEY, World, condition};
+use crate::world::{PRIVATE_KEY, World, message};
 
 /// The spellings in which a value could hide.
 fn spellings(value: &str) -> Vec<String> {
@@ -61,26 +61,25 @@ async fn no_secret_leaves_by_any_way_but_to_atlas() {
     let world = World::new("canary").await;
     let operator = world.operator(&["--log-level", "trace"]).await;
     let mut secrets = vec![PRIVATE_KEY.to_owned()];
-    let mut names = Vec::new();
+    let mut objects = Vec::new();
     for sample in samples::all() {
         secrets.extend(sample.secrets.iter().map(|(_, value)| (*value).to_owned()));
         // Atlas refuses the first write and repeats the whole request in its error.
         let echo = Fault::new(Effect::EchoBody).of_type(sample.kind).at(Operation::Create);
         world.project.fault(echo);
-        let name = sample.create(&world, &serde_json::json!({})).await;
-        names.push((name, sample));
+        objects.push((world.sample(sample.kind).await, sample));
     }
-    for (name, _) in &names {
-        let refused = world.until_ready(name, "False", "Rejected").await;
-        let message = condition(&refused, "Ready")["message"].as_str().unwrap().to_owned();
-        assert!(message.contains("****"), "{name}: the error had something to scrub: {message}");
+    for (object, sample) in &objects {
+        let refused = object.reaches("False", "Rejected").await;
+        let message = message(&refused);
+        assert!(message.contains("****"), "{}: the error had something to scrub: {message}", sample.kind);
         assert_clean("an error's message", &refused.to_string(), &secrets);
     }
-    for (name, sample) in &names {
-        world.patch("AtlasIntegration", name, &serde_json::json!({"spec": sample.edit.0})).await;
+    for (object, sample) in &objects {
+        object.change(&sample.edit.0).await;
         // The edit of Teams names the Secret `keys`; there it has to be too.
         world.secret("keys", &sample.secrets).await;
-        world.until_ready(name, "True", "Synced").await;
+        object.synced().await;
     }
     assert_eq!(world.project.stored().len(), 10, "the keys did reach Atlas");
 

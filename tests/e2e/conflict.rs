@@ -1,12 +1,13 @@
 //! Two objects for one type of one project: one keeps it, the others say so, write nothing, and take over when it goes.
 
+use atlas_integration_stage::samples::{self, datadog};
 use atlas_sim::{Effect, Exchange, Fault, Operation};
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use crate::object::Object;
 use crate::operator::Operator;
-use crate::samples::{self, datadog};
-use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition, message, until};
+use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition, message, until_found, until_true};
 
 const LONG: &[&str] = &["--resync-interval", "1h"];
 
@@ -14,20 +15,12 @@ fn in_region(region: &str) -> Value {
     datadog(json!({"datadog": {"region": region}}))
 }
 
-fn region(world: &World) -> Value {
-    world.project.stored_type("DATADOG").map(|stored| stored["region"].clone()).unwrap_or_default()
-}
-
-async fn create(world: &World, name: &str, spec: &Value) {
-    world.create(&world.integration(name, spec)).await;
-}
-
 /// Creates an object that is younger than all that are there: times of creation are whole seconds.
-async fn create_younger(world: &World, name: &str, spec: &Value) {
+async fn younger<'a>(world: &'a World, name: &str, spec: &Value) -> Object<'a> {
     let now = || jiff::Timestamp::now().as_second();
     let begun = now();
-    until("the next second", || (now() > begun).then_some(())).await;
-    create(world, name, spec).await;
+    until_true("the next second", || now() > begun).await;
+    world.integration(name, spec).await
 }
 
 /// Two namespaces that name one project, and one operator for both.
@@ -43,39 +36,25 @@ async fn neighbours(name: &str) -> (World, World, Operator) {
 #[tokio::test(flavor = "multi_thread")]
 async fn across_namespaces() {
     let (here, there, _operator) = neighbours("across").await;
-    create(&here, "winner-of-the-place", &in_region("US5")).await;
-    let winner = here.until_ready("winner-of-the-place", "True", "Synced").await;
-    create(&there, "x", &in_region("EU")).await;
-    let object = there.until_ready("x", "False", "Conflict").await;
+    let winner = here.integration("winner-of-the-place", &in_region("US5")).await;
+    let won = winner.synced().await;
+    let x = there.integration("x", &in_region("EU")).await;
+    let object = x.reaches("False", "Conflict").await;
     assert!(message(&object).contains("an AtlasIntegration of another namespace"), "{}", message(&object));
     assert!(object["status"]["integration"].is_null(), "nor what it holds: {object:#}");
-    let events = until_events(&there, "Conflict").await;
+    until_found("its Event", || async { there.notes("Conflict").await.pop() }).await;
+    let events = there.list("Event").await;
     for said in [object["status"].to_string(), json!(events).to_string()] {
         for hidden in
-            ["winner-of-the-place", here.namespace.as_str(), winner["metadata"]["uid"].as_str().unwrap()]
+            ["winner-of-the-place", here.namespace.as_str(), won["metadata"]["uid"].as_str().unwrap()]
         {
             assert!(!said.contains(hidden), "{hidden} in {said}");
         }
     }
-    assert_eq!(region(&here), "US5");
-    here.delete("AtlasIntegration", "winner-of-the-place").await;
-    here.until_gone("winner-of-the-place").await;
-    there.until_ready("x", "True", "Synced").await;
-    assert_eq!(region(&here), "EU");
-}
-
-/// The Events of a reason, of which there is one at least.
-async fn until_events(world: &World, reason: &str) -> Vec<Value> {
-    let begun = std::time::Instant::now();
-    while begun.elapsed() < crate::world::LIMIT {
-        let all = world.list("Event").await;
-        let found: Vec<Value> = all.into_iter().filter(|event| event["reason"] == reason).collect();
-        if !found.is_empty() {
-            return found;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
-    }
-    panic!("no Event {reason}");
+    assert_eq!(here.stored_datadog("region"), "US5");
+    winner.delete().await;
+    x.synced().await;
+    assert_eq!(here.stored_datadog("region"), "EU");
 }
 
 /// An object that can't even read the project takes the place from nobody, older though it is.
@@ -92,18 +71,16 @@ async fn a_squatter_with_bad_credentials(#[values("wrong", "missing")] credentia
     }
     let reason = if credentials == "wrong" { "Unauthorized" } else { "SecretNotFound" };
     let nearby = json!({"credentialsSecretRef": {"name": "typo"}});
-    create(&here, "squatter", &datadog(nearby)).await;
-    here.until_ready("squatter", "False", "SecretNotFound").await;
-    create(&there, "squatter", &in_region("EU")).await;
-    there.until_ready("squatter", "False", reason).await;
-    create_younger(&here, "x", &in_region("US5")).await;
-    here.until_ready("x", "True", "Synced").await;
+    here.integration("squatter", &datadog(nearby)).await.reaches("False", "SecretNotFound").await;
+    let squatter = there.integration("squatter", &in_region("EU")).await;
+    squatter.reaches("False", reason).await;
+    younger(&here, "x", &in_region("US5")).await;
+    here.object("x").synced().await;
     // Once it can read the project, it still comes second.
     there.secret("atlas", &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", PRIVATE_KEY)]).await;
-    there.until_ready("squatter", "False", "Conflict").await;
-    there.delete("AtlasIntegration", "squatter").await;
-    there.until_gone("squatter").await;
-    assert_eq!(region(&here), "US5");
+    squatter.reaches("False", "Conflict").await;
+    squatter.delete().await;
+    assert_eq!(here.stored_datadog("region"), "US5");
     assert_eq!(here.project.count(Exchange::is_write), 1, "the good object's POST");
 }
 
@@ -113,19 +90,21 @@ async fn a_squatter_with_bad_credentials(#[values("wrong", "missing")] credentia
 async fn the_winner_only_observes(#[values("Refuse", "Adopt")] policy: &str) {
     let world = World::with_datadog_key(&format!("observes-{}", policy.to_lowercase())).await;
     let _operator = world.operator(LONG).await;
-    create(&world, "first", &in_region("US5")).await;
-    world.until_ready("first", "True", "Synced").await;
-    create(&world, "second", &datadog(json!({"datadog": {"region": "EU"}, "adoptionPolicy": policy}))).await;
-    world.until_ready("second", "False", "Conflict").await;
-    world.patch("AtlasIntegration", "first", &json!({"spec": {"managementPolicy": "Observe"}})).await;
+    let first = world.integration("first", &in_region("US5")).await;
+    first.synced().await;
+    let second = world
+        .integration("second", &datadog(json!({"datadog": {"region": "EU"}, "adoptionPolicy": policy})))
+        .await;
+    second.reaches("False", "Conflict").await;
+    first.change(&json!({"managementPolicy": "Observe"})).await;
     if policy == "Adopt" {
-        world.until_ready("second", "True", "Synced").await;
-        assert_eq!(region(&world), "EU");
+        second.synced().await;
+        assert_eq!(world.stored_datadog("region"), "EU");
     } else {
-        world.until_ready("second", "False", "AlreadyExists").await;
-        assert_eq!(region(&world), "US5");
+        second.reaches("False", "AlreadyExists").await;
+        assert_eq!(world.stored_datadog("region"), "US5");
     }
-    world.until_ready("first", "True", "Observed").await;
+    first.reaches("True", "Observed").await;
     assert_eq!(world.project.stored().len(), 1);
 }
 
@@ -135,18 +114,18 @@ async fn the_winner_is_suspended_before_it_claims() {
     let world = World::with_datadog_key("suspended").await;
     let _operator = world.operator(LONG).await;
     let without_key = json!({"datadog": {"apiKeySecretRef": {"name": "later"}}});
-    create(&world, "first", &datadog(without_key)).await;
-    world.until_ready("first", "False", "SecretNotFound").await;
-    create_younger(&world, "second", &in_region("EU")).await;
-    world.until_ready("second", "False", "Conflict").await;
-    world.patch("AtlasIntegration", "first", &json!({"spec": {"suspend": true}})).await;
-    world.until_ready("second", "True", "Synced").await;
+    let first = world.integration("first", &datadog(without_key)).await;
+    first.reaches("False", "SecretNotFound").await;
+    let second = younger(&world, "second", &in_region("EU")).await;
+    second.reaches("False", "Conflict").await;
+    first.change(&json!({"suspend": true})).await;
+    second.synced().await;
     // Claimed and applied come before older.
     world.secret("later", &samples::of("DATADOG").secrets).await;
-    world.patch("AtlasIntegration", "first", &json!({"spec": {"suspend": false}})).await;
-    world.until_ready("first", "False", "Conflict").await;
-    world.until_ready("second", "True", "Synced").await;
-    assert_eq!(region(&world), "EU");
+    first.change(&json!({"suspend": false})).await;
+    first.reaches("False", "Conflict").await;
+    second.synced().await;
+    assert_eq!(world.stored_datadog("region"), "EU");
     assert_eq!(world.project.count(Exchange::is_write), 1);
 }
 
@@ -155,19 +134,19 @@ async fn the_winner_is_suspended_before_it_claims() {
 async fn claimed_before_older() {
     let world = World::with_datadog_key("claimed").await;
     let _operator = world.operator(LONG).await;
-    create(&world, "older", &datadog(json!({"suspend": true}))).await;
-    world.until_ready("older", "False", "Suspended").await;
+    let older = world.integration("older", &datadog(json!({"suspend": true}))).await;
+    older.reaches("False", "Suspended").await;
     let refusal = Effect::error(403, "IP_ADDRESS_NOT_ON_ACCESS_LIST", "IP address 10.0.0.1 is not allowed");
     world.project.fault(Fault::new(refusal).at(Operation::Create).always());
-    create_younger(&world, "claimed", &in_region("EU")).await;
-    let object = world.until_ready("claimed", "False", "Forbidden").await;
+    let claimed = younger(&world, "claimed", &in_region("EU")).await;
+    let object = claimed.reaches("False", "Forbidden").await;
     assert!(!object["metadata"]["finalizers"].is_null(), "it has claimed: {object:#}");
-    world.patch("AtlasIntegration", "older", &json!({"spec": {"suspend": false}})).await;
-    world.until_ready("older", "False", "Conflict").await;
+    older.change(&json!({"suspend": false})).await;
+    older.reaches("False", "Conflict").await;
     world.project.clear_faults();
-    world.until_ready("claimed", "True", "Synced").await;
-    assert_eq!(region(&world), "EU");
-    world.until_ready("older", "False", "Conflict").await;
+    claimed.synced().await;
+    assert_eq!(world.stored_datadog("region"), "EU");
+    older.reaches("False", "Conflict").await;
 }
 
 /// What Atlas refuses for good keeps nobody out, older though it is, and takes part again once it is edited.
@@ -176,31 +155,30 @@ async fn what_atlas_refuses_gives_way() {
     let world = World::with_datadog_key("gives-way").await;
     let refusal = Effect::error(400, "INVALID_INTEGRATION_SETTINGS", "no");
     world.project.fault(Fault::new(refusal).at(Operation::Create));
-    create(&world, "refused", &in_region("US5")).await;
-    create_younger(&world, "good", &in_region("EU")).await;
+    let refused = world.integration("refused", &in_region("US5")).await;
+    younger(&world, "good", &in_region("EU")).await;
     let _operator = world.operator(LONG).await;
-    world.until_ready("good", "True", "Synced").await;
-    world.until_ready("refused", "False", "Conflict").await;
+    let good = world.object("good");
+    good.synced().await;
+    refused.reaches("False", "Conflict").await;
     assert_eq!(world.project.count(Exchange::is_write), 2, "the refused POST and the good one");
-    world.delete("AtlasIntegration", "good").await;
-    world.until_gone("good").await;
-    world.until_ready("refused", "False", "Rejected").await;
+    good.delete().await;
+    refused.reaches("False", "Rejected").await;
     assert_eq!(world.project.count(Exchange::is_write), 3, "the DELETE: what was refused is not sent again");
-    world.patch("AtlasIntegration", "refused", &json!({"spec": {"datadog": {"region": "US3"}}})).await;
-    world.until_ready("refused", "True", "Synced").await;
-    assert_eq!(region(&world), "US3");
+    refused.change(&json!({"datadog": {"region": "US3"}})).await;
+    refused.synced().await;
+    assert_eq!(world.stored_datadog("region"), "US3");
 }
 
 /// Two that come together: one of them gets the place, the other says so, and that stays so.
 #[tokio::test(flavor = "multi_thread")]
 async fn both_new() {
     let world = World::with_datadog_key("both-new").await;
-    create(&world, "a", &in_region("US5")).await;
-    create(&world, "b", &in_region("EU")).await;
+    world.integration("a", &in_region("US5")).await;
+    world.integration("b", &in_region("EU")).await;
     let _operator = world.operator(&[]).await;
     let (ready, conflict) = settled(&world).await;
-    let before = lists(&world);
-    until("some resyncs", || (lists(&world) >= before + 4).then_some(())).await;
+    world.until_looked(4).await;
     assert_eq!(settled(&world).await, (ready, conflict));
     assert_eq!(world.project.count(Exchange::is_write), 1);
 }
@@ -208,22 +186,20 @@ async fn both_new() {
 /// The names of the one that is in sync and of the one in conflict, of `a` and `b`.
 async fn settled(world: &World) -> (&'static str, &'static str) {
     let a = world
-        .until("a", "settled", |object| {
+        .object("a")
+        .until("settled", |object| {
             let ready = condition(object, "Ready");
             ready["reason"] == "Synced" || ready["reason"] == "Conflict"
         })
         .await;
+    let b = world.object("b");
     if condition(&a, "Ready")["reason"] == "Synced" {
-        world.until_ready("b", "False", "Conflict").await;
+        b.reaches("False", "Conflict").await;
         ("a", "b")
     } else {
-        world.until_ready("b", "True", "Synced").await;
+        b.synced().await;
         ("b", "a")
     }
-}
-
-fn lists(world: &World) -> usize {
-    world.project.count(|e| e.operation == Some(Operation::List) && e.status == 200)
 }
 
 /// Renamed in Git: a sync deletes the one and creates the other, in either order, within a moment.
@@ -236,22 +212,21 @@ async fn renamed(
     let [old, new] = names;
     let world = World::with_datadog_key(&format!("renamed-{old}-{order}")).await;
     let _operator = world.operator(LONG).await;
-    create(&world, old, &in_region("US5")).await;
-    world.until_ready(old, "True", "Synced").await;
+    world.integration(old, &in_region("US5")).await;
+    world.object(old).synced().await;
     if order == "deleted-first" {
-        world.delete("AtlasIntegration", old).await;
-        create(&world, new, &in_region("US5")).await;
+        world.object(old).begin_deletion().await;
+        world.integration(new, &in_region("US5")).await;
     } else {
-        create(&world, new, &in_region("US5")).await;
-        world.delete("AtlasIntegration", old).await;
+        world.integration(new, &in_region("US5")).await;
+        world.object(old).begin_deletion().await;
     }
     // With a resync in an hour, nothing but the release of the old one can let the new one go on.
-    let object = world.until_ready(new, "True", "Synced").await;
-    world.until_gone(old).await;
+    let object = world.object(new).synced().await;
+    world.object(old).gone().await;
     assert_eq!(object["status"]["applied"]["uid"], object["metadata"]["uid"]);
     assert_eq!(world.project.stored().len(), 1);
-    let writes: Vec<String> =
-        world.project.exchanges().iter().filter(|e| e.is_write()).map(|e| e.method.clone()).collect();
+    let writes = world.atlas_writes();
     assert_eq!(writes, ["POST", "DELETE", "POST"]);
 }
 
@@ -262,25 +237,22 @@ async fn two_clusters_without_consent() {
     let two = World::with_project("cluster-two", one.project.id()).await;
     two.secret("keys", &[("api", "fedcba9876543210fedcba9876540002")]).await;
     let _operators = (one.operator(&[]).await, two.operator(&[]).await);
-    create(&one, "x", &in_region("US5")).await;
-    let first = one.until_ready("x", "True", "Synced").await;
-    create(&two, "x", &in_region("EU")).await;
-    let second = two.until_ready("x", "False", "AlreadyExists").await;
-    let seen = lists(&one);
-    until("some resyncs of both", || (lists(&one) >= seen + 8).then_some(())).await;
+    let x_of_one = one.integration("x", &in_region("US5")).await;
+    let first = x_of_one.synced().await;
+    let x_of_two = two.integration("x", &in_region("EU")).await;
+    let second = x_of_two.reaches("False", "AlreadyExists").await;
+    one.until_looked(8).await;
     assert_eq!(one.project.count(Exchange::is_write), 1, "the first one's POST");
     for (world, before) in [(&one, &first), (&two, &second)] {
-        let now = world.get("AtlasIntegration", "x").await.unwrap();
+        let now = world.object("x").get().await;
         assert_eq!(now["status"]["conditions"], before["status"]["conditions"], "no flip-flop");
     }
     // The second one's deletion takes nothing from the first.
-    two.delete("AtlasIntegration", "x").await;
-    two.until_gone("x").await;
+    x_of_two.delete().await;
     assert_eq!(one.project.count(Exchange::is_write), 1);
     // The first one's makes room for it, if it is still wanted.
-    create(&two, "y", &in_region("EU")).await;
-    two.until_ready("y", "False", "AlreadyExists").await;
-    one.delete("AtlasIntegration", "x").await;
-    one.until_gone("x").await;
-    two.until_ready("y", "True", "Synced").await;
+    let y = two.integration("y", &in_region("EU")).await;
+    y.reaches("False", "AlreadyExists").await;
+    x_of_one.delete().await;
+    y.synced().await;
 }

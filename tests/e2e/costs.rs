@@ -1,10 +1,10 @@
 //! What must stay cheap whatever happens, counted at the servers' side. What each event costs is in `costs_table`.
 
+use atlas_integration_stage::samples;
 use atlas_sim::{Exchange, Operation};
 use serde_json::json;
 
-use crate::samples;
-use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition, until};
+use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition, until_true};
 
 const LONG_RESYNC: &[&str] = &["--resync-interval", "1h"];
 
@@ -26,24 +26,24 @@ async fn quiet_means_quiet() {
         .secret("second", &[("publicApiKey", "second"), ("privateApiKey", "8f0d7c52-canaryPRIVATE-second")])
         .await;
     let _operator = world.operator(&["--atlas-api", "v1.0"]).await;
-    let mut names = Vec::new();
+    let mut objects = Vec::new();
     for (n, sample) in samples::all().into_iter().enumerate() {
         let credentials = if n % 2 == 0 { "second" } else { "atlas" };
         let extra = json!({"credentialsSecretRef": {"name": credentials}});
-        names.push(sample.create(&world, &extra).await);
+        objects.push(world.sample_with(sample.kind, &extra).await);
     }
-    for name in &names {
-        world.until_ready(name, "True", "Synced").await;
+    for object in &objects {
+        object.synced().await;
     }
     // What the last writes still cause must have settled: from here on only LISTs may come.
     let lists = |after: u64| {
         world.project.count(|e| e.sequence > after && e.operation == Some(Operation::List) && e.status == 200)
     };
     let settled = last(&world);
-    until("a whole resync after the last write", || (lists(settled) >= 4).then_some(())).await;
+    until_true("a whole resync after the last write", || lists(settled) >= 4).await;
 
-    let (mark, writes, begun) = (last(&world), world.writes().len(), std::time::Instant::now());
-    until("five resyncs of two credentials", || (lists(mark) >= 10).then_some(())).await;
+    let (mark, writes, begun) = (last(&world), world.api_writes().len(), std::time::Instant::now());
+    until_true("five resyncs of two credentials", || lists(mark) >= 10).await;
     let exchanges: Vec<Exchange> =
         world.project.exchanges().into_iter().filter(|e| e.sequence > mark).collect();
     let passed = begun.elapsed().as_secs() as usize;
@@ -56,7 +56,7 @@ async fn quiet_means_quiet() {
         let of_key = exchanges.iter().filter(|e| e.credential.as_deref() == Some(key)).count();
         assert!(of_key.abs_diff(exchanges.len() / 2) <= 1, "{key}: {of_key} of {}", exchanges.len());
     }
-    assert_eq!(world.writes().len(), writes, "no write to the API server");
+    assert_eq!(world.api_writes().len(), writes, "no write to the API server");
 }
 
 /// A challenge costs one request more when its nonce goes stale, and bodies never travel without credentials.
@@ -66,11 +66,11 @@ async fn a_stale_nonce_costs_one_request() {
     world.project.settings(|settings| settings.nonce_max_uses = Some(2));
     let _operator = world.operator(LONG_RESYNC).await;
     world.secret("keys", &samples::of("DATADOG").secrets).await;
-    world.create(&world.integration("x", &datadog())).await;
-    world.until_ready("x", "True", "Synced").await;
+    let x = world.integration("x", &datadog()).await;
+    x.synced().await;
     for region in ["EU", "US", "US3"] {
-        world.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": region}}})).await;
-        world.until_ready("x", "True", "Synced").await;
+        x.change(&json!({"datadog": {"region": region}})).await;
+        x.synced().await;
     }
     let exchanges = world.project.exchanges();
     let challenged = exchanges.iter().filter(|e| e.status == 401).count();
@@ -89,15 +89,15 @@ async fn rotated_credentials_write_nothing() {
     let world = World::new("credentials-rotated").await;
     let _operator = world.operator(&[]).await;
     world.secret("keys", &samples::of("DATADOG").secrets).await;
-    world.create(&world.integration("x", &datadog())).await;
-    let before = world.until_ready("x", "True", "Synced").await;
+    let x = world.integration("x", &datadog()).await;
+    let before = x.synced().await;
     world.project.allow_key("rotated", PRIVATE_KEY);
     let mark = last(&world);
     world.secret("atlas", &[("publicApiKey", "rotated"), ("privateApiKey", PRIVATE_KEY)]).await;
     let used = || world.project.count(|e| e.credential.as_deref() == Some("rotated") && e.status == 200);
-    until("a LIST with the new key", || (used() >= 2).then_some(())).await;
+    until_true("a LIST with the new key", || used() >= 2).await;
     assert_eq!(world.project.count(|e| e.sequence > mark && e.is_write()), 0);
-    let after = world.get("AtlasIntegration", "x").await.unwrap();
+    let after = x.get().await;
     assert_eq!(condition(&after, "Ready")["status"], "True");
     assert_eq!(after["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"]);
 }

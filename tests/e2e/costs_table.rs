@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use atlas_integration_stage::samples;
 use atlas_sim::{Effect, Fault, Operation};
 use serde_json::{Value, json};
 
 use crate::meter::{Cost, Meter};
+use crate::object::Object;
 use crate::operator::Operator;
 use crate::rules::SECRETS_WATCHED;
-use crate::samples;
-use crate::world::{PRIVATE_KEY, World, condition, until};
+use crate::world::{PRIVATE_KEY, World, condition, until_true};
 
 /// Long enough that an event has been counted before the next resync.
 const RESYNC: &[&str] = &["--resync-interval", "6s"];
@@ -65,36 +66,27 @@ async fn start(world: &World, flags: &[&str]) -> Operator {
     world.operator(&[flags, &[SECRETS_WATCHED]].concat()).await
 }
 
-fn spec(change: Value) -> Value {
-    json!({"spec": change})
+async fn create<'a>(world: &'a World, kind: &str, extra: Value) -> Object<'a> {
+    let object = world.sample_with(kind, &extra).await;
+    object.synced().await;
+    object
 }
 
-fn request(name: &str) -> Value {
-    json!({"metadata": {"annotations": {format!("atlas-integrations.dev/{name}"): "now"}}})
-}
-
-async fn create(world: &World, kind: &str, extra: Value) -> String {
-    let name = samples::of(kind).create(world, &extra).await;
-    world.until_ready(&name, "True", "Synced").await;
-    name
-}
-
-async fn edit(world: &World, name: &str, change: Value) {
-    world.patch("AtlasIntegration", name, &spec(change)).await;
-    world.until_ready(name, "True", "Synced").await;
+async fn edit(object: &Object<'_>, change: Value) {
+    object.change(&change).await;
+    object.synced().await;
 }
 
 /// Waits for the next LIST, so that what is counted from here has a whole interval before the one after.
 async fn resync(world: &World) {
-    let lists = || world.project.count(|e| e.operation == Some(Operation::List) && e.status == 200);
-    let before = lists();
-    until("a LIST", || (lists() > before).then_some(())).await;
+    world.until_looked(1).await;
 }
 
 async fn a_life() -> Vec<Cost> {
     let world = world("table-life").await;
     let operator = start(&world, LONG_RESYNC).await;
     let mut meter = Meter::new(&world).await;
+    let datadog = world.object("datadog");
     meter
         .count("The first object of an API key", async { drop(create(&world, "DATADOG", json!({})).await) })
         .await;
@@ -103,18 +95,18 @@ async fn a_life() -> Vec<Cost> {
             drop(create(&world, "OPS_GENIE", json!({"deletionPolicy": "Retain"})).await)
         })
         .await;
-    meter.count("Settings edited", edit(&world, "datadog", json!({"datadog": {"region": "EU"}}))).await;
-    meter.count("A policy edited", edit(&world, "datadog", json!({"adoptionPolicy": "Adopt"}))).await;
+    meter.count("Settings edited", edit(&datadog, json!({"datadog": {"region": "EU"}}))).await;
+    meter.count("A policy edited", edit(&datadog, json!({"adoptionPolicy": "Adopt"}))).await;
     meter
         .count("A service's key rotated", async {
             world.secret("keys-datadog", &[("api", "fedcba9876543210fedcba9876540002")]).await;
-            until_applied(&world, "datadog", "keys-datadog").await;
+            until_applied(&world, &datadog).await;
         })
         .await;
     meter
         .count("The Secret touched, the key as it was", async {
             world.patch("Secret", "keys-datadog", &json!({"metadata": {"labels": {"a": "b"}}})).await;
-            until_applied(&world, "datadog", "keys-datadog").await;
+            until_applied(&world, &datadog).await;
         })
         .await;
     world.project.allow_key("rotated", PRIVATE_KEY);
@@ -123,47 +115,45 @@ async fn a_life() -> Vec<Cost> {
             world.secret("atlas", &[("publicApiKey", "rotated")]).await;
             let used =
                 || world.project.count(|e| e.credential.as_deref() == Some("rotated") && e.status == 200);
-            until("a LIST with the new key", || (used() > 0).then_some(())).await;
+            until_true("a LIST with the new key", || used() > 0).await;
         })
         .await;
     meter
         .count("`reconcile-requested-at`", async {
-            world.patch("AtlasIntegration", "datadog", &request("reconcile-requested-at")).await;
+            datadog.annotate("reconcile-requested-at", "now").await;
             let echoed = |object: &Value| object["status"]["lastHandledReconcileAt"] == "now";
-            world.until("datadog", "looked at", echoed).await;
+            datadog.until("looked at", echoed).await;
         })
         .await;
     meter
         .count("`rewrite-requested-at`", async {
-            world.patch("AtlasIntegration", "datadog", &request("rewrite-requested-at")).await;
+            datadog.annotate("rewrite-requested-at", "now").await;
             let echoed = |object: &Value| object["status"]["lastHandledRewriteAt"] == "now";
-            world.until("datadog", "rewritten", echoed).await;
+            datadog.until("rewritten", echoed).await;
         })
         .await;
     meter
         .count("Suspended", async {
-            world.patch("AtlasIntegration", "datadog", &spec(json!({"suspend": true}))).await;
-            let suspended = |object: &Value| condition(object, "Suspended")["status"] == "True";
-            world.until("datadog", "suspended", suspended).await;
+            datadog.change(&json!({"suspend": true})).await;
+            datadog.says("Suspended", "True").await;
         })
         .await;
     meter
         .count("Resumed", async {
-            world.patch("AtlasIntegration", "datadog", &spec(json!({"suspend": false}))).await;
-            let resumed = |object: &Value| condition(object, "InSync")["status"] == "True";
-            world.until("datadog", "resumed", resumed).await;
+            datadog.change(&json!({"suspend": false})).await;
+            datadog.says("InSync", "True").await;
         })
         .await;
+    let loser = world.object("loser");
     meter
         .count("A second object for the place (`Conflict`)", async {
             let sample = samples::of("DATADOG");
             world.secret("keys", &sample.secrets).await;
-            world.create(&world.integration("loser", &sample.spec)).await;
-            world.until_ready("loser", "False", "Conflict").await;
+            world.integration("loser", &sample.spec).await;
+            loser.reaches("False", "Conflict").await;
         })
         .await;
-    world.delete("AtlasIntegration", "loser").await;
-    world.until_gone("loser").await;
+    loser.delete().await;
     operator.stop().await;
     let begun = world.project.exchanges().len();
     let mut started = None;
@@ -171,21 +161,17 @@ async fn a_life() -> Vec<Cost> {
         .count("The operator restarted, nothing to do", async {
             started = Some(start(&world, LONG_RESYNC).await);
             let listed = || world.project.exchanges()[begun..].iter().any(|e| e.status == 200);
-            until("a LIST of the new life", || listed().then_some(())).await;
+            until_true("a LIST of the new life", || listed()).await;
         })
         .await;
     meter.costs
 }
 
-async fn delete(world: &World, name: &str) {
-    world.delete("AtlasIntegration", name).await;
-    world.until_gone(name).await;
-}
-
-async fn until_applied(world: &World, name: &str, secret: &str) {
-    let version = world.get("Secret", secret).await.unwrap()["metadata"]["resourceVersion"].clone();
-    let applied = |object: &Value| object["status"]["applied"]["secrets"][0]["resourceVersion"] == version;
-    world.until(name, "up to date with its Secret", applied).await;
+async fn until_applied(world: &World, object: &Object<'_>) {
+    let secret = world.get("Secret", &format!("keys-{}", object.name())).await.unwrap();
+    let version = &secret["metadata"]["resourceVersion"];
+    let applied = |object: &Value| object["status"]["applied"]["secrets"][0]["resourceVersion"] == *version;
+    object.until("up to date with its Secret", applied).await;
 }
 
 /// Each the only object of its project: where there are others, a LIST for them may follow.
@@ -194,9 +180,9 @@ async fn deletions() -> Vec<Cost> {
     let _operator = start(&world, LONG_RESYNC).await;
     let mut costs = Vec::new();
     for (event, policy) in [("Deleted", "Delete"), ("Deleted with `Retain`", "Retain")] {
-        create(&world, "DATADOG", json!({"deletionPolicy": policy})).await;
+        let datadog = create(&world, "DATADOG", json!({"deletionPolicy": policy})).await;
         let mut meter = Meter::new(&world).await;
-        meter.count(event, delete(&world, "datadog")).await;
+        meter.count(event, datadog.delete()).await;
         costs.append(&mut meter.costs);
     }
     costs
@@ -206,44 +192,37 @@ async fn deletions() -> Vec<Cost> {
 async fn resyncs() -> Vec<Cost> {
     let world = world("table-resyncs").await;
     let _operator = start(&world, &["--atlas-api", "v1.0", "--resync-interval", "2s"]).await;
-    let mut names = Vec::new();
-    for sample in samples::all() {
-        names.push(sample.create(&world, &json!({})).await);
-    }
-    for name in &names {
-        world.until_ready(name, "True", "Synced").await;
-    }
+    let objects = world.synced_samples(samples::kinds()).await;
     let lists =
         |status: u16| world.project.count(|e| e.operation == Some(Operation::List) && e.status == status);
     let settled = lists(200);
-    until("a resync after the last write", || (lists(200) > settled + 1).then_some(())).await;
+    until_true("a resync after the last write", || lists(200) > settled + 1).await;
     let mut meter = Meter::running(&world);
     let begun = lists(200);
     meter
         .count_among_resyncs("A quiet resync, ten objects", async {
-            until("resyncs", || (lists(200) >= begun + 4).then_some(())).await;
+            until_true("resyncs", || lists(200) >= begun + 4).await;
         })
         .await;
     world.project.fault(Fault::new(Effect::Unavailable { retry_after: None }).at(Operation::List).always());
     meter
         .count_among_resyncs("Atlas out of order for up to three resyncs", async {
-            until("a failed LIST", || (lists(503) >= 1).then_some(())).await;
+            until_true("a failed LIST", || lists(503) >= 1).await;
         })
         .await;
     meter
         .count_among_resyncs("Out of order for longer, ten objects", async {
-            for name in &names {
+            for object in &objects {
                 let unknown = |object: &Value| condition(object, "InSync")["status"] == "Unknown";
-                world.until(name, "said to be unknown", unknown).await;
+                object.until("said to be unknown", unknown).await;
             }
         })
         .await;
     world.project.clear_faults();
     meter
         .count_among_resyncs("In order again, ten objects", async {
-            for name in &names {
-                let known = |object: &Value| condition(object, "InSync")["status"] == "True";
-                world.until(name, "said to be in sync", known).await;
+            for object in &objects {
+                object.says("InSync", "True").await;
             }
         })
         .await;
@@ -253,7 +232,7 @@ async fn resyncs() -> Vec<Cost> {
 async fn drift() -> Vec<Cost> {
     let world = world("table-drift").await;
     let _operator = start(&world, RESYNC).await;
-    let name = create(&world, "DATADOG", json!({})).await;
+    let datadog = create(&world, "DATADOG", json!({})).await;
     let mut meter = Meter::running(&world);
     let repaired = async || {
         let repaired = |object: &Value| {
@@ -261,7 +240,7 @@ async fn drift() -> Vec<Cost> {
                 stored["region"] == "US5" && stored["id"] == object["status"]["integration"]["id"]
             })
         };
-        world.until(&name, "repaired", repaired).await;
+        datadog.until("repaired", repaired).await;
     };
     resync(&world).await;
     world.project.edit("DATADOG", |stored| stored["region"] = "EU".into());
@@ -282,19 +261,19 @@ async fn adoption() -> Vec<Cost> {
     create(&world, "OPS_GENIE", json!({})).await;
     world.project.replace_by_other(json!({"type": "DATADOG", "apiKey": FOREIGN_KEY, "region": "EU"}));
     let mut meter = Meter::new(&world).await;
+    let datadog = world.object("datadog");
     meter
         .count("Created where something is (`AlreadyExists`)", async {
-            samples::of("DATADOG").create(&world, &json!({})).await;
-            world.until_ready("datadog", "False", "AlreadyExists").await;
+            world.sample("DATADOG").await;
+            datadog.reaches("False", "AlreadyExists").await;
         })
         .await;
     meter
         .count("An outside cause has lasted for `--stall-after`", async {
-            let stalled = |object: &Value| condition(object, "Stalled")["status"] == "True";
-            world.until("datadog", "stalled", stalled).await;
+            datadog.says("Stalled", "True").await;
         })
         .await;
-    meter.count("Adopted by consent", edit(&world, "datadog", json!({"adoptionPolicy": "Adopt"}))).await;
+    meter.count("Adopted by consent", edit(&datadog, json!({"adoptionPolicy": "Adopt"}))).await;
     meter.costs
 }
 
@@ -305,10 +284,11 @@ async fn observing() -> Vec<Cost> {
     world.project.replace_by_other(json!({"type": "DATADOG", "apiKey": FOREIGN_KEY, "region": "EU"}));
     let mut meter = Meter::running(&world);
     resync(&world).await;
+    let datadog = world.object("datadog");
     meter
         .count_among_resyncs("`Observe`: the first look", async {
-            samples::of("DATADOG").create(&world, &json!({"managementPolicy": "Observe"})).await;
-            world.until_ready("datadog", "True", "Observed").await;
+            world.sample_with("DATADOG", &json!({"managementPolicy": "Observe"})).await;
+            datadog.reaches("True", "Observed").await;
         })
         .await;
     resync(&world).await;
@@ -317,7 +297,7 @@ async fn observing() -> Vec<Cost> {
     meter
         .count_among_resyncs("`Observe`: a resync that finds it edited", async {
             let seen = |object: &Value| object["status"]["integration"]["region"] == "US3";
-            world.until("datadog", "seen", seen).await;
+            datadog.until("seen", seen).await;
         })
         .await;
     meter.costs
@@ -336,12 +316,13 @@ async fn troubles() -> Vec<Cost> {
         .await;
     let limited = Effect::RateLimitedTokenBucket { retry_after: Some(1) };
     world.project.fault(Fault::new(limited).at(Operation::Update));
-    meter.count("429 at PUT", edit(&world, "datadog", json!({"datadog": {"region": "EU"}}))).await;
+    let datadog = world.object("datadog");
+    meter.count("429 at PUT", edit(&datadog, json!({"datadog": {"region": "EU"}}))).await;
     world.project.fault(Fault::new(Effect::error(400, "INVALID_ATTRIBUTE", "no")).at(Operation::Update));
     meter
         .count("Settings that Atlas refuses (`Rejected`)", async {
-            world.patch("AtlasIntegration", "datadog", &spec(json!({"datadog": {"region": "US3"}}))).await;
-            world.until_ready("datadog", "False", "Rejected").await;
+            datadog.change(&json!({"datadog": {"region": "US3"}})).await;
+            datadog.reaches("False", "Rejected").await;
         })
         .await;
     meter.costs

@@ -8,15 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use atlas_integration_stage::samples::{datadog, foreign};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::object::Object;
 use crate::operator::Operator;
 use crate::proxy::{At, Fault, Proxy, Request, Side};
-use crate::samples::{datadog, foreign};
 use crate::world::{LIMIT, World, condition, leaves, until, until_found};
 
 /// How many runs are under way at a time. They mostly wait.
@@ -69,8 +70,8 @@ const BLOWS: &[Blow] = &[
     blow("429 with Retry-After", |_| Fault::Answer { status: 429, retry_after: Some(1) }),
 ];
 
-/// Something that a test does to its world.
-type Deed = for<'a> fn(&'a World) -> BoxFuture<'a, ()>;
+/// Something that a test does to its world and the object `x` in it.
+type Deed = for<'a> fn(&'a World, Object<'a>) -> BoxFuture<'a, ()>;
 
 struct Scenario {
     name: &'static str,
@@ -85,24 +86,23 @@ struct Scenario {
 const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "create",
-        given: |_| async {}.boxed(),
-        when: |world| world.create_x(json!({})).boxed(),
-        done: |world| world.x_is_synced().boxed(),
+        given: |_, _| async {}.boxed(),
+        when: |world, _| async { _ = world.datadog("x").await }.boxed(),
+        done: is_synced,
     },
     Scenario {
         name: "update",
-        given: |world| world.given_x().boxed(),
-        when: |world| world.change_x(json!({"datadog": {"region": "EU"}})).boxed(),
-        done: |world| world.x_is_synced().boxed(),
+        given: synced,
+        when: |_, x| async move { _ = x.change(&json!({"datadog": {"region": "EU"}})).await }.boxed(),
+        done: is_synced,
     },
     Scenario {
         name: "rotate",
-        given: |world| world.given_x().boxed(),
-        when: |world| async { world.secret("keys", &[("api", ROTATED)]).await }.boxed(),
-        done: |world| {
+        given: synced,
+        when: |world, _| async { world.secret("keys", &[("api", ROTATED)]).await }.boxed(),
+        done: |world, _| {
             async {
-                let rotated =
-                    || world.project.stored_type("DATADOG").filter(|entry| entry["apiKey"] == ROTATED);
+                let rotated = || (world.stored_datadog("apiKey") == ROTATED).then_some(());
                 until("the new key in Atlas", rotated).await;
             }
             .boxed()
@@ -110,116 +110,112 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "adopt",
-        given: |world| async { world.project.replace_by_other(foreign()) }.boxed(),
-        when: |world| world.create_x(json!({"adoptionPolicy": "Adopt"})).boxed(),
-        done: |world| world.x_is_synced().boxed(),
+        given: |world, _| async { world.project.replace_by_other(foreign()) }.boxed(),
+        when: |world, _| {
+            let spec = datadog(json!({"adoptionPolicy": "Adopt"}));
+            async move { _ = world.integration("x", &spec).await }.boxed()
+        },
+        done: is_synced,
     },
     Scenario {
         name: "delete",
-        given: |world| world.given_x().boxed(),
-        when: |world| world.delete("AtlasIntegration", "x").boxed(),
-        done: |world| world.until_gone("x").boxed(),
+        given: synced,
+        when: |_, x| async move { x.begin_deletion().await }.boxed(),
+        done: is_gone,
     },
     // Deleted as soon as it is claimed: where its first write meets a fault, that is still on its way.
     Scenario {
         name: "create and delete",
-        given: |_| async {}.boxed(),
-        when: |world| {
-            async {
-                world.create_x(json!({})).await;
-                world.until("x", "claimed", |x| x["metadata"]["finalizers"].is_array()).await;
-                world.delete("AtlasIntegration", "x").await;
+        given: |_, _| async {}.boxed(),
+        when: |world, x| {
+            async move {
+                world.datadog("x").await;
+                x.until("claimed", |x| x["metadata"]["finalizers"].is_array()).await;
+                x.begin_deletion().await;
             }
             .boxed()
         },
-        done: |world| world.until_gone("x").boxed(),
+        done: is_gone,
     },
     Scenario {
         name: "create anew",
-        given: |world| world.given_x().boxed(),
-        when: |world| {
-            async {
-                world.delete("AtlasIntegration", "x").await;
-                world.until_gone("x").await;
-                world.create_x(json!({"datadog": {"region": "EU"}})).await;
+        given: synced,
+        when: |world, x| {
+            async move {
+                x.delete().await;
+                world.integration("x", &datadog(json!({"datadog": {"region": "EU"}}))).await;
             }
             .boxed()
         },
-        done: |world| world.x_is_synced().boxed(),
+        done: is_synced,
     },
     Scenario {
         name: "conflict",
-        given: |world| {
-            async {
-                world.given_x().await;
-                let other = datadog(json!({"datadog": {"region": "EU"}}));
-                world.create(&world.integration("y", &other)).await;
-                world.until_ready("y", "False", "Conflict").await;
+        given: |world, x| {
+            async move {
+                synced(world, x).await;
+                let y = world.integration("y", &datadog(json!({"datadog": {"region": "EU"}}))).await;
+                y.reaches("False", "Conflict").await;
             }
             .boxed()
         },
-        when: |world| world.delete("AtlasIntegration", "x").boxed(),
-        done: |world| world.until_ready("y", "True", "Synced").map(|_| ()).boxed(),
+        when: |_, x| async move { x.begin_deletion().await }.boxed(),
+        done: |world, _| async { _ = world.object("y").synced().await }.boxed(),
     },
     Scenario {
         name: "observe and manage",
-        given: |world| world.given_x().boxed(),
-        when: |world| {
-            async {
-                world.change_x(json!({"managementPolicy": "Observe"})).await;
-                world.until_ready("x", "True", "Observed").await;
-                world.change_x(json!({"managementPolicy": "Manage", "adoptionPolicy": "Adopt"})).await;
+        given: synced,
+        when: |_, x| {
+            async move {
+                x.change(&json!({"managementPolicy": "Observe"})).await;
+                x.reaches("True", "Observed").await;
+                x.change(&json!({"managementPolicy": "Manage", "adoptionPolicy": "Adopt"})).await;
             }
             .boxed()
         },
-        done: |world| world.x_is_synced().boxed(),
+        done: is_synced,
     },
     Scenario {
         name: "retain",
-        given: |world| world.given_x().boxed(),
-        when: |world| {
-            async {
-                world.change_x(json!({"deletionPolicy": "Retain"})).await;
-                world.x_is_synced().await;
-                world.delete("AtlasIntegration", "x").await;
+        given: synced,
+        when: |_, x| {
+            async move {
+                x.change(&json!({"deletionPolicy": "Retain"})).await;
+                x.synced().await;
+                x.begin_deletion().await;
             }
             .boxed()
         },
-        done: |world| world.until_gone("x").boxed(),
+        done: is_gone,
     },
     Scenario {
         name: "suspend",
-        given: |world| world.given_x().boxed(),
-        when: |world| {
-            async {
-                world.change_x(json!({"suspend": true, "datadog": {"region": "EU"}})).await;
-                world.until_ready("x", "False", "Suspended").await;
-                world.change_x(json!({"suspend": false})).await;
+        given: synced,
+        when: |_, x| {
+            async move {
+                x.change(&json!({"suspend": true, "datadog": {"region": "EU"}})).await;
+                x.reaches("False", "Suspended").await;
+                x.change(&json!({"suspend": false})).await;
             }
             .boxed()
         },
-        done: |world| world.x_is_synced().boxed(),
+        done: is_synced,
     },
 ];
 
+fn synced<'a>(world: &'a World, _: Object<'a>) -> BoxFuture<'a, ()> {
+    async { _ = world.synced_datadog("x").await }.boxed()
+}
+
+fn is_synced<'a>(_: &'a World, x: Object<'a>) -> BoxFuture<'a, ()> {
+    async move { _ = x.synced().await }.boxed()
+}
+
+fn is_gone<'a>(_: &'a World, x: Object<'a>) -> BoxFuture<'a, ()> {
+    async move { x.gone().await }.boxed()
+}
+
 impl World {
-    async fn create_x(&self, change: Value) {
-        self.create(&self.integration("x", &datadog(change))).await;
-    }
-
-    async fn change_x(&self, change: Value) {
-        self.patch("AtlasIntegration", "x", &json!({"spec": change})).await;
-    }
-
-    async fn x_is_synced(&self) {
-        self.until_ready("x", "True", "Synced").await;
-    }
-
-    async fn given_x(&self) {
-        self.create_x(json!({})).await;
-        self.x_is_synced().await;
-    }
-
     /// An object that owns nothing and writes nothing: it keeps the LISTs going when no other object is left.
     async fn witness(&self) {
         let key = json!({"name": "keys", "key": "service"});
@@ -227,8 +223,8 @@ impl World {
             "managementPolicy": "Observe"});
         self.project.replace_by_other(json!({"type": "PAGER_DUTY", "region": "EU",
             "serviceKey": "0123456789abcdef0123456789abc001"}));
-        self.create(&self.integration("witness", &spec)).await;
-        self.until_ready("witness", "True", "Observed").await;
+        let witness = self.integration("witness", &spec).await;
+        witness.reaches("True", "Observed").await;
     }
 }
 
@@ -346,7 +342,7 @@ impl Run {
         world.poll = POLL;
         let proxy = Proxy::start(&world).await;
         let operator = proxy.operator(&world, FLAGS).await;
-        tokio::join!(world.witness(), (scenario.given)(&world));
+        tokio::join!(world.witness(), (scenario.given)(&world, world.object("x")));
         let run = Run { earlier: proxy.count(Request::is_write), world, proxy };
         let kills = target.as_ref().is_some_and(|target| target.blow.kills);
         let hits = target.is_some();
@@ -363,7 +359,7 @@ impl Run {
             operator.kill();
             (run.proxy.operator(&run.world, FLAGS).await, hit)
         };
-        let ((operator, hit), ()) = tokio::join!(life, (scenario.when)(&run.world));
+        let ((operator, hit), ()) = tokio::join!(life, (scenario.when)(&run.world, run.world.object("x")));
         (run, operator, hit)
     }
 
@@ -372,7 +368,7 @@ impl Run {
     }
 
     /// The request lines of the scenario's writes, without what no two worlds share.
-    fn writes(&self) -> Vec<(Side, String)> {
+    fn scenario_writes(&self) -> Vec<(Side, String)> {
         let writes = self.proxy.requests().into_iter().filter(Request::is_write).skip(self.earlier);
         let names = self.names();
         writes.map(|write| (write.side, names.line(&write))).collect()
@@ -421,9 +417,9 @@ fn differences(end: &Value, now: &Value) -> String {
 
 async fn clean(scenario: &Scenario) -> Clean {
     let (run, _operator, _) = Run::new(scenario, None).await;
-    (scenario.done)(&run.world).await;
+    (scenario.done)(&run.world, run.world.object("x")).await;
     until_found("a quiet end", || async { run.is_quiet().await.then_some(()) }).await;
-    let mut writes = run.writes();
+    let mut writes = run.scenario_writes();
     // A fence that took too long was made again.
     writes.dedup();
     Clean { writes, end: state(&run.world).await }
@@ -442,7 +438,7 @@ async fn position(scenario: &Scenario, clean: &Clean, place: usize, blow: &Blow)
         let list = |writes: &[(Side, String)]| -> String {
             writes.iter().map(|(side, line)| format!("  {side:?}: {line}\n")).collect()
         };
-        let (all, planned) = (list(&run.writes()), list(&clean.writes));
+        let (all, planned) = (list(&run.scenario_writes()), list(&clean.writes));
         let logs = operator.logs();
         let logs: Vec<&str> = logs.lines().collect();
         let logs = logs[logs.len().saturating_sub(15)..].join("\n");

@@ -31,8 +31,8 @@ async fn the_example_of_the_create_page() {
     world.secret("flowdock", &[("token", "1234567890")]).await;
     let spec = json!({"type": "FLOWDOCK", "flowdock": {"flowName": "myFlowName", "orgName": "myOrg",
         "apiTokenSecretRef": {"name": "flowdock", "key": "token"}}});
-    world.create(&world.integration("flowdock", &spec)).await;
-    let object = world.until_ready("flowdock", "True", "Synced").await;
+    let flowdock = world.integration("flowdock", &spec).await;
+    let object = flowdock.synced().await;
 
     let request = world.project.exchanges().into_iter().find(|exchange| exchange.method == "POST").unwrap();
     assert_eq!(request.path, format!("/api/atlas/v1.0/groups/{PROJECT}/integrations/FLOWDOCK"));

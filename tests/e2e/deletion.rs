@@ -3,41 +3,37 @@
 
 use std::sync::LazyLock;
 
+use atlas_integration_stage::samples;
 use atlas_sim::{Effect, Fault, Operation};
 use control_plane::Options;
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use crate::object::Object;
 use crate::operator::Operator;
 use crate::rules;
-use crate::samples;
-use crate::world::{PRIVATE_KEY, PUBLIC_KEY, Shared, World, condition, new_project_id, own, start, until};
+use crate::world::{
+    PRIVATE_KEY, PUBLIC_KEY, Shared, World, condition, message, new_project_id, own, start, until,
+};
 
 const LET_GO: &str = "kubectl patch atlasintegration ";
-
-/// What a deletion that waits says; checked for what every such message has.
-fn message(object: &Value) -> String {
-    let message = condition(object, "Ready")["message"].as_str().unwrap_or_default().to_owned();
-    assert!(message.starts_with("deletion waits: ") && message.contains(LET_GO), "{message}");
-    message
-}
 
 /// DELETEs that Atlas carried out.
 fn deleted(world: &World) -> usize {
     world.project.count(|e| e.is_write() && e.method == "DELETE" && e.status == 204)
 }
 
-impl World {
-    /// Waits until a deletion waits for this reason; answers its message.
-    async fn until_waiting(&self, name: &str, reason: &str) -> String {
-        let waiting = |object: &Value| {
-            let ready = condition(object, "Ready");
-            ready["reason"] == reason
-                && ready["message"].as_str().is_some_and(|text| text.starts_with("deletion waits"))
-        };
-        message(&self.until(name, &format!("waiting for {reason}"), waiting).await)
-    }
+/// Waits until a deletion waits for this reason; returns its message, checked for what every such message has.
+async fn until_waiting(object: &Object<'_>, reason: &str) -> String {
+    let waiting = |object: &Value| {
+        condition(object, "Ready")["reason"] == reason && message(object).starts_with("deletion waits")
+    };
+    let message = message(&object.until(&format!("waiting for {reason}"), waiting).await);
+    assert!(message.starts_with("deletion waits: ") && message.contains(LET_GO), "{message}");
+    message
+}
 
+impl World {
     /// Runs the command that a message gives, as a shell would.
     fn run_what_it_says(&self, message: &str) {
         let begin = message.find(LET_GO).unwrap() + "kubectl ".len();
@@ -106,25 +102,25 @@ async fn a_blocked_deletion_says_what_to_do(
 ) {
     let world = World::with_datadog_key(&format!("blocked-{name}")).await;
     let _operator = world.operator(&[]).await;
-    world.synced().await;
-    let let_go = samples::of("MICROSOFT_TEAMS").create(&world, &json!({})).await;
-    world.until_ready(&let_go, "True", "Synced").await;
+    let x = world.synced_datadog("x").await;
+    let microsoft_teams = world.sample("MICROSOFT_TEAMS").await;
+    microsoft_teams.synced().await;
     world.project.fault(Fault::new(effect).at(at).always());
     if at == Operation::List {
         // A pass that listed before the fault would still delete.
-        until("a faulted LIST", || (world.project.count(|e| e.faulted) >= 1).then_some(())).await;
+        world.until_faulted(1).await;
     }
-    for name in ["x", &let_go] {
-        world.delete("AtlasIntegration", name).await;
+    for object in [&x, &microsoft_teams] {
+        object.begin_deletion().await;
     }
-    let message = world.until_waiting(&let_go, reason).await;
+    let message = until_waiting(&microsoft_teams, reason).await;
     assert!(message.contains(remedy) && message.chars().count() <= 1_024, "{message}");
     world.run_what_it_says(&message);
-    world.until_gone(&let_go).await;
-    world.until_waiting("x", reason).await;
+    microsoft_teams.gone().await;
+    until_waiting(&x, reason).await;
     assert_eq!((world.project.stored().len(), deleted(&world)), (2, 0), "nothing is deleted meanwhile");
     world.project.clear_faults();
-    world.until_gone("x").await;
+    x.gone().await;
     assert_eq!(world.project.stored_type("DATADOG"), None);
     assert!(world.project.stored_type("MICROSOFT_TEAMS").is_some(), "left in Atlas, as asked");
 }
@@ -143,14 +139,14 @@ const LONG: &str = {
 async fn a_webhook_in_use() {
     let world = World::new("in-use").await;
     let _operator = world.operator(&[]).await;
-    let name = samples::of("WEBHOOK").create(&world, &json!({})).await;
-    world.until_ready(&name, "True", "Synced").await;
+    let webhook = world.sample("WEBHOOK").await;
+    webhook.synced().await;
     world.project.settings(|settings| settings.webhook_notifications_present = true);
-    world.delete("AtlasIntegration", &name).await;
-    let message = world.until_waiting(&name, "Rejected").await;
+    webhook.begin_deletion().await;
+    let message = until_waiting(&webhook, "Rejected").await;
     assert!(message.contains("alert configurations"), "{message}");
     world.project.settings(|settings| settings.webhook_notifications_present = false);
-    world.until_gone(&name).await;
+    webhook.gone().await;
     assert!(world.project.stored().is_empty());
 }
 
@@ -164,13 +160,13 @@ async fn a_webhook_in_use() {
 async fn the_policy_changes_while_it_waits(#[case] name: &str, #[case] change: Value) {
     let world = World::with_datadog_key(&format!("waits-{name}")).await;
     let _operator = world.operator(&[]).await;
-    world.synced().await;
+    let x = world.synced_datadog("x").await;
     let limit = Effect::RateLimitedTokenBucket { retry_after: Some(3_600) };
     world.project.fault(Fault::new(limit).at(Operation::Delete));
-    world.delete("AtlasIntegration", "x").await;
-    world.until_waiting("x", "RateLimited").await;
-    world.patch("AtlasIntegration", "x", &json!({"spec": change})).await;
-    world.until_gone("x").await;
+    x.begin_deletion().await;
+    until_waiting(&x, "RateLimited").await;
+    x.change(&change).await;
+    x.gone().await;
     assert!(world.project.stored_type("DATADOG").is_some());
     assert_eq!(
         world.project.count(|e| e.method == "DELETE" && e.authenticated),
@@ -187,15 +183,14 @@ async fn the_policy_changes_while_it_waits(#[case] name: &str, #[case] change: V
 async fn the_project_is_gone(#[case] name: &str, #[case] by_list: bool) {
     let world = World::with_datadog_key(&format!("project-gone-{name}")).await;
     let _operator = world.operator(&["--resync-interval", "1h"]).await;
-    world.synced().await;
+    let x = world.synced_datadog("x").await;
     if by_list {
         assert!(world.shared.sim.remove_project(world.project.id()));
     } else {
         let gone = Effect::error(404, "GROUP_NOT_FOUND", "No group with this ID exists");
         world.project.fault(Fault::new(gone).at(Operation::Delete));
     }
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
+    x.delete().await;
 }
 
 /// Somebody deleted the integration in Atlas before.
@@ -203,10 +198,9 @@ async fn the_project_is_gone(#[case] name: &str, #[case] by_list: bool) {
 async fn the_integration_is_gone() {
     let world = World::with_datadog_key("gone").await;
     let _operator = world.operator(&["--resync-interval", "1h"]).await;
-    world.synced().await;
+    let x = world.synced_datadog("x").await;
     world.project.remove_by_other("DATADOG");
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
+    x.delete().await;
     assert!(world.project.stored().is_empty());
 }
 
@@ -215,11 +209,10 @@ async fn the_integration_is_gone() {
 async fn without_the_credentials_secret() {
     let world = World::with_datadog_key("no-credentials").await;
     let _operator = world.operator(&[]).await;
-    world.synced().await;
+    let x = world.synced_datadog("x").await;
     world.delete("Secret", "atlas").await;
-    world.until_ready("x", "False", "SecretNotFound").await;
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
+    x.reaches("False", "SecretNotFound").await;
+    x.delete().await;
     assert!(world.project.stored().is_empty(), "no orphan");
 }
 
@@ -231,19 +224,19 @@ async fn without_the_credentials_secret() {
 async fn without_the_credentials_secret_after_a_restart(#[case] name: &str, #[case] restored: bool) {
     let world = World::with_datadog_key(&format!("secret-{name}")).await;
     let operator = world.operator(&[]).await;
-    world.synced().await;
+    let x = world.synced_datadog("x").await;
     operator.stop().await;
     world.delete("Secret", "atlas").await;
-    world.delete("AtlasIntegration", "x").await;
+    x.begin_deletion().await;
     let _operator = world.operator(&[]).await;
-    let message = world.until_waiting("x", "SecretNotFound").await;
+    let message = until_waiting(&x, "SecretNotFound").await;
     assert!(message.contains("Secret atlas does not exist"), "{message}");
     if restored {
         world.secret("atlas", &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", PRIVATE_KEY)]).await;
     } else {
         world.run_what_it_says(&message);
     }
-    world.until_gone("x").await;
+    x.gone().await;
     assert_eq!(world.project.stored().is_empty(), restored);
 }
 
@@ -252,12 +245,12 @@ async fn without_the_credentials_secret_after_a_restart(#[case] name: &str, #[ca
 async fn while_the_operator_is_down() {
     let world = World::with_datadog_key("down").await;
     let operator = world.operator(&[]).await;
-    world.synced().await;
+    let x = world.synced_datadog("x").await;
     operator.kill();
-    world.delete("AtlasIntegration", "x").await;
-    assert!(world.get("AtlasIntegration", "x").await.is_some());
+    x.begin_deletion().await;
+    assert!(x.find().await.is_some());
     let _operator = world.operator(&[]).await;
-    world.until_gone("x").await;
+    x.gone().await;
     assert!(world.project.stored().is_empty());
 }
 
@@ -266,14 +259,13 @@ async fn while_the_operator_is_down() {
 async fn killed_in_a_deletion() {
     let world = World::with_datadog_key("kill-delete").await;
     let operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &samples::of("DATADOG").spec)).await;
-    world.until_ready("x", "True", "Synced").await;
+    let x = world.synced_datadog("x").await;
     world.project.fault(Fault::new(Effect::AppliedThenHeld).at(Operation::Delete));
-    world.delete("AtlasIntegration", "x").await;
-    until("the DELETE at Atlas", || (world.project.count(|e| e.faulted) == 1).then_some(())).await;
+    x.begin_deletion().await;
+    world.until_faulted(1).await;
     operator.kill();
     let _operator = world.operator(&[]).await;
-    world.until_gone("x").await;
+    x.gone().await;
     assert!(world.project.stored().is_empty());
 }
 
@@ -295,11 +287,11 @@ async fn before_it_ever_wrote(
     }
     let _operator = world.operator(&[]).await;
     let mut spec = samples::of("DATADOG").spec;
-    crate::world::merge(&mut spec, &extra);
-    world.create(&world.integration("x", &spec)).await;
-    world.until_ready("x", "False", reason).await;
-    world.delete("AtlasIntegration", "x").await;
-    assert!(world.get("AtlasIntegration", "x").await.is_none(), "it held no finalizer");
+    samples::merge(&mut spec, &extra);
+    let x = world.integration("x", &spec).await;
+    x.reaches("False", reason).await;
+    x.begin_deletion().await;
+    assert!(x.find().await.is_none(), "it held no finalizer");
     assert_eq!(world.project.count(|e| e.is_write() && e.method == "DELETE"), 0);
 }
 
@@ -308,12 +300,11 @@ async fn before_it_ever_wrote(
 async fn the_loser_of_a_conflict() {
     let world = World::with_datadog_key("loser").await;
     let _operator = world.operator(&[]).await;
-    world.synced().await;
-    world.create(&world.integration("loser", &samples::of("DATADOG").spec)).await;
-    world.until_ready("loser", "False", "Conflict").await;
+    world.synced_datadog("x").await;
+    let loser = world.datadog("loser").await;
+    loser.reaches("False", "Conflict").await;
     world.project.fault(Fault::new(Effect::ServerError).always());
-    world.delete("AtlasIntegration", "loser").await;
-    world.until_gone("loser").await;
+    loser.delete().await;
     world.project.clear_faults();
     assert_eq!(deleted(&world), 0);
     assert!(world.project.stored_type("DATADOG").is_some());
@@ -328,14 +319,13 @@ async fn the_kind_is_removed() {
     let world = World::on(shared, "crd", &new_project_id()).await;
     // With Roles alone it can't see that the kind goes, and deletes by each object's policy (docs/deletion.md).
     rules::install(&shared.plane, world.account(), &[]).await;
-    let mut operator = world.operator_with_rules_as_they_are(&[]).await;
-    operator.until_ready().await;
+    let _operator = world.operator_with_rules_as_they_are(&[]).await.ready().await;
     let samples = samples::all();
     for sample in &samples {
-        sample.create(&world, &json!({})).await;
+        world.sample(sample.kind).await;
     }
     for sample in &samples {
-        world.until_ready(&sample.name(), "True", "Synced").await;
+        world.object(&sample.name()).synced().await;
     }
     let before = world.project.stored();
     world.shared.kubectl(&["delete", "crd", "atlasintegrations.atlas-integrations.dev", "--timeout", "90s"]);
@@ -375,12 +365,11 @@ async fn a_namespace_under_a_cluster_wide_operator() {
     let account = ("atlas-integration-operator", "atlas-integration-operator");
     // Other tests' objects on this control plane are left alone.
     let flags = ["--selector", "operator=cluster-wide"];
-    let mut operator = Operator::start_as(&shared.plane, account, &shared.sim.url(), &flags).await;
-    operator.until_ready().await;
-    let mut object = world.integration("x", &samples::of("DATADOG").spec);
+    let _operator = Operator::start_as(&shared.plane, account, &shared.sim.url(), &flags).await.ready().await;
+    let mut object = world.manifest("x", &samples::of("DATADOG").spec);
     object["metadata"]["labels"] = json!({"operator": "cluster-wide"});
     world.create(&object).await;
-    world.until_ready("x", "True", "Synced").await;
+    world.object("x").synced().await;
     world.delete_namespace_until_gone(&["secret/atlas"]).await;
     world.until_namespace_gone();
     assert_eq!((world.project.stored().len(), deleted(&world)), (0, 1));
@@ -424,9 +413,8 @@ async fn a_namespace_under_an_operator_with_a_role(#[case] name: &str, #[case] g
     if granted {
         grant();
     }
-    let mut operator = Operator::start_as(&shared.plane, account, &shared.sim.url(), &flags).await;
-    operator.until_ready().await;
-    world.synced().await;
+    let _operator = Operator::start_as(&shared.plane, account, &shared.sim.url(), &flags).await.ready().await;
+    let x = world.synced_datadog("x").await;
     world.delete_namespace_until_gone(&[&format!("rolebinding/{home}-objects"), "secret/atlas"]).await;
     if !granted {
         let user = format!("system:serviceaccount:{home}:operator");
@@ -440,7 +428,7 @@ async fn a_namespace_under_an_operator_with_a_role(#[case] name: &str, #[case] g
         let remains = "--for=condition=NamespaceFinalizersRemaining";
         let namespace = format!("namespace/{}", world.namespace);
         world.shared.kubectl(&["wait", remains, &namespace, "--timeout", "90s"]);
-        assert!(world.get("AtlasIntegration", "x").await.is_some(), "it hangs");
+        assert!(x.find().await.is_some(), "it hangs");
         assert_eq!((world.project.stored().len(), deleted(&world)), (1, 0));
         grant();
     }

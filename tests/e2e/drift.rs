@@ -1,41 +1,19 @@
 //! What others change in Atlas: found at the next resync, repaired or shown, told by the names of fields, and never
 //! fought over for ever.
 
-use atlas_sim::{Effect, Exchange, Fault, HowNormalised, Normalise, Operation, PutOmitted};
+use atlas_integration_stage::samples::{self, datadog};
+use atlas_sim::{Effect, Fault, HowNormalised, Normalise, Operation, PutOmitted};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::samples::{self, datadog};
 use crate::world::{World, condition, until, until_found};
 
 const KEY: &str = "fedcba9876543210fedcba9876540001";
 
-/// Notes of the Events with this reason.
-async fn notes(world: &World, reason: &str) -> Vec<String> {
-    let events = world.list("Event").await;
-    let told = events.iter().filter(|event| event["reason"] == reason);
-    told.filter_map(|event| event["note"].as_str().map(str::to_owned)).collect()
-}
-
 async fn until_told(world: &World, reason: &str, words: &str) -> String {
     let what = format!("an Event {reason} about {words}");
-    let told = || async { notes(world, reason).await.into_iter().find(|note| note.contains(words)) };
+    let told = || async { world.notes(reason).await.into_iter().find(|note| note.contains(words)) };
     until_found(&what, told).await
-}
-
-/// LISTs that were answered so far.
-fn looks(world: &World) -> usize {
-    world.project.count(|e| e.operation == Some(Operation::List) && e.status == 200)
-}
-
-/// Waits until Atlas was looked at that often from now on.
-async fn until_looked(world: &World, times: usize) {
-    let before = looks(world);
-    until("looks at Atlas", || (looks(world) >= before + times).then_some(())).await;
-}
-
-fn writes(world: &World) -> usize {
-    world.project.count(Exchange::is_write)
 }
 
 /// Every visible field of every type, one after another: put back, and named in an Event without its value.
@@ -45,8 +23,8 @@ async fn every_visible_field() {
     let operator = world.operator(&["--atlas-api", "v1.0"]).await;
     let mut repaired = 0;
     for sample in samples::all() {
-        let name = sample.create(&world, &json!({})).await;
-        world.until_ready(&name, "True", "Synced").await;
+        let x = world.sample(sample.kind).await;
+        x.synced().await;
         let wanted = world.project.stored_type(sample.kind).unwrap();
         let shown = sample.echo.as_object().unwrap().iter();
         let visible =
@@ -62,7 +40,7 @@ async fn every_visible_field() {
             assert!(!note.contains("changed-by-others"), "{note}");
             repaired += 1;
         }
-        world.until(&name, "in sync again", |object| condition(object, "InSync")["status"] == "True").await;
+        x.says("InSync", "True").await;
     }
     assert!(repaired >= 20, "{repaired}");
     let metrics = operator.get("/metrics").await.unwrap();
@@ -91,15 +69,14 @@ fn other(value: &Value) -> Value {
 async fn deleted_and_created_by_others() {
     let world = World::with_datadog_key("drift-gone").await;
     let _operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "True", "Synced").await;
+    let x = world.synced_datadog("x").await;
     world.project.remove_by_other("DATADOG");
     until("the integration created again", || world.project.stored_type("DATADOG")).await;
     until_told(&world, "Drifted", "deleted").await;
     world.project.replace_by_other(json!({"type": "DATADOG", "apiKey": "00000000000000000000000000009999"}));
     let ours = || world.project.stored_type("DATADOG").filter(|s| s["apiKey"] == KEY && s["region"] == "US5");
     until("the integration put back", ours).await;
-    world.until("x", "in sync again", |object| condition(object, "InSync")["status"] == "True").await;
+    x.says("InSync", "True").await;
 }
 
 /// What no answer shows: a password, a signing secret, a key that ends alike. Atlas's new id gives it away.
@@ -113,8 +90,8 @@ async fn a_hidden_overwrite(#[case] kind: &str, #[case] field: &str, #[case] val
     let sample = samples::of(kind);
     let world = World::new(&format!("hidden-{}", sample.name())).await;
     let _operator = world.operator(&[]).await;
-    let name = sample.create(&world, &json!({})).await;
-    world.until_ready(&name, "True", "Synced").await;
+    let x = world.sample(sample.kind).await;
+    x.synced().await;
     let wanted = world.project.stored_type(kind).unwrap()[field].clone();
     let mut stored = world.project.stored_type(kind).unwrap();
     stored[field] = value.into();
@@ -131,19 +108,18 @@ async fn observed_drift_is_told() {
     let operator = world.operator(&[]).await;
     let mut foreign = samples::of("DATADOG").stored;
     world.project.replace_by_other(foreign.clone());
-    world.create(&world.integration("x", &datadog(json!({"managementPolicy": "Observe"})))).await;
-    world.until_ready("x", "True", "Observed").await;
+    let x = world.integration("x", &datadog(json!({"managementPolicy": "Observe"}))).await;
+    x.reaches("True", "Observed").await;
     foreign["region"] = "EU".into();
     world.project.replace_by_other(foreign);
-    let object =
-        world.until("x", "seen to differ", |object| condition(object, "InSync")["reason"] == "Drifted").await;
+    let object = x.says("InSync", "Drifted").await;
     assert_eq!(condition(&object, "Ready")["status"], "True");
     until_told(&world, "Drifted", "region").await;
-    until_looked(&world, 3).await;
-    assert_eq!(notes(&world, "Drifted").await.len(), 1, "told once");
+    world.until_looked(3).await;
+    assert_eq!(world.notes("Drifted").await.len(), 1, "told once");
     let metrics = operator.get("/metrics").await.unwrap();
     assert!(metrics.contains("atlas_integration_drift_total{type=\"DATADOG\"} 1"), "{metrics}");
-    assert_eq!(writes(&world), 0);
+    assert_eq!(world.atlas_writes().len(), 0);
 }
 
 /// Atlas keeps a value in a form of its own: no loop, and in sync.
@@ -159,11 +135,10 @@ async fn a_normalised_value(#[case] name: &str, #[case] how: HowNormalised) {
             vec![Normalise { integration_type: "DATADOG".into(), field: "region".into(), how }];
     });
     let _operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "True", "Synced").await;
-    until_looked(&world, 5).await;
-    assert_eq!(writes(&world), 1, "the POST");
-    let object = world.until_ready("x", "True", "Synced").await;
+    let x = world.synced_datadog("x").await;
+    world.until_looked(5).await;
+    assert_eq!(world.atlas_writes().len(), 1, "the POST");
+    let object = x.synced().await;
     assert_eq!(condition(&object, "InSync")["status"], "True");
 }
 
@@ -172,26 +147,20 @@ async fn a_normalised_value(#[case] name: &str, #[case] how: HowNormalised) {
 async fn another_mask() {
     let world = World::new("masks").await;
     let _operator = world.operator(&[]).await;
-    let mut names = Vec::new();
-    for kind in ["DATADOG", "WEBHOOK", "MICROSOFT_TEAMS", "VICTOR_OPS"] {
-        names.push(samples::of(kind).create(&world, &json!({})).await);
-    }
-    for name in &names {
-        world.until_ready(name, "True", "Synced").await;
-    }
-    let before = writes(&world);
+    let objects = world.synced_samples(["DATADOG", "WEBHOOK", "MICROSOFT_TEAMS", "VICTOR_OPS"]).await;
+    let before = world.atlas_writes().len();
     for visible in [0, 2, 6, 4] {
         world.project.settings(|settings| settings.mask_visible = visible);
-        until_looked(&world, 2).await;
+        world.until_looked(2).await;
     }
     world.project.settings(|settings| settings.url_mask = atlas_sim::UrlMask::Plain);
-    until_looked(&world, 2).await;
-    assert_eq!(writes(&world), before);
-    for name in &names {
-        let object = world.until_ready(name, "True", "Synced").await;
+    world.until_looked(2).await;
+    assert_eq!(world.atlas_writes().len(), before);
+    for object in &objects {
+        let object = object.synced().await;
         assert_eq!(condition(&object, "InSync")["status"], "True", "{object:#}");
     }
-    assert_eq!(notes(&world, "Drifted").await, Vec::<String>::new());
+    assert_eq!(world.notes("Drifted").await, Vec::<String>::new());
 }
 
 /// A secret that the spec lacks is drift; where Atlas keeps it although it is written over, that is said, once.
@@ -201,16 +170,14 @@ async fn what_atlas_does_not_take_is_not_tried_for_ever() {
     world.project.settings(|settings| settings.put_omitted = PutOmitted::Merge);
     let _operator = world.operator(&[]).await;
     let unsigned = json!({"webhook": {"signingSecretRef": null, "headersTemplateSecretRef": null}});
-    let name = samples::of("WEBHOOK").create(&world, &unsigned).await;
-    world.until_ready(&name, "True", "Synced").await;
+    let webhook = world.sample_with("WEBHOOK", &unsigned).await;
+    webhook.synced().await;
     world.project.edit("WEBHOOK", |stored| stored["secret"] = "added-by-others".into());
-    let object = world
-        .until(&name, "not accepted", |object| condition(object, "InSync")["reason"] == "NotAcceptedByAtlas")
-        .await;
+    let object = webhook.says("InSync", "NotAcceptedByAtlas").await;
     assert!(condition(&object, "InSync")["message"].as_str().unwrap().contains("secret"));
-    let after = writes(&world);
-    until_looked(&world, 4).await;
-    assert_eq!(writes(&world), after, "no more repairs");
+    let after = world.atlas_writes().len();
+    world.until_looked(4).await;
+    assert_eq!(world.atlas_writes().len(), after, "no more repairs");
     until_told(&world, "NotAcceptedByAtlas", "secret").await;
 }
 
@@ -219,19 +186,17 @@ async fn what_atlas_does_not_take_is_not_tried_for_ever() {
 async fn ids_that_roll_for_ever() {
     let world = World::with_datadog_key("rolling").await;
     let _operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "True", "Synced").await;
+    let x = world.synced_datadog("x").await;
     world.project.fault(Fault::new(Effect::RollIds).at(Operation::List).always());
-    let overwritten = |object: &Value| condition(object, "InSync")["reason"] == "Overwritten";
-    let object = world.until("x", "overwritten again and again", overwritten).await;
+    let object = x.says("InSync", "Overwritten").await;
     assert_eq!(condition(&object, "Ready")["status"], "True", "the settings are as they should be");
-    until_looked(&world, 4).await;
-    assert_eq!(writes(&world), 4, "one POST and three repairs");
+    world.until_looked(4).await;
+    assert_eq!(world.atlas_writes().len(), 4, "one POST and three repairs");
     // An edit makes repairs free again.
     world.project.clear_faults();
-    world.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": "EU"}}})).await;
-    world.until("x", "in sync", |object| condition(object, "InSync")["status"] == "True").await;
-    assert_eq!(world.project.stored_type("DATADOG").unwrap()["region"], "EU");
+    x.change(&json!({"datadog": {"region": "EU"}})).await;
+    x.says("InSync", "True").await;
+    assert_eq!(world.stored_datadog("region"), "EU");
 }
 
 /// Two owners in two clusters, both with consent: they do not fight for ever, and each says that there is another.
@@ -242,18 +207,18 @@ async fn two_owners_who_both_adopt() {
     other.secret("keys", &samples::of("DATADOG").secrets).await;
     let _operators = (one.operator(&[]).await, other.operator(&[]).await);
     let adopt = json!({"adoptionPolicy": "Adopt"});
-    one.create(&one.integration("x", &datadog(adopt.clone()))).await;
-    one.until_ready("x", "True", "Synced").await;
+    let x_of_one = one.integration("x", &datadog(adopt.clone())).await;
+    x_of_one.synced().await;
     let mut second = adopt;
     second["datadog"] = json!({"region": "EU"});
-    other.create(&other.integration("x", &datadog(second))).await;
+    let x_of_other = other.integration("x", &datadog(second)).await;
     let overwritten = |object: &Value| condition(object, "InSync")["reason"] == "Overwritten";
     // The one who spent its repairs last sees its own; the other says so.
     let say = || async {
-        let objects = [one.get("AtlasIntegration", "x").await, other.get("AtlasIntegration", "x").await];
+        let objects = [x_of_one.find().await, x_of_other.find().await];
         objects.into_iter().flatten().find(overwritten)
     };
     until_found("one of the two that says so", say).await;
-    until_looked(&one, 6).await;
-    assert!(writes(&one) <= 1 + 1 + 3 + 3, "{} writes", writes(&one));
+    one.until_looked(6).await;
+    assert!(one.atlas_writes().len() <= 1 + 1 + 3 + 3, "{} writes", one.atlas_writes().len());
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use atlas_sim::{Effect, Exchange, Fault, Operation};
+use atlas_integration_stage::samples;
+use atlas_sim::{Effect, Fault, Operation};
 use jiff::{SignedDuration, Timestamp};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -10,8 +11,7 @@ use serde_json::{Value, json};
 use crate::operator::Operator;
 use crate::proxy::{self, At, Proxy, Request, Side};
 use crate::rules;
-use crate::samples::{self, datadog};
-use crate::world::{World, until, until_found};
+use crate::world::{World, until_found, until_true};
 
 const LEASE: &str = "atlas-integration-operator";
 const DURATION: SignedDuration = SignedDuration::from_secs(6);
@@ -57,18 +57,14 @@ impl World {
     }
 
     async fn move_to(&self, region: &str) {
-        self.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": region}}})).await;
+        self.object("x").change(&json!({"datadog": {"region": region}})).await;
     }
 
     /// Waits until the object and Atlas say so.
     async fn until_in(&self, region: &str) {
-        self.until_ready("x", "True", "Synced").await;
-        assert_eq!(self.project.stored_type("DATADOG").unwrap()["region"], region);
+        self.object("x").synced().await;
+        assert_eq!(self.stored_datadog("region"), region);
         assert_eq!(self.project.stored().len(), 1);
-    }
-
-    fn atlas_writes(&self) -> u64 {
-        self.project.count(Exchange::is_write) as u64
     }
 
     /// When each call came, from the `from`th on.
@@ -82,14 +78,14 @@ fn time(lease: &Value, field: &str) -> Timestamp {
 }
 
 /// How many writes it sent to Atlas.
-async fn writes_of(operator: &Operator) -> u64 {
+async fn writes_of(operator: &Operator) -> usize {
     let mut count = 0;
     for operation in ["POST", "PUT", "DELETE"] {
         count += operator
             .metric(&format!("atlas_integration_atlas_requests_total{{operation=\"{operation}\""))
             .await;
     }
-    count
+    usize::try_from(count).unwrap()
 }
 
 async fn leads(operator: &Operator) -> bool {
@@ -105,7 +101,7 @@ async fn one_acts(#[case] name: &str, #[case] count: usize) {
     let world = World::with_datadog_key(&format!("lead-{name}")).await;
     // All at once: one of them creates the Lease.
     let replicas = futures::future::join_all((0..count).map(|_| world.replica())).await;
-    world.synced().await;
+    world.synced_datadog("x").await;
     world.move_to("EU").await;
     world.until_in("EU").await;
     let mut leaders = 0;
@@ -116,7 +112,7 @@ async fn one_acts(#[case] name: &str, #[case] count: usize) {
         if leads(replica).await {
             leaders += 1;
             world.until_led_by(replica).await;
-            assert_eq!(writes_of(replica).await, world.atlas_writes());
+            assert_eq!(writes_of(replica).await, world.atlas_writes().len());
         } else {
             assert_eq!((calls, writes), (0, 0), "a standby does nothing");
             assert!(replica.logs().contains("standing by"));
@@ -133,7 +129,7 @@ async fn a_killed_leader_is_followed() {
     let world = World::with_datadog_key("lead-killed").await;
     let old = world.replica().await;
     let new = world.replica().await;
-    world.synced().await;
+    world.synced_datadog("x").await;
     old.kill();
     let last = world.lease().await;
     let calls = world.project.exchanges().len();
@@ -161,7 +157,7 @@ async fn a_stopped_leader_hands_over() {
     ];
     let old = world.operator(&long).await;
     let new = world.operator(&long).await;
-    world.synced().await;
+    world.synced_datadog("x").await;
     let held = world.lease().await;
     assert_eq!(held["leaseDurationSeconds"], 600);
     let (code, logs) = old.stop().await;
@@ -197,7 +193,7 @@ async fn a_wait_is_handed_on() {
 
     let next = world.replica().await;
     let taken = world.until_led_by(&next).await;
-    world.synced().await;
+    world.synced_datadog("x").await;
     assert!(world.calls_from(0)[0] > time(&lease, "renewTime") + ATLAS_LIMIT, "{taken}");
 }
 
@@ -210,11 +206,11 @@ async fn a_leader_that_stood_still_plans_nothing() {
     let new = world.operator(&[&TIMES[..], &["--resync-interval", "1h"]].concat()).await;
     let slow = Effect::Slow { delay: Duration::from_secs(1) };
     world.project.fault(Fault::new(slow).at(Operation::List));
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    until("a LIST under way", || (world.project.count(|e| e.faulted) == 1).then_some(())).await;
+    let x = world.datadog("x").await;
+    world.until_faulted(1).await;
     old.pause();
     world.until_led_by(&new).await;
-    world.until_ready("x", "True", "Synced").await;
+    x.synced().await;
     ends_without_a_write(&world, old, &new).await;
     world.until_in("US5").await;
 }
@@ -228,30 +224,30 @@ async fn a_leader_that_stood_still_at_its_fence_sends_nothing() {
     let patient: Vec<&str> = TIMES.iter().map(|flag| if *flag == "2s" { "2m" } else { flag }).collect();
     let old = proxy.operator(&world, &patient).await;
     let new = world.replica().await;
-    world.synced().await;
+    let x = world.synced_datadog("x").await;
     let attempt = |object: &Value| object["status"]["attempt"]["id"].clone();
-    let before = world.get("AtlasIntegration", "x").await.unwrap();
+    let before = x.get().await;
     // The answer to its fence takes a while, which is when it is caught.
     let fence = |request: &Request| request.method == "PATCH" && request.path.ends_with("/status");
     proxy.fault(fence, 0, 1, proxy::Fault::Slow(Duration::from_millis(800)));
     world.move_to("EU").await;
-    world.until("x", "fenced", |object| attempt(object) != attempt(&before)).await;
+    x.until("fenced", |object| attempt(object) != attempt(&before)).await;
     old.pause();
-    assert_eq!(world.atlas_writes(), 1, "the PUT is not sent yet");
+    assert_eq!(world.atlas_writes().len(), 1, "the PUT is not sent yet");
     world.until_led_by(&new).await;
-    world.until_ready("x", "True", "Synced").await;
+    x.synced().await;
     ends_without_a_write(&world, old, &new).await;
     world.until_in("EU").await;
 }
 
 /// Continues the old leader, which ends by itself, and sends no write any more.
 async fn ends_without_a_write(world: &World, old: Operator, new: &Operator) {
-    let by_others = world.atlas_writes() - writes_of(new).await;
+    let by_others = world.atlas_writes().len() - writes_of(new).await;
     old.resume();
     let (code, logs) = old.ended().await;
     assert_eq!(code, Some(1), "{logs}");
     assert!(logs.contains("lost leadership"), "{logs}");
-    assert_eq!(world.atlas_writes() - writes_of(new).await, by_others, "{logs}");
+    assert_eq!(world.atlas_writes().len() - writes_of(new).await, by_others, "{logs}");
     assert!(leads(new).await);
 }
 
@@ -263,7 +259,7 @@ async fn a_leader_without_the_api_server_stops_in_time() {
     // Without that watch its last pass hangs in a read of a Secret, and the process outlasts its term.
     let old = proxy.operator(&world, &[&TIMES[..], &[rules::SECRETS_WATCHED]].concat()).await;
     let new = world.replica().await;
-    world.synced().await;
+    world.synced_datadog("x").await;
     proxy.freeze_watches(true);
     proxy.fault(|request| request.side == Side::Cluster, 0, usize::MAX, proxy::Fault::Silence(At::Before));
     let (code, logs) = old.ended().await;
@@ -293,7 +289,7 @@ async fn a_lease_that_others_change(#[case] name: &str, #[case] holder: Option<&
     let world = World::with_datadog_key(&format!("lead-{name}")).await;
     let old = world.replica().await;
     let new = world.replica().await;
-    world.synced().await;
+    world.synced_datadog("x").await;
     match holder {
         None => world.delete("Lease", LEASE).await,
         Some(holder) => {
@@ -307,7 +303,7 @@ async fn a_lease_that_others_change(#[case] name: &str, #[case] holder: Option<&
     world.until_led_by(&new).await;
     world.until_in("EU").await;
     // Whatever it was, two never wrote at a time: nothing was written twice.
-    assert_eq!(world.atlas_writes(), 2);
+    assert_eq!(world.atlas_writes().len(), 2);
 }
 
 /// Labels and the like don't end a term.
@@ -346,7 +342,7 @@ async fn a_lease_with_garbage(#[case] name: &str, #[case] spec: Value) {
     let operator = world.replica().await;
     let lease = world.until_led_by(&operator).await;
     assert_eq!(lease["leaseDurationSeconds"], 6);
-    world.synced().await;
+    world.synced_datadog("x").await;
 }
 
 /// What the Role in the operator's own namespace gives is needed, and the log says so.
@@ -361,17 +357,17 @@ async fn without_leave_to_use_leases() {
     let (of_the_lease, others): (Vec<Value>, Vec<Value>) = rules.into_iter().partition(at_home);
     assert_eq!(of_the_lease.len(), 2);
     rules::apply(&world.shared.plane, account, &others).await;
-    let mut operator = world.operator_with_rules_as_they_are(&TIMES).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
+    let operator = world.operator_with_rules_as_they_are(&TIMES).await;
+    let x = world.datadog("x").await;
     let said = format!("not allowed to get Lease {LEASE} in namespace {}", world.namespace);
-    until("the refusal in the log", || operator.logs().contains(&said).then_some(())).await;
+    until_true("the refusal in the log", || operator.logs().contains(&said)).await;
     assert!(operator.logs().contains("deploy/base/rbac.yaml"));
     assert!(operator.get("/readyz").await.unwrap().starts_with("HTTP/1.1 503"));
     assert!(operator.get("/livez").await.unwrap().starts_with("HTTP/1.1 200"));
     assert_eq!(world.project.exchanges().len(), 0);
     rules::apply(&world.shared.plane, account, &of_the_lease).await;
     operator.until_ready().await;
-    world.until_ready("x", "True", "Synced").await;
+    x.synced().await;
 }
 
 /// Three replicas are replaced one after another, as a Deployment does, while people edit.
@@ -382,34 +378,35 @@ async fn a_rolling_restart_under_edits() {
     for _ in 0..3 {
         replicas.push(world.replica().await);
     }
-    world.synced().await;
+    let x = world.synced_datadog("x").await;
     let teams = samples::of("MICROSOFT_TEAMS");
     world.secret("teams", &teams.secrets).await;
-    let teams = serde_json::from_str(&teams.spec.to_string().replace("\"keys\"", "\"teams\"")).unwrap();
+    let teams = teams.with_secret("teams");
     for (round, region) in ["EU", "US5", "US3"].into_iter().enumerate() {
         let fresh = world.replica().await;
         world.move_to("US").await;
         let old = replicas.remove(0);
         let stopping = old.stop();
+        let y = world.object("y");
         let editing = async {
             world.move_to(region).await;
-            match round {
-                0 => world.create(&world.integration("y", &teams)).await,
-                1 => world.delete("AtlasIntegration", "y").await,
-                _ => world.create(&world.integration("y", &teams)).await,
+            if round == 1 {
+                y.begin_deletion().await;
+            } else {
+                world.integration("y", &teams).await;
             }
         };
         let ((code, logs), ()) = tokio::join!(stopping, editing);
         assert_eq!(code, Some(0), "{logs}");
         replicas.push(fresh);
         if round == 1 {
-            world.until_gone("y").await;
+            y.gone().await;
         } else {
-            world.until_ready("y", "True", "Synced").await;
+            y.synced().await;
         }
     }
-    world.until_ready("x", "True", "Synced").await;
-    assert_eq!(world.project.stored_type("DATADOG").unwrap()["region"], "US3");
+    x.synced().await;
+    assert_eq!(world.stored_datadog("region"), "US3");
     assert_eq!(world.project.stored().len(), 2);
     let deletions = world.project.count(|e| e.operation == Some(Operation::Delete) && e.is_write());
     assert_eq!(deletions, 1, "by the one that led");

@@ -7,25 +7,24 @@ use kube::api::{WatchEvent, WatchParams};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use crate::world::{World, until};
+use crate::object::Object;
+use crate::world::until;
 
 /// The versions of one object since the history was begun. Dropping it ends the watch.
 pub struct History<'a> {
-    world: &'a World,
-    name: String,
+    object: Object<'a>,
     begun_at: Value,
     versions: Arc<Mutex<Vec<Value>>>,
     watch: JoinHandle<()>,
 }
 
-impl History<'_> {
+impl<'a> History<'a> {
     /// Begins with what comes after the version that is there now.
-    pub async fn of<'a>(world: &'a World, name: &str) -> History<'a> {
-        let now = world.get("AtlasIntegration", name).await.unwrap();
+    pub async fn of(object: &Object<'a>) -> History<'a> {
+        let now = object.get().await;
         let begun_at = now["metadata"]["resourceVersion"].clone();
-        let api = world.api("AtlasIntegration", Some(&world.namespace));
-        let params = WatchParams::default().fields(&format!("metadata.name={name}"));
-        let mut events = api.watch(&params, begun_at.as_str().unwrap()).await.unwrap().boxed();
+        let params = WatchParams::default().fields(&format!("metadata.name={}", object.name()));
+        let mut events = object.api().watch(&params, begun_at.as_str().unwrap()).await.unwrap().boxed();
         let versions = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&versions);
         let watch = tokio::spawn(async move {
@@ -35,12 +34,12 @@ impl History<'_> {
                 }
             }
         });
-        History { world, name: name.to_owned(), begun_at, versions, watch }
+        History { object: object.clone(), begun_at, versions, watch }
     }
 
     /// The versions up to the one that is there now, oldest first.
     pub async fn so_far(&self) -> Vec<Value> {
-        let now = self.world.get("AtlasIntegration", &self.name).await.unwrap();
+        let now = self.object.get().await;
         let now = &now["metadata"]["resourceVersion"];
         until("the present version in the watch", || {
             let seen = self.versions.lock().unwrap().clone();

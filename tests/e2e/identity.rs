@@ -5,6 +5,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use atlas_integration_stage::samples::{self, datadog};
 use atlas_sim::{Effect, Fault, Operation};
 use control_plane::Options;
 use rstest::rstest;
@@ -12,19 +13,9 @@ use serde_json::{Value, json};
 
 use crate::operator::Operator;
 use crate::proxy::{self, Proxy, Request};
-use crate::samples::{self, datadog};
-use crate::world::{Shared, World, condition, new_project_id, own, start, until};
+use crate::world::{Shared, World, condition, new_project_id, own, start, until, until_true};
 
 const CLAIM: &str = "atlas-integrations.dev/claim";
-
-fn stored(world: &World, field: &str) -> Value {
-    world.project.stored_type("DATADOG").map(|stored| stored[field].clone()).unwrap_or_default()
-}
-
-/// The writes that reached Atlas, by method.
-fn writes(world: &World) -> Vec<String> {
-    world.project.exchanges().iter().filter(|e| e.is_write()).map(|e| e.method.clone()).collect()
-}
 
 /// What a backup tool creates from a saved object: without what the API server gives, and with or without what it
 /// may leave out.
@@ -47,9 +38,9 @@ fn saved(object: &Value, finalizers: bool, annotations: bool) -> Value {
 impl World {
     /// Takes an object out of the cluster as no operator sees it: its finalizer goes by hand.
     async fn lose(&self, name: &str) {
-        self.patch("AtlasIntegration", name, &json!({"metadata": {"finalizers": null}})).await;
-        self.delete("AtlasIntegration", name).await;
-        self.until_gone(name).await;
+        self.object(name).patch(&json!({"metadata": {"finalizers": null}})).await;
+        self.object(name).begin_deletion().await;
+        self.object(name).gone().await;
     }
 }
 
@@ -65,39 +56,37 @@ async fn restored_by_a_backup_tool(
     let name = format!("restored-{}{}{}", u8::from(status), u8::from(finalizers), u8::from(annotations));
     let world = World::with_datadog_key(&name).await;
     let operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    let original = world.until_ready("x", "True", "Synced").await;
-    let id = stored(&world, "id");
+    let x = world.datadog("x").await;
+    let original = x.synced().await;
+    let id = world.stored_datadog("id");
     operator.stop().await;
     let restore = async || {
         world.create(&saved(&original, finalizers, annotations)).await;
         if status {
-            world.status("x", &original["status"]).await;
+            x.set_status(&original["status"]).await;
         }
     };
     // Deleted before any operator saw it.
     world.lose("x").await;
     restore().await;
-    world.delete("AtlasIntegration", "x").await;
+    x.begin_deletion().await;
     let _operator = world.operator(&[]).await;
-    world.until_gone("x").await;
+    x.gone().await;
     // Seen, refused, deleted.
     restore().await;
-    let object = world.until_ready("x", "False", "AlreadyExists").await;
+    let object = x.reaches("False", "AlreadyExists").await;
     assert!(object["metadata"]["finalizers"].is_null(), "it holds nothing: {object:#}");
     assert!(object["status"]["applied"].is_null(), "{object:#}");
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
-    assert_eq!((writes(&world), stored(&world, "id")), (vec!["POST".to_owned()], id));
+    x.delete().await;
+    assert_eq!((world.atlas_writes(), world.stored_datadog("id")), (vec!["POST".to_owned()], id));
     // With consent it takes over.
     restore().await;
-    world.until_ready("x", "False", "AlreadyExists").await;
-    world.patch("AtlasIntegration", "x", &json!({"spec": {"adoptionPolicy": "Adopt"}})).await;
-    let object = world.until_ready("x", "True", "Synced").await;
+    x.reaches("False", "AlreadyExists").await;
+    x.change(&json!({"adoptionPolicy": "Adopt"})).await;
+    let object = x.synced().await;
     assert_eq!(object["status"]["applied"]["uid"], object["metadata"]["uid"]);
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
-    assert_eq!(writes(&world), ["POST", "PUT", "DELETE"]);
+    x.delete().await;
+    assert_eq!(world.atlas_writes(), ["POST", "PUT", "DELETE"]);
     assert!(world.project.stored().is_empty());
 }
 
@@ -106,19 +95,17 @@ async fn restored_by_a_backup_tool(
 async fn restored_after_atlas_lost_it_too() {
     let world = World::with_datadog_key("restored-absent").await;
     let operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    let original = world.until_ready("x", "True", "Synced").await;
+    let x = world.datadog("x").await;
+    let original = x.synced().await;
     operator.stop().await;
     world.lose("x").await;
     world.project.remove_by_other("DATADOG");
     world.create(&saved(&original, true, true)).await;
-    world.status("x", &original["status"]).await;
+    x.set_status(&original["status"]).await;
     let _operator = world.operator(&[]).await;
     until("the integration created", || world.project.stored_type("DATADOG")).await;
-    world
-        .until("x", "its own", |object| object["status"]["applied"]["uid"] == object["metadata"]["uid"])
-        .await;
-    assert_eq!(writes(&world), ["POST", "POST"]);
+    x.until("its own", |object| object["status"]["applied"]["uid"] == object["metadata"]["uid"]).await;
+    assert_eq!(world.atlas_writes(), ["POST", "POST"]);
 }
 
 /// Copied to a second cluster with claim, finalizer and status; then the copy is deleted there. Its operator may be
@@ -132,29 +119,30 @@ async fn copied_to_a_second_cluster(#[case] name: &str, #[case] seen: bool) {
     let second = World::with_project(&format!("second-{name}"), first.project.id()).await;
     second.secret("keys", &[("api", "22222222222222222222222222220002")]).await;
     let _operator = first.operator(&[]).await;
-    first.create(&first.integration("x", &datadog(json!({})))).await;
-    let original = first.until_ready("x", "True", "Synced").await;
+    let x_of_first = first.datadog("x").await;
+    let original = x_of_first.synced().await;
     let before = first.project.stored_type("DATADOG");
 
     let mut copy = saved(&original, true, true);
     assert!(copy["metadata"]["annotations"][CLAIM].is_string());
     copy["metadata"]["namespace"] = second.namespace.clone().into();
     second.create(&copy).await;
-    second.status("x", &original["status"]).await;
+    let x_of_second = second.object("x");
+    x_of_second.set_status(&original["status"]).await;
     let mut there = None;
     if seen {
         there = Some(second.operator(&[]).await);
-        second.until_ready("x", "False", "AlreadyExists").await;
+        x_of_second.reaches("False", "AlreadyExists").await;
     }
-    second.delete("AtlasIntegration", "x").await;
+    x_of_second.begin_deletion().await;
     if !seen {
         there = Some(second.operator(&[]).await);
     }
-    second.until_gone("x").await;
+    x_of_second.gone().await;
     assert_eq!(first.project.stored_type("DATADOG"), before);
-    assert_eq!(writes(&first), ["POST"], "the original's own");
+    assert_eq!(first.atlas_writes(), ["POST"], "the original's own");
     assert_eq!(
-        first.get("AtlasIntegration", "x").await.unwrap()["metadata"]["resourceVersion"],
+        x_of_first.get().await["metadata"]["resourceVersion"],
         original["metadata"]["resourceVersion"],
         "nothing happened to the original"
     );
@@ -171,9 +159,10 @@ async fn copied_to_a_second_cluster(#[case] name: &str, #[case] seen: bool) {
 async fn a_dropped_finalizer_is_put_back(#[case] what: &str) {
     let world = World::with_datadog_key(&format!("dropped-{what}")).await;
     let _operator = world.operator(&["--resync-interval", "1h"]).await;
-    let manifest = world.integration("x", &datadog(json!({})));
+    let manifest = world.manifest("x", &datadog(json!({})));
     world.create(&manifest).await;
-    let before = world.until_ready("x", "True", "Synced").await;
+    let x = world.object("x");
+    let before = x.synced().await;
     let change = match what {
         "replace" => {
             let text = manifest.to_string();
@@ -186,17 +175,16 @@ async fn a_dropped_finalizer_is_put_back(#[case] what: &str) {
         _ => Some(json!({"metadata": {"annotations": {CLAIM: null}}})),
     };
     if let Some(change) = change {
-        world.patch("AtlasIntegration", "x", &change).await;
+        x.patch(&change).await;
     }
     let claimed = |object: &Value| {
         object["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]
             && object["metadata"]["finalizers"][0].is_string()
             && object["metadata"]["annotations"][CLAIM].is_string()
     };
-    world.until("x", "claimed again", claimed).await;
-    assert_eq!(writes(&world), ["POST"]);
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
+    x.until("claimed again", claimed).await;
+    assert_eq!(world.atlas_writes(), ["POST"]);
+    x.delete().await;
     assert!(world.project.stored().is_empty(), "no orphan");
 }
 
@@ -207,15 +195,14 @@ async fn a_claim_dropped_while_it_is_used() {
     let _operator = world.operator(&["--atlas-timeout", "10s"]).await;
     let slow = Effect::Slow { delay: Duration::from_secs(3) };
     world.project.fault(Fault::new(slow).at(Operation::Create));
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    until("the POST at Atlas", || (world.project.count(|e| e.faulted) == 1).then_some(())).await;
+    let x = world.datadog("x").await;
+    world.until_faulted(1).await;
     let change = json!({"metadata": {"finalizers": null, "annotations": {CLAIM: null}}});
-    world.patch("AtlasIntegration", "x", &change).await;
-    let object = world.until_ready("x", "True", "Synced").await;
+    x.patch(&change).await;
+    let object = x.synced().await;
     assert!(object["metadata"]["finalizers"][0].is_string(), "{object:#}");
-    assert_eq!(writes(&world), ["POST", "PUT"]);
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
+    assert_eq!(world.atlas_writes(), ["POST", "PUT"]);
+    x.delete().await;
     assert!(world.project.stored().is_empty(), "no orphan");
 }
 
@@ -225,17 +212,16 @@ async fn a_claim_dropped_while_it_is_used() {
 async fn a_finalizer_dropped_while_deleting_leaves_the_integration() {
     let world = World::with_datadog_key("dropped-deleting").await;
     let _operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "True", "Synced").await;
+    let x = world.synced_datadog("x").await;
     world.project.fault(Fault::new(Effect::Unavailable { retry_after: None }).at(Operation::Delete).always());
-    world.delete("AtlasIntegration", "x").await;
-    world.until_ready("x", "False", "AtlasUnavailable").await;
+    x.begin_deletion().await;
+    x.reaches("False", "AtlasUnavailable").await;
     let before = world.project.stored_type("DATADOG");
-    world.patch("AtlasIntegration", "x", &json!({"metadata": {"finalizers": null}})).await;
-    world.until_gone("x").await;
+    x.patch(&json!({"metadata": {"finalizers": null}})).await;
+    x.gone().await;
     world.project.clear_faults();
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "False", "AlreadyExists").await;
+    world.datadog("x").await;
+    x.reaches("False", "AlreadyExists").await;
     assert_eq!(world.project.stored_type("DATADOG"), before);
 }
 
@@ -246,16 +232,15 @@ async fn created_again_before_the_release_is_answered() {
     let world = World::with_datadog_key("again").await;
     let proxy = Proxy::start(&world).await;
     let _operator = proxy.operator(&world, &["--resync-interval", "1h"]).await;
-    world.synced().await;
+    let x = world.synced_datadog("x").await;
     // The release is the one write to the object itself that is left.
     let release = |request: &Request| request.method == "PATCH" && request.path.ends_with("/x");
     proxy.fault(release, 0, 1, proxy::Fault::Slow(Duration::from_secs(3)));
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
-    world.create(&world.integration("x", &datadog(json!({"datadog": {"region": "EU"}})))).await;
-    world.until_ready("x", "True", "Synced").await;
-    assert_eq!(writes(&world), ["POST", "DELETE", "POST"]);
-    assert_eq!(stored(&world, "region"), "EU");
+    x.delete().await;
+    world.integration("x", &datadog(json!({"datadog": {"region": "EU"}}))).await;
+    x.synced().await;
+    assert_eq!(world.atlas_writes(), ["POST", "DELETE", "POST"]);
+    assert_eq!(world.stored_datadog("region"), "EU");
 }
 
 /// The whole cluster is lost and rebuilt from Git: new objects with new uids, and Atlas full of old entries. Each
@@ -266,10 +251,10 @@ async fn a_cluster_rebuilt_from_git() {
     let operator = world.operator(&[]).await;
     let samples = samples::all();
     for sample in &samples {
-        sample.create(&world, &json!({})).await;
+        world.sample(sample.kind).await;
     }
     for sample in &samples {
-        world.until_ready(&sample.name(), "True", "Synced").await;
+        world.object(&sample.name()).synced().await;
     }
     operator.kill();
     let before = world.project.stored();
@@ -278,20 +263,19 @@ async fn a_cluster_rebuilt_from_git() {
     }
     let _operator = world.operator(&[]).await;
     for sample in &samples {
-        sample.create(&world, &json!({})).await;
+        world.sample(sample.kind).await;
     }
     for sample in &samples {
-        world.until_ready(&sample.name(), "False", "AlreadyExists").await;
+        world.object(&sample.name()).reaches("False", "AlreadyExists").await;
     }
     assert_eq!(world.project.stored(), before);
     for sample in &samples {
-        let adopt = json!({"spec": {"adoptionPolicy": "Adopt"}});
-        world.patch("AtlasIntegration", &sample.name(), &adopt).await;
+        world.object(&sample.name()).change(&json!({"adoptionPolicy": "Adopt"})).await;
     }
     for sample in &samples {
-        world.until_ready(&sample.name(), "True", "Synced").await;
+        world.object(&sample.name()).synced().await;
     }
-    let count = |method: &str| writes(&world).iter().filter(|found| *found == method).count();
+    let count = |method: &str| world.atlas_writes().iter().filter(|found| *found == method).count();
     assert_eq!((count("POST"), count("PUT"), count("DELETE")), (samples.len(), samples.len(), 0));
     assert_eq!(world.project.stored().len(), samples.len());
 }
@@ -307,31 +291,31 @@ async fn a_write_lands_late(
     let world = World::with_datadog_key(&format!("late-{method}-{then}")).await;
     let _operator = world.operator(&[]).await;
     let late = Fault::new(Effect::AppliedLate { delay: Duration::from_secs(8) }).at(operation);
+    let x = world.object("x");
     if operation == Operation::Create {
         world.project.fault(late);
-        world.create(&world.integration("x", &datadog(json!({"datadog": {"region": "EU"}})))).await;
+        world.integration("x", &datadog(json!({"datadog": {"region": "EU"}}))).await;
     } else {
-        world.create(&world.integration("x", &datadog(json!({})))).await;
-        world.until_ready("x", "True", "Synced").await;
+        world.datadog("x").await;
+        x.synced().await;
         world.project.fault(late);
-        world.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": "EU"}}})).await;
+        x.change(&json!({"datadog": {"region": "EU"}})).await;
     }
-    until("the write", || (world.project.count(|e| e.faulted) == 1).then_some(())).await;
+    world.until_faulted(1).await;
     match then {
         "deleted" => {
-            world.delete("AtlasIntegration", "x").await;
-            world.until_gone("x").await;
+            x.delete().await;
             assert!(world.project.stored().is_empty(), "no orphan");
         }
         "edited" => {
-            world.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": "US3"}}})).await;
-            world.until_ready("x", "True", "Synced").await;
-            assert_eq!(stored(&world, "region"), "US3");
+            x.change(&json!({"datadog": {"region": "US3"}})).await;
+            x.synced().await;
+            assert_eq!(world.stored_datadog("region"), "US3");
         }
         _ => {
-            world.until_ready("x", "False", "AtlasUnavailable").await;
-            world.until_ready("x", "True", "Synced").await;
-            assert_eq!(stored(&world, "region"), "EU");
+            x.reaches("False", "AtlasUnavailable").await;
+            x.synced().await;
+            assert_eq!(world.stored_datadog("region"), "EU");
         }
     }
     assert!(world.project.stored().len() <= 1);
@@ -351,19 +335,17 @@ async fn a_confirmed_deletion_is_not_repeated() {
     let (shared, _one) = stoppable().await;
     let world = World::on(shared, "confirmed", &new_project_id()).await;
     world.secret("keys", &samples::of("DATADOG").secrets).await;
-    let mut operator = Operator::start_on(&shared.plane, &world.namespace, &shared.sim.url(), &[]).await;
-    operator.until_ready().await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "True", "Synced").await;
+    let _operator = world.operator(&[]).await;
+    let x = world.synced_datadog("x").await;
     let slow = Effect::Slow { delay: Duration::from_secs(4) };
     world.project.fault(Fault::new(slow).at(Operation::Delete));
-    world.delete("AtlasIntegration", "x").await;
-    until("the DELETE", || (world.project.count(|e| e.faulted) == 1).then_some(())).await;
+    x.begin_deletion().await;
+    world.until_faulted(1).await;
     tokio::task::block_in_place(|| shared.plane.kill_apiserver()).unwrap();
-    until("its effect", || world.project.stored().is_empty().then_some(())).await;
+    until_true("its effect", || world.project.stored().is_empty()).await;
     world.project.replace_by_other(samples::of("DATADOG").stored);
     tokio::task::block_in_place(|| shared.plane.start_apiserver()).unwrap();
-    world.until_gone("x").await;
+    x.gone().await;
     assert!(world.project.stored_type("DATADOG").is_some(), "somebody else's");
 }
 
@@ -380,7 +362,7 @@ async fn etcd_is_restored_to_an_older_state(#[case] name: &str, #[case] restarte
     for sample in samples::all() {
         world.secret(&format!("keys-{}", sample.name()), &sample.secrets).await;
     }
-    let made = async |kind: &str| samples::of(kind).create(&world, &json!({})).await;
+    let made = async |kind: &str| world.sample(kind).await;
     let servers = |folder: &dyn Fn(&std::path::Path)| {
         tokio::task::block_in_place(|| {
             plane.stop_apiserver().unwrap();
@@ -395,26 +377,24 @@ async fn etcd_is_restored_to_an_older_state(#[case] name: &str, #[case] restarte
         assert!(status.success());
     };
     let flags = ["--resync-interval", "2s"];
-    let mut operator = Operator::start_on(plane, &world.namespace, &shared.sim.url(), &flags).await;
-    operator.until_ready().await;
+    let mut operator = world.operator(&flags).await;
     for kind in ["DATADOG", "PAGER_DUTY", "OPS_GENIE"] {
-        let name = made(kind).await;
-        world.until_ready(&name, "True", "Synced").await;
+        made(kind).await.synced().await;
     }
     // The backup.
     servers(&|dir| run("cp", &[&dir.join("etcd"), &dir.join("etcd-saved")], "-r"));
+    let datadog = world.object("datadog");
 
-    world.patch("AtlasIntegration", "datadog", &json!({"spec": {"datadog": {"region": "EU"}}})).await;
-    world.until_ready("datadog", "True", "Synced").await;
+    datadog.change(&json!({"datadog": {"region": "EU"}})).await;
+    datadog.synced().await;
     world.secret("keys-pager-duty", &[("service", "0123456789abcdef0123456789abc777")]).await;
     let key = |world: &World| world.project.stored_type("PAGER_DUTY").map(|s| s["serviceKey"].clone());
     until("the rotated key", || key(&world).filter(|key| key == "0123456789abcdef0123456789abc777")).await;
-    world.until_ready("pager-duty", "True", "Synced").await;
-    world.delete("AtlasIntegration", "ops-genie").await;
-    world.until_gone("ops-genie").await;
-    let victor_ops = made("VICTOR_OPS").await;
-    world.until_ready(&victor_ops, "True", "Synced").await;
-    assert_eq!(stored(&world, "region"), "EU");
+    world.object("pager-duty").synced().await;
+    let ops_genie = world.object("ops-genie");
+    ops_genie.delete().await;
+    made("VICTOR_OPS").await.synced().await;
+    assert_eq!(world.stored_datadog("region"), "EU");
 
     servers(&|dir| {
         run("rm", &[&dir.join("etcd")], "-r");
@@ -424,21 +404,20 @@ async fn etcd_is_restored_to_an_older_state(#[case] name: &str, #[case] restarte
         operator.kill();
         operator = Operator::start_on(plane, &world.namespace, &shared.sim.url(), &flags).await;
     }
-    until("the old region", || (stored(&world, "region") == "US5").then_some(())).await;
+    world.until_stored("region", "US5").await;
     until("the old key", || key(&world).filter(|key| key == "0123456789abcdef0123456789abc001")).await;
     until("what was deleted since", || world.project.stored_type("OPS_GENIE")).await;
     for name in ["datadog", "pager-duty", "ops-genie"] {
-        let object = world.until_ready(name, "True", "Synced").await;
+        let object = world.object(name).synced().await;
         assert_eq!(condition(&object, "InSync")["status"], "True");
     }
     // What was created since is in Atlas, and nobody's: another uid asks for consent.
     let before = world.project.stored_type("VICTOR_OPS");
-    let again = made("VICTOR_OPS").await;
-    world.until_ready(&again, "False", "AlreadyExists").await;
+    made("VICTOR_OPS").await.reaches("False", "AlreadyExists").await;
     assert_eq!(world.project.stored_type("VICTOR_OPS"), before);
     // And all is quiet again: the objects are as they are known.
     let quiet = world.project.exchanges().len();
-    until("two more LISTs", || (world.project.exchanges().len() >= quiet + 2).then_some(())).await;
+    until_true("two more LISTs", || world.project.exchanges().len() >= quiet + 2).await;
     assert!(world.project.exchanges()[quiet..].iter().all(|e| e.method == "GET"));
     drop(operator);
 }

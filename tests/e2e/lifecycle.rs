@@ -1,11 +1,11 @@
 //! The whole life of each type over each API version that has it.
 
+use atlas_integration_stage::samples::{self, Sample};
 use atlas_sim::{Api, Operation};
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::rules;
-use crate::samples::{self, Sample};
 use crate::world::{World, condition, until};
 
 #[rstest]
@@ -47,8 +47,8 @@ async fn life(
 
 async fn created(world: &World, sample: &Sample) {
     world.secret("keys", &sample.secrets).await;
-    world.create(&world.integration("x", &sample.spec)).await;
-    let object = world.until_ready("x", "True", "Synced").await;
+    let x = world.integration("x", &sample.spec).await;
+    let object = x.synced().await;
 
     let stored = world.project.stored_type(sample.kind).unwrap();
     assert_eq!(
@@ -88,9 +88,10 @@ async fn created(world: &World, sample: &Sample) {
 }
 
 async fn edited(world: &World, sample: &Sample) {
-    let before = world.get("AtlasIntegration", "x").await.unwrap();
-    world.patch("AtlasIntegration", "x", &json!({"spec": sample.edit.0})).await;
-    let object = world.until_ready("x", "True", "Synced").await;
+    let x = world.object("x");
+    let before = x.get().await;
+    x.change(&sample.edit.0).await;
+    let object = x.synced().await;
     assert_eq!(object["status"]["observedGeneration"], 2);
     assert_ne!(object["status"]["applied"]["config"], before["status"]["applied"]["config"]);
     let stored = world.project.stored_type(sample.kind).unwrap();
@@ -109,7 +110,8 @@ async fn rotated(world: &World, sample: &Sample) {
     let secret = world.get("Secret", "keys").await.unwrap();
     let version = &secret["metadata"]["resourceVersion"];
     world
-        .until("x", "in sync with the rotated Secret", |object| {
+        .object("x")
+        .until("in sync with the rotated Secret", |object| {
             object["status"]["applied"]["secrets"][0]["resourceVersion"] == *version
                 && condition(object, "Ready")["status"] == "True"
         })
@@ -117,20 +119,19 @@ async fn rotated(world: &World, sample: &Sample) {
 }
 
 async fn deleted(world: &World, sample: &Sample) {
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
+    let x = world.object("x");
+    x.delete().await;
     assert_eq!(world.project.stored_type(sample.kind), None, "deleted with the object");
 }
 
 async fn retained(world: &World, sample: &Sample) {
     let mut spec = sample.spec.clone();
     spec["deletionPolicy"] = "Retain".into();
-    world.create(&world.integration("kept", &spec)).await;
-    world.until_ready("kept", "True", "Synced").await;
+    let kept = world.integration("kept", &spec).await;
+    kept.synced().await;
     let before = world.project.stored_type(sample.kind);
     assert!(before.is_some());
-    world.delete("AtlasIntegration", "kept").await;
-    world.until_gone("kept").await;
+    kept.delete().await;
     assert_eq!(world.project.stored_type(sample.kind), before, "left as it is");
 }
 

@@ -3,12 +3,14 @@
 
 use std::time::{Duration, Instant};
 
+use atlas_integration_stage::samples;
 use atlas_sim::{Effect, Exchange, Fault, Operation, Project};
 use futures::stream::{self, StreamExt};
 use serde_json::{Value, json};
 
-use crate::samples;
-use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition, new_project_id, until, until_found};
+use crate::world::{
+    PRIVATE_KEY, PUBLIC_KEY, World, condition, new_project_id, until, until_found, until_true,
+};
 
 fn pager_duty() -> Value {
     samples::of("PAGER_DUTY").spec
@@ -33,11 +35,11 @@ async fn an_outage_that_says_its_end() {
     let world = world("limit-unavailable").await;
     let _operator = world.operator(&[]).await;
     world.project.fault(Fault::new(Effect::Unavailable { retry_after: Some(3) }).at(Operation::List));
-    world.create(&world.integration("x", &pager_duty())).await;
-    let object = world.until_ready("x", "False", "AtlasUnavailable").await;
+    let x = world.integration("x", &pager_duty()).await;
+    let object = x.reaches("False", "AtlasUnavailable").await;
     assert_eq!(condition(&object, "Reconciling")["status"], "True", "it goes on by itself");
-    world.patch("AtlasIntegration", "x", &json!({"spec": {"pagerDuty": {"region": "US"}}})).await;
-    world.until_ready("x", "True", "Synced").await;
+    x.change(&json!({"pagerDuty": {"region": "US"}})).await;
+    x.synced().await;
     assert_eq!(world.project.stored_type("PAGER_DUTY").unwrap()["region"], "US");
     let exchanges = world.project.exchanges();
     let at = exchanges.iter().position(|exchange| exchange.status == 503).unwrap();
@@ -51,8 +53,8 @@ async fn without_a_word_on_how_long() {
     let world = world("limit-wordless").await;
     let _operator = world.operator(&[]).await;
     world.project.fault(Fault::new(Effect::RateLimited { retry_after: None }).at(Operation::List).times(2));
-    world.create(&world.integration("x", &pager_duty())).await;
-    world.until_ready("x", "True", "Synced").await;
+    let x = world.integration("x", &pager_duty()).await;
+    x.synced().await;
     let exchanges = world.project.exchanges();
     let lists: Vec<&Exchange> =
         exchanges.iter().filter(|e| e.operation == Some(Operation::List) && e.status != 401).collect();
@@ -67,30 +69,29 @@ async fn without_a_word_on_how_long() {
 async fn a_paused_project_holds_nobody_up() {
     let world = world("limit-paused").await;
     let _operator = world.operator(&["--concurrency", "1"]).await;
-    world.create(&world.integration("x", &pager_duty())).await;
-    world.until_ready("x", "True", "Synced").await;
-    world.create(&world.integration("y", &pager_duty())).await;
-    world.until_ready("y", "False", "Conflict").await;
+    let x = world.integration("x", &pager_duty()).await;
+    x.synced().await;
+    let y = world.integration("y", &pager_duty()).await;
+    y.reaches("False", "Conflict").await;
     let limit = Effect::RateLimitedTokenBucket { retry_after: Some(3_600) };
     world.project.fault(Fault::new(limit).at(Operation::List));
-    until("the limited LIST", || (world.project.count(|e| e.status == 429) >= 1).then_some(())).await;
+    until_true("the limited LIST", || world.project.count(|e| e.status == 429) >= 1).await;
     let mark = world.project.exchanges().len();
 
     let other = another_project(&world);
-    let mut object = world.integration("z", &pager_duty());
+    let mut object = world.manifest("z", &pager_duty());
     object["spec"]["projectId"] = other.id().into();
     world.create(&object).await;
-    world.until_ready("z", "True", "Synced").await;
+    world.object("z").synced().await;
     // In the paused project: in sync stays so, suspending and releasing need no call, an edit waits and says so.
-    world.patch("AtlasIntegration", "y", &json!({"spec": {"suspend": true}})).await;
-    world.until_ready("y", "False", "Suspended").await;
-    let object = world.get("AtlasIntegration", "x").await.unwrap();
+    y.change(&json!({"suspend": true})).await;
+    y.reaches("False", "Suspended").await;
+    let object = x.get().await;
     assert_eq!(condition(&object, "Ready")["status"], "True");
-    world.patch("AtlasIntegration", "x", &json!({"spec": {"pagerDuty": {"region": "US"}}})).await;
-    world.until_ready("x", "False", "RateLimited").await;
-    world.patch("AtlasIntegration", "x", &json!({"spec": {"deletionPolicy": "Retain"}})).await;
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
+    x.change(&json!({"pagerDuty": {"region": "US"}})).await;
+    x.reaches("False", "RateLimited").await;
+    x.change(&json!({"deletionPolicy": "Retain"})).await;
+    x.delete().await;
     assert_eq!(world.project.exchanges().len(), mark, "not one call");
 }
 
@@ -103,12 +104,14 @@ async fn turns_are_kept() {
     let kinds = ["WEBHOOK", "VICTOR_OPS", "PAGER_DUTY", "DATADOG"];
     let limit = Effect::RateLimitedTokenBucket { retry_after: Some(15) };
     world.project.fault(Fault::new(limit).at(Operation::Create));
+    let mut objects = Vec::new();
     for kind in kinds {
-        let name = samples::of(kind).create(&world, &json!({})).await;
-        world.until_ready(&name, "False", "RateLimited").await;
+        let object = world.sample(kind).await;
+        object.reaches("False", "RateLimited").await;
+        objects.push(object);
     }
-    for kind in kinds {
-        world.until_ready(&samples::of(kind).name(), "True", "Synced").await;
+    for object in &objects {
+        object.synced().await;
     }
     let exchanges = world.project.exchanges();
     let posts = exchanges.iter().filter(|e| e.method == "POST" && e.status == 200);
@@ -126,13 +129,7 @@ async fn a_fifth_is_left_to_people() {
         settings.rate_interval = Duration::from_secs(5);
     });
     let _operator = world.operator(&["--resync-interval", "1h"]).await;
-    let mut names = Vec::new();
-    for sample in samples::all().into_iter().filter(|sample| sample.kind != "FLOWDOCK") {
-        names.push(sample.create(&world, &json!({})).await);
-    }
-    for name in &names {
-        world.until_ready(name, "True", "Synced").await;
-    }
+    world.synced_samples(samples::kinds().into_iter().filter(|kind| *kind != "FLOWDOCK")).await;
     assert_eq!(world.project.count(|e| e.status == 429), 0);
     // Those of each step of the bucket that were let through.
     let calls: Vec<Instant> =
@@ -173,8 +170,8 @@ async fn a_thousand_objects_behind_tight_limits() {
         let world = &world;
         samples.iter().map(move |sample| {
             let spec = sample.spec.to_string().replace("\"keys\"", &format!("\"keys-{}\"", sample.name()));
-            let mut object = world
-                .integration(&format!("{}-{number}", sample.name()), &serde_json::from_str(&spec).unwrap());
+            let mut object =
+                world.manifest(&format!("{}-{number}", sample.name()), &serde_json::from_str(&spec).unwrap());
             object["spec"]["projectId"] = project.id().into();
             object
         })

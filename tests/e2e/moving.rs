@@ -60,7 +60,7 @@ async fn the_worked_example_works() {
     }
 
     let name = ours["metadata"]["name"].as_str().unwrap();
-    let object = world.until_ready(name, "True", "Observed").await;
+    let object = world.object(name).reaches("True", "Observed").await;
     assert_eq!(condition(&object, "InSync")["status"], "True", "{object:#}");
     assert_eq!(object["status"]["integration"]["region"], "US5");
     assert_eq!(world.project.count(Exchange::is_write), 0);
@@ -68,8 +68,8 @@ async fn the_worked_example_works() {
     let page = page();
     let command = page.split("kubectl patch atlasintegration").nth(1).unwrap();
     let patch = command.split('\'').nth(1).unwrap();
-    world.patch("AtlasIntegration", name, &serde_json::from_str(patch).unwrap()).await;
-    world.until_ready(name, "True", "Synced").await;
+    world.object(name).patch(&serde_json::from_str(patch).unwrap()).await;
+    world.object(name).synced().await;
     assert_eq!(world.project.count(Exchange::is_write), 1, "one PUT");
     let mut after = world.project.stored_type("DATADOG").unwrap();
     assert_ne!(after["id"], before["id"], "as the page says");

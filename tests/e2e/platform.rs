@@ -1,6 +1,7 @@
 //! The operator's own credentials: for objects that name none, and for no project but those that their Namespace is
 //! granted by its annotation. The operator runs in a namespace of its own, apart from its tenants'.
 
+use atlas_integration_stage::samples::{self, datadog, merge};
 use atlas_sim::{Exchange, Operation};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -8,8 +9,7 @@ use serde_json::{Value, json};
 use crate::helm::documents;
 use crate::operator::Operator;
 use crate::rules;
-use crate::samples::{self, datadog};
-use crate::world::{World, condition, merge, message, until};
+use crate::world::{World, condition, message, until};
 
 const PUBLIC: &str = "platform";
 const PRIVATE: &str = "8f0d7c52-canaryPRIVATE-platform";
@@ -59,7 +59,7 @@ impl Platform {
     async fn operator_with_rules_as_they_are(&self) -> Operator {
         let shared = self.home.shared;
         let flags = [&self.scope()[..], &["--credentials-secret", "own-key"]].concat();
-        let mut operator =
+        let operator =
             Operator::start_as(&shared.plane, self.home.account(), &shared.sim.url(), &flags).await;
         operator.until_ready().await;
         operator
@@ -83,7 +83,7 @@ impl Platform {
 
     /// An object that names no credentials.
     fn object(&self, world: &World, change: &Value) -> Value {
-        let mut object = world.integration("x", &datadog(change.clone()));
+        let mut object = world.manifest("x", &datadog(change.clone()));
         merge(&mut object["spec"], &json!({"credentialsSecretRef": null}));
         object["metadata"]["labels"] = json!({"tenant": self.tenant.namespace});
         object
@@ -112,7 +112,8 @@ async fn only_granted_projects(#[values(Scope::Cluster, Scope::Listed)] scope: S
     let world = &platform.tenant;
     let operator = platform.operator(platform.resync()).await;
     platform.create().await;
-    let object = world.until_ready("x", "False", "ProjectNotAllowed").await;
+    let x = world.object("x");
+    let object = x.reaches("False", "ProjectNotAllowed").await;
     let said = message(&object);
     assert!(
         said.contains("atlas-integrations.dev/project-ids") && said.contains(platform.project_id()),
@@ -122,28 +123,28 @@ async fn only_granted_projects(#[values(Scope::Cluster, Scope::Listed)] scope: S
     // Others' projects, and what is no id, grant nothing.
     let upper = platform.project_id().to_uppercase();
     world.grant(Some(&format!("{} {upper} * {}0", platform.home.project.id(), platform.project_id()))).await;
-    let edit = |region: &str| json!({"spec": {"datadog": {"region": region}}});
-    world.patch("AtlasIntegration", "x", &edit("EU")).await;
-    world.until_ready("x", "False", "ProjectNotAllowed").await;
+    let edit = |region: &str| json!({"datadog": {"region": region}});
+    x.change(&edit("EU")).await;
+    x.reaches("False", "ProjectNotAllowed").await;
     assert_eq!(world.project.exchanges().len(), 0, "not even a LIST");
 
     world.grant(Some(&format!("{},\n{}", platform.home.project.id(), platform.project_id()))).await;
-    world.until_ready("x", "True", "Synced").await;
+    x.synced().await;
     let others = world.project.count(|e| e.credential.as_deref().is_some_and(|key| key != PUBLIC));
     assert_eq!(others, 0, "all calls are the operator's own");
 
     world.grant(None).await;
-    let object = world.until_ready("x", "False", "ProjectNotAllowed").await;
+    let object = x.reaches("False", "ProjectNotAllowed").await;
     assert!(!object["status"]["applied"].is_null(), "what is ours stays ours: {object:#}");
     let (calls, stored) = (world.project.exchanges().len(), world.project.stored());
     world.secret("keys", &[("api", "fedcba9876543210fedcba9876540009")]).await;
-    world.patch("AtlasIntegration", "x", &edit("US3")).await;
-    world.until_ready("x", "False", "ProjectNotAllowed").await;
+    x.change(&edit("US3")).await;
+    x.reaches("False", "ProjectNotAllowed").await;
     assert_eq!(world.project.exchanges().len(), calls, "withdrawn: no call");
     assert_eq!(world.project.stored(), stored, "withdrawing deletes nothing");
 
     world.grant(Some(platform.project_id())).await;
-    world.until_ready("x", "True", "Synced").await;
+    x.synced().await;
     let now = world.project.stored_type("DATADOG").unwrap();
     assert_eq!(
         (now["region"].as_str(), now["apiKey"].as_str()),
@@ -164,24 +165,25 @@ async fn deletion_of_what_is_not_granted_any_more(
     let _operator = platform.operator(platform.resync()).await;
     world.grant(Some(platform.project_id())).await;
     platform.create().await;
-    world.until_ready("x", "True", "Synced").await;
+    let x = world.object("x");
+    x.synced().await;
     world.grant(None).await;
-    world.until_ready("x", "False", "ProjectNotAllowed").await;
+    x.reaches("False", "ProjectNotAllowed").await;
     let calls = world.project.exchanges().len();
-    world.delete("AtlasIntegration", "x").await;
+    x.begin_deletion().await;
     let waits = |object: &Value| message(object).starts_with("deletion waits");
-    let object = world.until("x", "waiting", waits).await;
+    let object = x.until("waiting", waits).await;
     assert_eq!(condition(&object, "Ready")["reason"], "ProjectNotAllowed");
     let said = message(&object);
     assert!(said.contains("no longer granted the project") && said.contains("kubectl patch"), "{said}");
     if way == "grant" {
         assert_eq!(world.project.exchanges().len(), calls, "no call");
         world.grant(Some(platform.project_id())).await;
-        world.until_gone("x").await;
+        x.gone().await;
         assert!(world.project.stored().is_empty(), "no orphan");
     } else {
-        world.patch("AtlasIntegration", "x", &json!({"spec": {"deletionPolicy": "Retain"}})).await;
-        world.until_gone("x").await;
+        x.change(&json!({"deletionPolicy": "Retain"})).await;
+        x.gone().await;
         assert_eq!(world.project.exchanges().len(), calls, "no call");
         assert_eq!(world.project.stored().len(), 1);
     }
@@ -194,9 +196,9 @@ async fn deletion_of_what_was_never_granted() {
     let world = &platform.tenant;
     let _operator = platform.operator(LONG).await;
     platform.create().await;
-    world.until_ready("x", "False", "ProjectNotAllowed").await;
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
+    let x = world.object("x");
+    x.reaches("False", "ProjectNotAllowed").await;
+    x.delete().await;
     assert_eq!(world.project.exchanges().len(), 0);
 }
 
@@ -209,11 +211,11 @@ async fn deletion_with_the_namespace(#[values(Scope::Cluster, Scope::Listed)] sc
     let _operator = platform.operator(LONG).await;
     world.grant(Some(platform.project_id())).await;
     platform.create().await;
-    world.until_ready("x", "True", "Synced").await;
+    let x = world.object("x");
+    x.synced().await;
     let delete = ["delete", "namespace", &world.namespace, "--wait=false"];
     tokio::task::block_in_place(|| world.shared.plane.kubectl(&delete)).unwrap();
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
+    x.delete().await;
     assert!(world.project.stored().is_empty(), "no orphan");
 }
 
@@ -226,7 +228,8 @@ async fn rotation(#[values(Scope::Cluster, Scope::Listed)] scope: Scope) {
     let operator = platform.operator(&["--resync-interval", rules::rare_resync()]).await;
     world.grant(Some(platform.project_id())).await;
     platform.create().await;
-    let before = world.until_ready("x", "True", "Synced").await;
+    let x = world.object("x");
+    let before = x.synced().await;
     let (calls, writes) = (world.project.exchanges().len(), world.project.count(Exchange::is_write));
     world.project.allow_key(PUBLIC, ROTATED);
     platform.home.secret("own-key", &[("publicApiKey", PUBLIC), ("privateApiKey", ROTATED)]).await;
@@ -239,11 +242,8 @@ async fn rotation(#[values(Scope::Cluster, Scope::Listed)] scope: Scope) {
     })
     .await;
     // Another cause for a pass shows that the first one left all as it was.
-    let request =
-        json!({"metadata": {"annotations": {"atlas-integrations.dev/reconcile-requested-at": "1"}}});
-    world.patch("AtlasIntegration", "x", &request).await;
-    let after =
-        world.until("x", "looked at", |object| object["status"]["lastHandledReconcileAt"] == "1").await;
+    x.annotate("reconcile-requested-at", "1").await;
+    let after = x.until("looked at", |object| object["status"]["lastHandledReconcileAt"] == "1").await;
     assert_eq!(world.project.count(Exchange::is_write), writes);
     assert_eq!(after["status"]["applied"], before["status"]["applied"]);
     assert_eq!(
@@ -275,7 +275,8 @@ async fn bad_credentials(
     let operator = platform.operator(&["--resync-interval", rules::rare_resync()]).await;
     world.grant(Some(platform.project_id())).await;
     platform.create().await;
-    let object = world.until_ready("x", "False", reason).await;
+    let x = world.object("x");
+    let object = x.reaches("False", reason).await;
     platform.assert_discreet(&object);
     if reason != "Unauthorized" {
         assert!(message(&object).contains("--credentials-secret"), "{}", message(&object));
@@ -283,13 +284,12 @@ async fn bad_credentials(
         assert!(operator.logs().contains(&secret), "{}", operator.logs());
     }
     platform.home.secret("own-key", &[("publicApiKey", PUBLIC), ("privateApiKey", PRIVATE)]).await;
-    world.until_ready("x", "True", "Synced").await;
+    x.synced().await;
 
     // Gone again: the last good key serves the deletion.
     platform.home.delete("Secret", "own-key").await;
-    world.until_ready("x", "False", "SecretNotFound").await;
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
+    x.reaches("False", "SecretNotFound").await;
+    x.delete().await;
     assert!(world.project.stored().is_empty(), "no orphan");
 }
 
@@ -301,7 +301,8 @@ async fn without_own_credentials() {
     world.grant(Some(platform.project_id())).await;
     let operator = platform.operator_without_credentials(LONG).await;
     platform.create().await;
-    let object = world.until_ready("x", "False", "InvalidSpec").await;
+    let x = world.object("x");
+    let object = x.reaches("False", "InvalidSpec").await;
     let said = message(&object);
     assert!(
         said.contains("credentialsSecretRef is missing") && said.contains("--credentials-secret"),
@@ -312,17 +313,17 @@ async fn without_own_credentials() {
     operator.stop().await;
 
     let operator = platform.operator(LONG).await;
-    world.until_ready("x", "True", "Synced").await;
+    x.synced().await;
     operator.stop().await;
 
     let operator = platform.operator_without_credentials(LONG).await;
-    world.delete("AtlasIntegration", "x").await;
-    world.until("x", "waiting", |object| message(object).starts_with("deletion waits")).await;
+    x.begin_deletion().await;
+    x.deletion_waits().await;
     assert_eq!(world.project.stored().len(), 1);
     operator.stop().await;
 
     let _operator = platform.operator(LONG).await;
-    world.until_gone("x").await;
+    x.gone().await;
     assert!(world.project.stored().is_empty(), "no orphan");
 }
 
@@ -343,7 +344,7 @@ async fn a_grant_is_for_one_namespace(#[values(Scope::Cluster, Scope::Listed)] s
     let flags = if scope == Scope::Listed { [LONG, &watch].concat() } else { LONG.to_vec() };
     let _operator = platform.operator(&flags).await;
     platform.create().await;
-    world.until_ready("x", "True", "Synced").await;
+    world.object("x").synced().await;
     let calls = world.project.exchanges().len();
 
     // The same integration to look at, and another one to create.
@@ -356,7 +357,7 @@ async fn a_grant_is_for_one_namespace(#[values(Scope::Cluster, Scope::Listed)] s
     creating["spec"]["projectId"] = platform.project_id().into();
     stranger.create(&creating).await;
     for name in ["spying", "creating"] {
-        let object = stranger.until_ready(name, "False", "ProjectNotAllowed").await;
+        let object = stranger.object(name).reaches("False", "ProjectNotAllowed").await;
         assert!(object["status"]["integration"].is_null(), "{object:#}");
         assert!(!object["status"].to_string().contains(&world.namespace), "{object:#}");
     }
@@ -372,11 +373,9 @@ async fn a_grant_is_for_one_namespace(#[values(Scope::Cluster, Scope::Listed)] s
             &[("publicApiKey", "stranger"), ("privateApiKey", "8f0d7c52-canaryPRIVATE-stranger")],
         )
         .await;
-    stranger
-        .patch("AtlasIntegration", "creating", &json!({"spec": {"credentialsSecretRef": {"name": "atlas"}}}))
-        .await;
-    stranger.until_ready("creating", "True", "Synced").await;
-    stranger.until_ready("spying", "False", "ProjectNotAllowed").await;
+    stranger.object("creating").change(&json!({"credentialsSecretRef": {"name": "atlas"}})).await;
+    stranger.object("creating").synced().await;
+    stranger.object("spying").reaches("False", "ProjectNotAllowed").await;
     let by = |kind: &str| {
         let exchanges = world.project.exchanges();
         let write =
@@ -398,11 +397,12 @@ async fn without_leave_to_watch_namespaces() {
     let operator = platform.operator_with_rules_as_they_are().await;
     assert!(operator.logs().contains("watch of Namespaces"), "refused: {}", operator.logs());
     platform.create().await;
-    world.until_ready("x", "False", "ProjectNotAllowed").await;
+    let x = world.object("x");
+    x.reaches("False", "ProjectNotAllowed").await;
     world.grant(Some(platform.project_id())).await;
-    world.until_ready("x", "True", "Synced").await;
+    x.synced().await;
     world.grant(None).await;
-    world.until_ready("x", "False", "ProjectNotAllowed").await;
+    x.reaches("False", "ProjectNotAllowed").await;
 }
 
 /// The Roles of docs/tenancy.md, for these namespaces and this operator.
@@ -429,9 +429,10 @@ async fn with_roles_only() {
     rules::apply(plane, platform.home.account(), &roles).await;
     let operator = platform.operator_with_rules_as_they_are().await;
     platform.create().await;
-    world.until_ready("x", "False", "ProjectNotAllowed").await;
+    let x = world.object("x");
+    x.reaches("False", "ProjectNotAllowed").await;
     world.grant(Some(platform.project_id())).await;
-    world.until_ready("x", "True", "Synced").await;
+    x.synced().await;
     let calls = world.project.exchanges().len();
     world.project.allow_key(PUBLIC, ROTATED);
     platform.home.secret("own-key", &[("publicApiKey", PUBLIC), ("privateApiKey", ROTATED)]).await;
@@ -441,14 +442,13 @@ async fn with_roles_only() {
         exchanges.last().filter(|e| e.status == 200).map(|_| ())
     })
     .await;
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
+    x.delete().await;
     assert!(world.project.stored().is_empty());
     assert!(!operator.logs().contains("watch of Secrets"), "every watch is allowed: {}", operator.logs());
 
     // Not even get on the Namespace: it says so.
     platform.create().await;
-    world.until_ready("x", "True", "Synced").await;
+    x.synced().await;
     let without = json!([{"op": "remove", "path": "/rules/4"}]).to_string();
     tokio::task::block_in_place(|| {
         plane.kubectl(&[
@@ -463,6 +463,6 @@ async fn with_roles_only() {
         ])
     })
     .unwrap();
-    let object = world.until_ready("x", "False", "ProjectNotAllowed").await;
+    let object = x.reaches("False", "ProjectNotAllowed").await;
     assert!(message(&object).contains("not allowed to read the Namespace"), "{}", message(&object));
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use atlas_integration_stage::samples::{self, datadog, foreign};
 use atlas_sim::{Effect, Exchange, Fault, Operation};
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::history::History;
 use crate::rules;
-use crate::samples::{self, datadog, foreign};
-use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition, message, new_project_id, until};
+use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition, message, new_project_id, until, until_true};
 
 const OLD_KEY: &str = "fedcba9876543210fedcba9876540001";
 const NEW_KEY: &str = "fedcba9876543210fedcba9876540002";
@@ -35,16 +35,15 @@ async fn a_put_that_fails_once_during_a_rotation_ends_with_the_new_key_and_is_no
 ) {
     let world = World::with_datadog_key(&format!("promise-put-{name}")).await;
     let _operator = world.operator(&["--resync-interval", rules::rare_resync()]).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "True", "Synced").await;
-    let history = History::of(&world, "x").await;
+    let x = world.synced_datadog("x").await;
+    let history = History::of(&x).await;
 
     world.project.fault(Fault::new(effect).at(Operation::Update));
     world.secret("keys", &[("api", NEW_KEY)]).await;
     let rotated = version_of_secret(&world, "keys").await;
     let confirmed = |object: &Value| object["status"]["applied"]["secrets"][0]["resourceVersion"] == rotated;
-    world.until("x", "said to have the new key", confirmed).await;
-    assert_eq!(world.project.stored_type("DATADOG").unwrap()["apiKey"], NEW_KEY);
+    x.until("said to have the new key", confirmed).await;
+    assert_eq!(world.stored_datadog("apiKey"), NEW_KEY);
     assert_eq!(world.project.count(|e| e.operation == Some(Operation::Update)), 2, "one failed, one did it");
 
     let versions = history.so_far().await;
@@ -70,7 +69,7 @@ async fn objects_that_share_a_secret_all_get_the_rotated_key() {
         for (kind, block) in blocks {
             let name = format!("{}-{}", block.to_lowercase(), &project.id()[20..]);
             let spec = json!({"projectId": project.id(), "type": kind, block: {"apiKeySecretRef": key}});
-            world.create(&world.integration(&name, &spec)).await;
+            world.integration(&name, &spec).await;
             places.push((name, project, kind));
         }
     }
@@ -79,18 +78,18 @@ async fn objects_that_share_a_secret_all_get_the_rotated_key() {
         places.iter().all(|(_, project, kind)| holds(project.stored_type(kind)))
     };
     for (name, ..) in &places {
-        world.until_ready(name, "True", "Synced").await;
+        world.object(name).synced().await;
     }
     assert!(hold(OLD_KEY));
     world.secret("keys", &[("api", NEW_KEY)]).await;
     let rotated = version_of_secret(&world, "keys").await;
-    until("the new key in all places", || hold(NEW_KEY).then_some(())).await;
+    until_true("the new key in all places", || hold(NEW_KEY)).await;
     for (name, ..) in &places {
         let confirmed = |object: &Value| {
             object["status"]["applied"]["secrets"][0]["resourceVersion"] == rotated
                 && condition(object, "Ready")["status"] == "True"
         };
-        world.until(name, "ready with the new key", confirmed).await;
+        world.object(name).until("ready with the new key", confirmed).await;
     }
 }
 
@@ -98,8 +97,7 @@ async fn objects_that_share_a_secret_all_get_the_rotated_key() {
 async fn an_integration_edited_or_deleted_in_atlas_comes_back_within_one_resync() {
     let world = World::with_datadog_key("promise-drift").await;
     let _operator = world.operator(&["--resync-interval", "2s"]).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "True", "Synced").await;
+    let x = world.synced_datadog("x").await;
     let spec = world.project.stored_type("DATADOG").unwrap();
 
     let by_hand: [ByHand; 3] = [
@@ -126,10 +124,9 @@ async fn an_integration_edited_or_deleted_in_atlas_comes_back_within_one_resync(
         assert_eq!(stored, spec, "all as it was, the id apart");
         let repaired = |object: &Value| {
             condition(object, "InSync")["status"] == "True"
-                && object["status"]["integration"]["id"]
-                    == world.project.stored_type("DATADOG").unwrap()["id"]
+                && object["status"]["integration"]["id"] == world.stored_datadog("id")
         };
-        world.until("x", "in sync with what is there", repaired).await;
+        x.until("in sync with what is there", repaired).await;
     }
 }
 
@@ -146,17 +143,15 @@ async fn an_object_deleted_while_atlas_answers_503_or_429_leaves_no_orphan(
 ) {
     let world = World::with_datadog_key(&format!("promise-orphan-{name}")).await;
     let _operator = world.operator(LONG_RESYNC).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "True", "Synced").await;
+    let x = world.synced_datadog("x").await;
     let mut fault = Fault::new(effect).always();
     fault.when.operation = at;
     world.project.fault(fault);
-    world.delete("AtlasIntegration", "x").await;
-    let waits = |object: &Value| message(object).starts_with("deletion waits");
-    world.until("x", "waiting", waits).await;
+    x.begin_deletion().await;
+    x.deletion_waits().await;
     assert!(world.project.stored_type("DATADOG").is_some());
     world.project.clear_faults();
-    world.until_gone("x").await;
+    x.gone().await;
     assert_eq!(world.project.stored_type("DATADOG"), None, "no orphan");
     assert_eq!(world.project.count(|e| e.method == "DELETE" && e.status == 204), 1);
 }
@@ -175,28 +170,31 @@ async fn after_a_429_nothing_is_called_before_its_retry_after(
 ) {
     let world = World::with_datadog_key(&format!("promise-429-{name}")).await;
     let _operator = world.operator(&[]).await;
+    let x = world.object("x");
     if matches!(operation, Operation::Update | Operation::Delete) {
-        world.create(&world.integration("x", &datadog(json!({})))).await;
-        world.until_ready("x", "True", "Synced").await;
+        world.datadog("x").await;
+        x.synced().await;
     }
     world.project.fault(Fault::new(effect).at(operation).times(2));
     match operation {
         Operation::Update => {
-            world.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": "EU"}}})).await;
+            x.change(&json!({"datadog": {"region": "EU"}})).await;
         }
-        Operation::Delete => world.delete("AtlasIntegration", "x").await,
-        _ => world.create(&world.integration("x", &datadog(json!({})))).await,
+        Operation::Delete => x.begin_deletion().await,
+        _ => {
+            world.datadog("x").await;
+        }
     }
-    until("a 429", || (world.project.count(|e| e.status == 429) >= 1).then_some(())).await;
+    until_true("a 429", || world.project.count(|e| e.status == 429) >= 1).await;
     // A second object, a rotated key, another credential: each would be a reason to call.
     world.secret("keys", &[("api", NEW_KEY), ("service", "0123456789abcdef0123456789abc001")]).await;
-    world.create(&world.integration("y", &samples::of("PAGER_DUTY").spec)).await;
+    let y = world.integration("y", &samples::of("PAGER_DUTY").spec).await;
     world.secret("atlas", &[("orgId", "5d791c84ff7a2522cc4f9aa0")]).await;
-    world.until_ready("y", "True", "Synced").await;
+    y.synced().await;
     if operation == Operation::Delete {
-        world.until_gone("x").await;
+        x.gone().await;
     } else {
-        world.until_ready("x", "True", "Synced").await;
+        x.synced().await;
     }
     let exchanges = world.project.exchanges();
     let limited = exchanges.iter().filter(|exchange| exchange.status == 429).count();
@@ -218,19 +216,18 @@ async fn an_existing_integration_is_not_taken_without_consent() {
     world.project.replace_by_other(foreign());
     let before = world.project.stored_type("DATADOG");
     let _operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    let object = world.until_ready("x", "False", "AlreadyExists").await;
+    let x = world.datadog("x").await;
+    let object = x.reaches("False", "AlreadyExists").await;
     assert!(message(&object).contains("spec.adoptionPolicy to Adopt"), "{}", message(&object));
     assert!(object["metadata"]["finalizers"].is_null(), "not claimed");
     assert_eq!(world.project.count(Exchange::is_write), 0);
     assert_eq!(world.project.stored_type("DATADOG"), before);
 
-    world.patch("AtlasIntegration", "x", &json!({"spec": {"adoptionPolicy": "Adopt"}})).await;
-    world.until_ready("x", "True", "Synced").await;
+    x.change(&json!({"adoptionPolicy": "Adopt"})).await;
+    x.synced().await;
     let stored = world.project.stored_type("DATADOG").unwrap();
     assert_eq!((stored["apiKey"].as_str(), stored["region"].as_str()), (Some(OLD_KEY), Some("US5")));
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
+    x.delete().await;
     assert_eq!(world.project.stored_type("DATADOG"), None, "adopted means ours");
 }
 
@@ -238,24 +235,22 @@ async fn an_existing_integration_is_not_taken_without_consent() {
 async fn two_objects_for_one_place_are_reported() {
     let world = World::with_datadog_key("promise-conflict").await;
     let _operator = world.operator(LONG_RESYNC).await;
-    world.create(&world.integration("first", &datadog(json!({})))).await;
-    world.until_ready("first", "True", "Synced").await;
-    let id = world.project.stored_type("DATADOG").unwrap()["id"].clone();
-    world.create(&world.integration("second", &datadog(json!({"datadog": {"region": "EU"}})))).await;
-    let object = world.until_ready("second", "False", "Conflict").await;
+    let first = world.synced_datadog("first").await;
+    let id = world.stored_datadog("id");
+    let second = world.integration("second", &datadog(json!({"datadog": {"region": "EU"}}))).await;
+    let object = second.reaches("False", "Conflict").await;
     assert!(message(&object).contains("AtlasIntegration first"), "{}", message(&object));
-    assert_eq!(world.project.stored_type("DATADOG").unwrap()["id"], id, "nothing was written");
+    assert_eq!(world.stored_datadog("id"), id, "nothing was written");
     // Deleting the loser touches nothing.
-    world.delete("AtlasIntegration", "second").await;
-    world.until_gone("second").await;
-    assert_eq!(world.project.stored_type("DATADOG").unwrap()["id"], id);
+    second.delete().await;
+    assert_eq!(world.stored_datadog("id"), id);
+    let third = world.object("third");
     // When the winner goes, the loser takes over.
-    world.create(&world.integration("third", &datadog(json!({"datadog": {"region": "EU"}})))).await;
-    world.until_ready("third", "False", "Conflict").await;
-    world.delete("AtlasIntegration", "first").await;
-    world.until_gone("first").await;
-    world.until_ready("third", "True", "Synced").await;
-    assert_eq!(world.project.stored_type("DATADOG").unwrap()["region"], "EU");
+    world.integration("third", &datadog(json!({"datadog": {"region": "EU"}}))).await;
+    third.reaches("False", "Conflict").await;
+    first.delete().await;
+    third.synced().await;
+    assert_eq!(world.stored_datadog("region"), "EU");
 }
 
 /// Over a life with a rotation. That the audit log has no such request of any test's operator is checked at the
@@ -265,15 +260,13 @@ async fn no_secret_of_a_user_is_ever_written() {
     let world = World::with_datadog_key("promise-secrets").await;
     let _operator = world.operator(&["--resync-interval", rules::rare_resync()]).await;
     let before = world.list("Secret").await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "True", "Synced").await;
+    let x = world.synced_datadog("x").await;
     assert_eq!(world.list("Secret").await, before, "to the last byte, resourceVersion and managedFields too");
     world.secret("keys", &[("api", NEW_KEY)]).await;
     let before = world.list("Secret").await;
-    until("the new key", || world.project.stored_type("DATADOG").filter(|s| s["apiKey"] == NEW_KEY)).await;
-    world.until_ready("x", "True", "Synced").await;
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
+    world.until_stored("apiKey", NEW_KEY).await;
+    x.synced().await;
+    x.delete().await;
     assert_eq!(world.list("Secret").await, before);
     let secrets: Vec<_> = world.requests().into_iter().filter(|event| event.resource == "secrets").collect();
     assert!(secrets.iter().any(|event| event.verb == "get"), "the log does tell of Secrets");
@@ -285,31 +278,27 @@ async fn no_secret_of_a_user_is_ever_written() {
 async fn a_short_outage_of_atlas_turns_no_synced_object_to_not_ready() {
     let world = World::new("promise-outage").await;
     let _operator = world.operator(&[LONG_RESYNC, &["--atlas-api", "v1.0"]].concat()).await;
-    let (mut names, samples) = (Vec::new(), samples::all());
-    for sample in samples.iter().filter(|sample| sample.kind != "DATADOG") {
-        names.push(sample.create(&world, &json!({})).await);
-    }
-    for name in &names {
-        world.until_ready(name, "True", "Synced").await;
-    }
+    let others = samples::kinds().into_iter().filter(|kind| *kind != "DATADOG");
+    let objects = world.synced_samples(others).await;
     let mut histories = Vec::new();
-    for name in &names {
-        histories.push(History::of(&world, name).await);
+    for object in &objects {
+        histories.push(History::of(object).await);
     }
-    let mark = world.writes().len();
+    let mark = world.api_writes().len();
 
     let effects = [Effect::Unavailable { retry_after: None }, Effect::Reset, Effect::html()];
     let outages = effects.len();
     for effect in effects {
         world.project.fault(Fault::new(effect).at(Operation::List));
     }
-    let newcomer = samples::of("DATADOG").create(&world, &json!({})).await;
-    world.until_ready(&newcomer, "False", "AtlasUnavailable").await;
-    world.until_ready(&newcomer, "True", "Synced").await;
+    let datadog = world.sample("DATADOG").await;
+    datadog.reaches("False", "AtlasUnavailable").await;
+    datadog.synced().await;
     assert_eq!(world.project.count(|exchange| exchange.faulted), outages, "it did last");
-    for (name, history) in names.iter().zip(&histories) {
-        assert_eq!(history.so_far().await, Vec::<Value>::new(), "{name} has no other version");
+    for (object, history) in objects.iter().zip(&histories) {
+        assert_eq!(history.so_far().await, Vec::<Value>::new(), "{} has no other version", object.name());
     }
-    let to_others = world.writes().split_off(mark).into_iter().filter(|write| write.name != newcomer);
+    let to_others =
+        world.api_writes().split_off(mark).into_iter().filter(|write| write.name != datadog.name());
     assert_eq!(to_others.count(), 0, "not even tried");
 }

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use atlas_integration_stage::samples::datadog;
 use bytes::Bytes;
 use futures::stream;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -37,7 +38,7 @@ use atlas_integration_operator::api::CLAIM_ANNOTATION;
 
 use crate::operator::Operator;
 use crate::rules;
-use crate::world::{World, until};
+use crate::world::{World, until_true};
 
 /// One of the operator's servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -214,9 +215,7 @@ impl Proxy {
 
     /// Starts an operator for the world's namespace behind this proxy, and waits until it is ready.
     pub async fn operator(&self, world: &World, flags: &[&str]) -> Operator {
-        let mut operator = self.operator_unready(world, flags).await;
-        operator.until_ready().await;
-        operator
+        self.operator_unready(world, flags).await.ready().await
     }
 
     /// The same without waiting for it to be ready.
@@ -255,7 +254,7 @@ impl Proxy {
 
     /// Waits until so many requests were hit; the last of them, if it is hit before its answer, is held by then.
     pub async fn until_hit(&self, times: usize) {
-        until("a request that meets its fault", || (self.hits().len() >= times).then_some(())).await;
+        until_true("a request that meets its fault", || self.hits().len() >= times).await;
     }
 
     /// Lets nothing more through on any watch, while all connections stay open; or lets all go on, with what came
@@ -555,10 +554,6 @@ fn is_of(event: &Value, name: &str) -> bool {
     event["object"]["metadata"]["name"] == name
 }
 
-fn synced() -> Value {
-    crate::samples::of("DATADOG").spec
-}
-
 /// What waits in a frozen watch comes with the thaw.
 #[tokio::test(flavor = "multi_thread")]
 async fn watches_freeze_and_thaw() {
@@ -572,11 +567,11 @@ async fn watches_freeze_and_thaw() {
         seen.fetch_or(is_of(event, "x"), Ordering::Relaxed);
         false
     });
-    world.create(&world.integration("x", &synced())).await;
-    until("the event at the proxy", || come.load(Ordering::Relaxed).then_some(())).await;
+    let x = world.datadog("x").await;
+    until_true("the event at the proxy", || come.load(Ordering::Relaxed)).await;
     assert_eq!(proxy.count(Request::is_write), 0, "the operator knows nothing of it");
     proxy.freeze_watches(false);
-    world.until_ready("x", "True", "Synced").await;
+    x.synced().await;
     assert!(proxy.count(Request::is_write) > 0);
 }
 
@@ -587,16 +582,16 @@ async fn events_are_lost_and_a_list_finds_them() {
     let proxy = Proxy::start(&world).await;
     let _operator = proxy.operator(&world, &["--resync-interval", "1h"]).await;
     proxy.drop_events(|event| is_of(event, "x"));
-    world.create(&world.integration("x", &synced())).await;
+    let x = world.datadog("x").await;
     let other = json!({"projectId": "5d791c84ff7a252200000000"});
-    world.create(&world.integration("y", &crate::samples::datadog(other))).await;
-    world.until_ready("y", "False", "ProjectNotFound").await;
-    let x = world.get("AtlasIntegration", "x").await.unwrap();
-    assert!(x["status"]["conditions"].is_null(), "{x:#}");
+    let y = world.integration("y", &datadog(other)).await;
+    y.reaches("False", "ProjectNotFound").await;
+    let object = x.get().await;
+    assert!(object["status"]["conditions"].is_null(), "{object:#}");
     let integrations = |request: &Request| request.is_watch() && request.path.ends_with("integrations");
     proxy.fault(integrations, 0, 1, Fault::ErrorEvent(410));
     proxy.cut_watches();
-    world.until_ready("x", "True", "Synced").await;
+    x.synced().await;
     assert_eq!(proxy.hits().len(), 1);
 }
 
@@ -607,15 +602,14 @@ async fn a_server_is_refused_and_given_back() {
     let proxy = Proxy::start(&world).await;
     let operator = proxy.operator(&world, &["--resync-interval", "1h"]).await;
     proxy.refuse(Side::Cluster, true);
-    world.create(&world.integration("x", &synced())).await;
-    until("a failed watch", || operator.logs().contains("watch of AtlasIntegration objects").then_some(()))
-        .await;
+    let x = world.datadog("x").await;
+    until_true("a failed watch", || operator.logs().contains("watch of AtlasIntegration objects")).await;
     assert_eq!(proxy.count(Request::is_write), 0);
     proxy.refuse(Side::Atlas, true);
     proxy.refuse(Side::Cluster, false);
-    world.until_ready("x", "False", "AtlasUnavailable").await;
+    x.reaches("False", "AtlasUnavailable").await;
     proxy.refuse(Side::Atlas, false);
-    world.until_ready("x", "True", "Synced").await;
+    x.synced().await;
 }
 
 /// What Atlas hears of a POST under each fault, and that the operator gets there all the same.
@@ -634,11 +628,10 @@ async fn a_request_meets_its_fault(#[case] name: &str, #[case] fault: Fault, #[c
     let _operator = proxy.operator(&world, &["--atlas-timeout", "2s"]).await;
     let write = |request: &Request| request.side == Side::Atlas && request.is_write();
     proxy.fault(write, 0, 1, fault);
-    world.create(&world.integration("x", &synced())).await;
+    let x = world.datadog("x").await;
     proxy.until_hit(1).await;
     assert_eq!(proxy.hits()[0].method, Method::POST);
-    world.until_ready("x", "True", "Synced").await;
-    let writes = world.project.exchanges().into_iter().filter(atlas_sim::Exchange::is_write);
-    assert_eq!(writes.map(|exchange| exchange.method).collect::<Vec<_>>(), heard);
+    x.synced().await;
+    assert_eq!(world.atlas_writes(), heard);
     assert_eq!(world.project.stored().len(), 1);
 }

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
+use atlas_integration_stage::samples::{self, datadog};
 use atlas_sim::Exchange;
 use control_plane::Options;
 use serde_json::{Value, json};
@@ -13,9 +14,8 @@ use crate::argocd::sync::Sync;
 use crate::helm::{CHART, NAME, ROOT, fails, helm, succeeds};
 use crate::nodes::Node;
 use crate::operator::Operator;
-use crate::samples::{self, datadog};
 use crate::waits::{chart_of, flux_sync};
-use crate::world::{Shared, World, condition, message, new_project_id, own, start_empty, until};
+use crate::world::{Shared, World, condition, message, new_project_id, own, start_empty, until_true};
 
 const CRD: &str = "atlasintegrations.atlas-integrations.dev";
 
@@ -72,10 +72,7 @@ impl Shared {
             environment.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
         let account = text(&pod["serviceAccountName"]);
         let (plane, atlas) = (&self.plane, self.sim.url());
-        let mut operator =
-            Operator::start_within(plane, (NAME, &account), &atlas, &flags, &environment).await;
-        operator.until_ready().await;
-        operator
+        Operator::start_within(plane, (NAME, &account), &atlas, &flags, &environment).await.ready().await
     }
 
     /// Nothing of the release is left but the CRD.
@@ -90,13 +87,13 @@ impl Shared {
 impl World {
     /// The object with all that was ever written to it.
     async fn whole(&self) -> Value {
-        self.get("AtlasIntegration", "x").await.unwrap()
+        self.object("x").get().await
     }
 
     /// Waits for another look of the operator at Atlas, after which nothing was written anywhere.
     async fn until_left_alone(&self, before: &Value, writes: usize) {
         let calls = self.project.exchanges().len();
-        until("another look at Atlas", || (self.project.exchanges().len() > calls + 1).then_some(())).await;
+        until_true("another look at Atlas", || self.project.exchanges().len() > calls + 1).await;
         assert_eq!(self.whole().await, *before);
         assert_eq!(self.project.count(Exchange::is_write), writes);
     }
@@ -173,7 +170,7 @@ async fn installed_upgraded_set_back_and_uninstalled() {
     let mut replicas = vec![shared.beside().await, shared.beside().await];
     let world = World::on(shared, "released", &new_project_id()).await;
     world.secret("keys", &samples::of("DATADOG").secrets).await;
-    world.synced().await;
+    let x = world.synced_datadog("x").await;
     let crd = || shared.get(&["crd", CRD]);
     let suspend = || {
         let crd = crd();
@@ -199,9 +196,9 @@ async fn installed_upgraded_set_back_and_uninstalled() {
             replicas.push(fresh);
         }
         world.until_left_alone(&before, writes).await;
-        world.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": region}}})).await;
-        world.until_ready("x", "True", "Synced").await;
-        assert_eq!(world.project.stored_type("DATADOG").unwrap()["region"], region);
+        x.change(&json!({"datadog": {"region": region}})).await;
+        x.synced().await;
+        assert_eq!(world.stored_datadog("region"), region);
     }
 
     // The operator runs on while its rules and its account go.
@@ -232,7 +229,7 @@ enum By {
 impl By {
     fn bring(self, world: &World, folder: &Path) {
         let shared = world.shared;
-        chart_of(&world.integration("x", &samples::of("DATADOG").spec), folder);
+        chart_of(&world.manifest("x", &samples::of("DATADOG").spec), folder);
         let templates = folder.join("templates");
         match self {
             By::Helm => {
@@ -263,7 +260,7 @@ impl By {
             }
         }
         // Before this, the operator is still needed, whatever the tool says.
-        world.until_gone("x").await;
+        world.object("x").gone().await;
     }
 }
 
@@ -293,7 +290,7 @@ async fn uninstalled_in_order() {
         world.secret("keys", &samples::of("DATADOG").secrets).await;
         let folder = tempfile::tempdir().unwrap();
         by.bring(&world, folder.path());
-        world.until_ready("x", "True", "Synced").await;
+        world.object("x").synced().await;
         by.take_away(&world, folder.path()).await;
         assert_eq!((world.project.stored().len(), deletions(&world)), (0, 1), "{by:?}");
         if by == By::Kubectl {
@@ -322,7 +319,7 @@ async fn uninstalled_in_the_wrong_order() {
     for name in ["object", "namespace"] {
         let world = World::on(shared, name, &new_project_id()).await;
         world.secret("keys", &samples::of("DATADOG").secrets).await;
-        world.synced().await;
+        world.synced_datadog("x").await;
         worlds.push(world);
     }
     let (object, namespace) = (&worlds[0], &worlds[1]);
@@ -346,10 +343,12 @@ async fn uninstalled_in_the_wrong_order() {
     // Installed again, the deletions go on: with the key that is still there, or else by letting go.
     shared.install(CHART, &[]);
     let operator = shared.beside().await;
-    object.until_gone("x").await;
+    let x = object.object("x");
+    x.gone().await;
     assert_eq!((object.project.stored().len(), deletions(object)), (0, 1));
     namespace
-        .until("x", "waiting for its Secret", |x| {
+        .object("x")
+        .until("waiting for its Secret", |x| {
             condition(x, "Ready")["reason"] == "SecretNotFound" && message(x).starts_with("deletion waits")
         })
         .await;
@@ -359,22 +358,20 @@ async fn uninstalled_in_the_wrong_order() {
     assert_eq!((namespace.project.stored().len(), deletions(namespace)), (1, 0));
 
     // No operator any more: the finalizer by hand. Atlas keeps the integration, and a new object does not take it.
-    object.synced().await;
+    object.synced_datadog("x").await;
     shared.helm(&["uninstall", NAME]);
     operator.stop().await;
     hang(object);
     let filled = [("NAMESPACE", object.namespace.as_str()), ("NAME", "x")];
     shared.documented("uninstall.md", "patch atlasintegration NAME", &filled);
-    object.until_gone("x").await;
+    x.gone().await;
     assert_eq!((object.project.stored().len(), deletions(object)), (1, 1));
     shared.install(CHART, &[]);
     let operator = shared.beside().await;
-    object.create(&object.integration("x", &samples::of("DATADOG").spec)).await;
-    object.until_ready("x", "False", "AlreadyExists").await;
-    object
-        .patch("AtlasIntegration", "x", &json!({"spec": datadog(json!({"adoptionPolicy": "Adopt"}))}))
-        .await;
-    object.until_ready("x", "True", "Synced").await;
+    object.datadog("x").await;
+    x.reaches("False", "AlreadyExists").await;
+    x.change(&datadog(json!({"adoptionPolicy": "Adopt"}))).await;
+    x.synced().await;
 
     // The operator, then the CRD: all objects hang with it, until an operator releases them.
     shared.helm(&["uninstall", NAME]);

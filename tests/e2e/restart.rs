@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use atlas_integration_stage::samples;
 use atlas_sim::{Effect, Exchange, Fault, Operation};
 use rstest::rstest;
 use serde_json::json;
 
-use crate::samples;
-use crate::world::{World, condition, until};
+use crate::world::{World, condition, until, until_true};
 
 /// Killed while a create or an update is under way: once it had reached Atlas, once it never did.
 #[rstest]
@@ -20,25 +20,26 @@ async fn killed_in_a_write(#[case] name: &str, #[case] operation: Operation, #[c
     let world = World::with_datadog_key(&format!("kill-{name}")).await;
     let operator = world.operator(&[]).await;
     let mut spec = samples::of("DATADOG").spec;
+    let x = world.object("x");
     if operation == Operation::Update {
-        world.create(&world.integration("x", &spec)).await;
-        world.until_ready("x", "True", "Synced").await;
+        world.integration("x", &spec).await;
+        x.synced().await;
     }
     world.project.fault(Fault::new(effect).at(operation));
     spec["datadog"]["region"] = "EU".into();
     if operation == Operation::Update {
-        world.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": "EU"}}})).await;
+        x.change(&json!({"datadog": {"region": "EU"}})).await;
     } else {
-        world.create(&world.integration("x", &spec)).await;
+        world.integration("x", &spec).await;
     }
-    until("the write at Atlas", || (world.project.count(|e| e.faulted) == 1).then_some(())).await;
+    world.until_faulted(1).await;
     operator.kill();
     world.project.clear_faults();
 
     let _operator = world.operator(&[]).await;
-    world.until_ready("x", "True", "Synced").await;
+    x.synced().await;
     assert_eq!(world.project.stored().len(), 1, "no second entry");
-    assert_eq!(world.project.stored_type("DATADOG").unwrap()["region"], "EU");
+    assert_eq!(world.stored_datadog("region"), "EU");
 }
 
 /// A restart with nothing to do reads, and writes nothing anywhere.
@@ -46,8 +47,8 @@ async fn killed_in_a_write(#[case] name: &str, #[case] operation: Operation, #[c
 async fn a_restart_is_quiet() {
     let world = World::with_datadog_key("restart").await;
     let operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &samples::of("DATADOG").spec)).await;
-    let before = world.until_ready("x", "True", "Synced").await;
+    let x = world.datadog("x").await;
+    let before = x.synced().await;
     let (code, _) = operator.stop().await;
     assert_eq!(code, Some(0));
     let mark = world.project.exchanges().len();
@@ -57,7 +58,7 @@ async fn a_restart_is_quiet() {
     })
     .await;
     assert!(world.project.exchanges()[mark..].iter().all(|e| !e.is_write()));
-    let after = world.get("AtlasIntegration", "x").await.unwrap();
+    let after = x.get().await;
     assert_eq!(after["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"]);
 }
 
@@ -66,9 +67,9 @@ async fn a_restart_is_quiet() {
 async fn changes_meanwhile_are_taken_up() {
     let world = World::with_datadog_key("meanwhile").await;
     let operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &samples::of("DATADOG").spec)).await;
-    world.create(&world.integration("y", &samples::of("MICROSOFT_TEAMS").spec)).await;
-    world.until_ready("x", "True", "Synced").await;
+    let x = world.datadog("x").await;
+    let y = world.integration("y", &samples::of("MICROSOFT_TEAMS").spec).await;
+    x.synced().await;
     operator.stop().await;
     world
         .secret(
@@ -76,10 +77,10 @@ async fn changes_meanwhile_are_taken_up() {
             &[("api", "fedcba9876543210fedcba9876540007"), ("url", "https://teams.example.com/canary")],
         )
         .await;
-    world.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": "EU"}}})).await;
+    x.change(&json!({"datadog": {"region": "EU"}})).await;
     let _operator = world.operator(&[]).await;
-    world.until_ready("x", "True", "Synced").await;
-    world.until_ready("y", "True", "Synced").await;
+    x.synced().await;
+    y.synced().await;
     let stored = world.project.stored_type("DATADOG").unwrap();
     assert_eq!(
         (&stored["region"], &stored["apiKey"]),
@@ -94,11 +95,11 @@ async fn a_graceful_stop_ends_what_it_began() {
     let operator = world.operator(&[]).await;
     let slow = Effect::Slow { delay: Duration::from_secs(1) };
     world.project.fault(Fault::new(slow).at(Operation::Create));
-    world.create(&world.integration("x", &samples::of("DATADOG").spec)).await;
-    until("the POST at Atlas", || (world.project.count(|e| e.method == "POST") == 1).then_some(())).await;
+    let x = world.datadog("x").await;
+    until_true("the POST at Atlas", || world.project.count(|e| e.method == "POST") == 1).await;
     let (code, logs) = operator.stop().await;
     assert_eq!(code, Some(0), "{logs}");
-    let object = world.get("AtlasIntegration", "x").await.unwrap();
+    let object = x.get().await;
     assert_eq!(condition(&object, "Ready")["status"], "True", "{object:#}");
     assert!(logs.contains("stopped"));
 }
@@ -110,9 +111,9 @@ async fn a_lost_answer_is_taken_up() {
     let world = World::with_datadog_key("lost").await;
     let _operator = world.operator(&[]).await;
     world.project.fault(Fault::new(Effect::AppliedThenCut).at(Operation::Create));
-    world.create(&world.integration("x", &samples::of("DATADOG").spec)).await;
-    world.until_ready("x", "False", "AtlasUnavailable").await;
-    world.until_ready("x", "True", "Synced").await;
+    let x = world.datadog("x").await;
+    x.reaches("False", "AtlasUnavailable").await;
+    x.synced().await;
     let writes: Vec<String> = world
         .project
         .exchanges()

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::canary::assert_clean;
 use crate::rules;
-use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition, until};
+use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition, message, until_true};
 
 const KEY: &str = "fedcba9876543210fedcba9876540001";
 
@@ -33,18 +33,18 @@ async fn settings(
     if let Some(values) = &first {
         world.secret("keys", values).await;
     }
-    world.create(&world.integration("x", &datadog("keys", "api"))).await;
-    let object = world.until_ready("x", "False", reason).await;
-    let message = condition(&object, "Ready")["message"].as_str().unwrap().to_owned();
+    let x = world.integration("x", &datadog("keys", "api")).await;
+    let object = x.reaches("False", reason).await;
+    let message = message(&object);
     assert!(message.contains(expected), "{message}");
     assert!(object["metadata"]["finalizers"].is_null(), "nothing is claimed before it can be written");
-    world.until("x", "stalled", |object| condition(object, "Stalled")["reason"] == reason).await;
+    x.until("stalled", |object| condition(object, "Stalled")["reason"] == reason).await;
     assert_eq!(world.project.stored(), Vec::<serde_json::Value>::new());
 
     world.secret("keys", &[("api", KEY)]).await;
-    let object = world.until_ready("x", "True", "Synced").await;
+    let object = x.synced().await;
     assert!(condition(&object, "Stalled").is_null() && condition(&object, "Reconciling").is_null());
-    assert_eq!(world.project.stored_type("DATADOG").unwrap()["apiKey"], KEY);
+    assert_eq!(world.stored_datadog("apiKey"), KEY);
 }
 
 /// 4097 bytes.
@@ -70,9 +70,9 @@ async fn one_trailing_line_break_is_ignored(#[case] name: &str, #[case] ending: 
         )
         .await;
     world.secret("keys", &[("api", &format!("{KEY}{ending}"))]).await;
-    world.create(&world.integration("x", &datadog("keys", "api"))).await;
-    world.until_ready("x", "True", "Synced").await;
-    assert_eq!(world.project.stored_type("DATADOG").unwrap()["apiKey"], KEY);
+    let x = world.integration("x", &datadog("keys", "api")).await;
+    x.synced().await;
+    assert_eq!(world.stored_datadog("apiKey"), KEY);
 }
 
 #[rstest]
@@ -95,11 +95,12 @@ async fn credentials(
         world.secret("api-key", values).await;
     }
     world.secret("keys", &[("api", KEY)]).await;
-    let mut object = world.integration("x", &datadog("keys", "api"));
+    let mut object = world.manifest("x", &datadog("keys", "api"));
     object["spec"]["credentialsSecretRef"]["name"] = "api-key".into();
     world.create(&object).await;
-    let object = world.until_ready("x", "False", reason).await;
-    let message = condition(&object, "Ready")["message"].as_str().unwrap().to_owned();
+    let x = world.object("x");
+    let object = x.reaches("False", reason).await;
+    let message = message(&object);
     assert!(message.contains(expected), "{message}");
     if first.is_some() {
         // Applying would merge the two forms.
@@ -111,7 +112,7 @@ async fn credentials(
             &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", PRIVATE_KEY), ("orgId", "unused")],
         )
         .await;
-    world.until_ready("x", "True", "Synced").await;
+    x.synced().await;
 }
 
 /// A service account does what an API key does: create, rotate, be rotated itself, delete; one token for it all.
@@ -127,14 +128,14 @@ async fn a_service_account() {
         .secret("account", &[("clientId", "mdb_sa_id_1"), ("clientSecret", SECRET), ("orgId", "unused")])
         .await;
     world.secret("keys", &[("api", KEY)]).await;
-    let mut object = world.integration("x", &datadog("keys", "api"));
+    let mut object = world.manifest("x", &datadog("keys", "api"));
     object["spec"]["credentialsSecretRef"]["name"] = "account".into();
     world.create(&object).await;
-    world.until_ready("x", "True", "Synced").await;
+    let x = world.object("x");
+    x.synced().await;
     let rotated = "fedcba9876543210fedcba9876540002";
     world.secret("keys", &[("api", rotated)]).await;
-    let stored = || world.project.stored_type("DATADOG").filter(|stored| stored["apiKey"] == rotated);
-    until("the rotated key in Atlas", stored).await;
+    world.until_stored("apiKey", rotated).await;
     assert!(world.project.exchanges().iter().all(|e| e.status == 200), "the token served every call");
 
     // The account's own secret is rotated: picked up by the next call, and nothing is written because of it.
@@ -143,11 +144,10 @@ async fn a_service_account() {
     world.project.expire_tokens("mdb_sa_id_1");
     world.secret("account", &[("clientId", "mdb_sa_id_1"), ("clientSecret", NEXT)]).await;
     let lists = world.project.exchanges().len();
-    until("a LIST with the new secret", || (world.project.exchanges().len() > lists).then_some(())).await;
-    world.until_ready("x", "True", "Synced").await;
+    until_true("a LIST with the new secret", || world.project.exchanges().len() > lists).await;
+    x.synced().await;
     assert_eq!(world.project.count(atlas_sim::Exchange::is_write), writes);
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
+    x.delete().await;
     assert!(world.project.stored().is_empty());
     let (_, logs) = operator.stop().await;
     assert_clean("the log", &logs, &[SECRET, NEXT, KEY, rotated].map(str::to_owned));
@@ -158,16 +158,13 @@ async fn a_service_account() {
 async fn without_a_watch_of_secrets() {
     let world = World::new("unwatched-secrets").await;
     let operator = world.operator(&["--watch-secrets=false"]).await;
-    world.create(&world.integration("x", &datadog("keys", "api"))).await;
-    world.until_ready("x", "False", "SecretNotFound").await;
+    let x = world.integration("x", &datadog("keys", "api")).await;
+    x.reaches("False", "SecretNotFound").await;
     world.secret("keys", &[("api", KEY)]).await;
-    world.until_ready("x", "True", "Synced").await;
+    x.synced().await;
     let other = KEY.replace("0001", "0002");
     world.secret("keys", &[("api", &other)]).await;
-    until("the rotated key in Atlas", || {
-        (world.project.stored_type("DATADOG").unwrap()["apiKey"] == other).then_some(())
-    })
-    .await;
+    world.until_stored("apiKey", &other).await;
     let requests = world.requests().into_iter().filter(|request| request.resource == "secrets");
     let verbs: std::collections::BTreeSet<String> = requests.map(|request| request.verb).collect();
     assert_eq!(verbs, ["get".to_owned()].into());

@@ -14,7 +14,7 @@ async fn without_the_kind() {
     let kubectl = |args: &[&str]| tokio::task::block_in_place(|| plane.kubectl(args)).unwrap();
     kubectl(&["create", "namespace", "early"]);
     kubectl(&["create", "serviceaccount", "operator", "--namespace", "early"]);
-    let mut operator = Operator::start_on(&plane, "early", "http://127.0.0.1:9", &[]).await;
+    let operator = Operator::start_on(&plane, "early", "http://127.0.0.1:9", &[]).await;
     until("the missing kind in the log", || {
         operator.logs().contains("the kind is not installed").then_some(())
     })

@@ -1,11 +1,11 @@
 //! The states that an object lives through, made real: what each tool says of them is tested on the same ones.
 
+use atlas_integration_stage::samples::{self, datadog, foreign};
 use atlas_sim::{Effect, Fault, Operation};
 use serde_json::{Value, json};
 
 use crate::operator::Operator;
-use crate::samples::{self, datadog, foreign};
-use crate::world::{World, condition, message, until};
+use crate::world::{World, condition, until_true};
 
 /// The object's name.
 pub const NAME: &str = "datadog";
@@ -54,7 +54,7 @@ impl State {
     /// Brings an object into the state, in a world that has none.
     pub async fn reach(self, world: &World) -> Reached {
         let project = &world.project;
-        let manifest = |change: Value| world.integration(NAME, &datadog(change));
+        let manifest = |change: Value| world.manifest(NAME, &datadog(change));
         let with_key = !matches!(self, State::Waiting | State::Stalled);
         if with_key {
             world.secret("keys", &samples::of("DATADOG").secrets).await;
@@ -66,7 +66,7 @@ impl State {
         };
         let synced = async || {
             let applied = applied(manifest(json!({})), &[]).await;
-            world.until_ready(NAME, "True", "Synced").await;
+            world.object(NAME).synced().await;
             applied
         };
         let observed = async || {
@@ -74,7 +74,7 @@ impl State {
             theirs["apiKey"] = foreign()["apiKey"].clone();
             project.replace_by_other(theirs);
             let applied = applied(manifest(json!({"managementPolicy": "Observe"})), &[]).await;
-            world.until_ready(NAME, "True", "Observed").await;
+            world.object(NAME).reaches("True", "Observed").await;
             applied
         };
         let (manifest, operator) = match self {
@@ -87,79 +87,76 @@ impl State {
                 let (_, operator) = synced().await;
                 operator.unwrap().stop().await;
                 let edit = samples::of("DATADOG").edit.0;
-                world.patch("AtlasIntegration", NAME, &json!({"spec": edit})).await;
+                world.object(NAME).change(&edit).await;
                 (manifest(edit), None)
             }
             State::Working => {
                 let down = Effect::Unavailable { retry_after: None };
                 project.fault(Fault::new(down).at(Operation::List).always());
                 let applied = applied(manifest(json!({})), &[]).await;
-                world.until_ready(NAME, "False", "AtlasUnavailable").await;
+                world.object(NAME).reaches("False", "AtlasUnavailable").await;
                 applied
             }
             State::Writing => {
                 project.fault(Fault::new(Effect::Hold).at(Operation::Create).always());
                 let applied = applied(manifest(json!({})), &[]).await;
-                until("the POST", || (project.count(|e| e.method == "POST") > 0).then_some(())).await;
-                let object = world.get("AtlasIntegration", NAME).await.unwrap();
+                until_true("the POST", || project.count(|e| e.method == "POST") > 0).await;
+                let object = world.object(NAME).get().await;
                 assert!(object["metadata"]["finalizers"].is_array(), "claimed: {object}");
                 applied
             }
             State::Ready => synced().await,
             State::Waiting => {
                 let applied = applied(manifest(json!({})), &[]).await;
-                world.until_ready(NAME, "False", "SecretNotFound").await;
+                world.object(NAME).reaches("False", "SecretNotFound").await;
                 applied
             }
             State::Stalled => {
                 let applied = applied(manifest(json!({})), &["--stall-after", "1s"]).await;
-                let stalled = |object: &Value| condition(object, "Stalled")["reason"] == "SecretNotFound";
-                world.until(NAME, "stalled", stalled).await;
+                world.object(NAME).says("Stalled", "SecretNotFound").await;
                 applied
             }
             State::Refused => {
                 let refusal = Effect::error(400, "INVALID_INTEGRATION_SETTINGS", "The region is not known.");
                 project.fault(Fault::new(refusal).at(Operation::Create).always());
                 let applied = applied(manifest(json!({})), &[]).await;
-                world.until_ready(NAME, "False", "Rejected").await;
+                world.object(NAME).reaches("False", "Rejected").await;
                 applied
             }
             State::Suspended => {
                 let (_, operator) = synced().await;
                 let suspend = json!({"suspend": true});
-                world.patch("AtlasIntegration", NAME, &json!({"spec": suspend})).await;
+                world.object(NAME).change(&suspend).await;
                 let suspended = |object: &Value| {
                     condition(object, "Suspended")["status"] == "True"
                         && object["status"]["observedGeneration"] == object["metadata"]["generation"]
                 };
-                world.until(NAME, "suspended", suspended).await;
+                world.object(NAME).until("suspended", suspended).await;
                 (manifest(suspend), operator)
             }
             State::SuspendedOwing => {
                 let applied = applied(manifest(json!({"suspend": true})), &[]).await;
-                world.until_ready(NAME, "False", "Suspended").await;
+                world.object(NAME).reaches("False", "Suspended").await;
                 applied
             }
             State::Observed => observed().await,
             State::Drifted => {
                 let applied = observed().await;
                 project.edit("DATADOG", |stored| stored["region"] = "EU".into());
-                let differs = |object: &Value| condition(object, "InSync")["reason"] == "Drifted";
-                world.until(NAME, "seen to differ", differs).await;
+                world.object(NAME).says("InSync", "Drifted").await;
                 applied
             }
             State::Deleting => {
                 let applied = synced().await;
                 project.fault(Fault::new(Effect::Unauthorized).always());
                 // A pass that listed before would get as far as its DELETE.
-                until("a refused LIST", || (project.count(|e| e.faulted) >= 1).then_some(())).await;
-                world.delete("AtlasIntegration", NAME).await;
-                let waits = |object: &Value| message(object).starts_with("deletion waits");
-                world.until(NAME, "waiting to be deleted", waits).await;
+                until_true("a refused LIST", || project.count(|e| e.faulted) >= 1).await;
+                world.object(NAME).begin_deletion().await;
+                world.object(NAME).deletion_waits().await;
                 applied
             }
         };
-        let live = world.get("AtlasIntegration", NAME).await.unwrap();
+        let live = world.object(NAME).get().await;
         Reached { manifest, live, _operator: operator }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use atlas_integration_stage::samples::{self, datadog};
 use atlas_sim::{Api, AtlasSim, Authentication, Effect, Exchange, Fault, Operation};
 use control_plane::Options;
 use serde_json::{Value, json};
@@ -13,9 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::operator::Operator;
 use crate::rules;
-use crate::samples::{self, datadog};
 use crate::world::{
-    Shared, World, condition, leaves, message, new_project_id, own, start, until, until_found,
+    Shared, World, condition, leaves, message, new_project_id, own, start, until_found, until_true,
 };
 
 const LONG: &[&str] = &["--resync-interval", "1h"];
@@ -47,7 +47,7 @@ async fn t01_t09_t22_objects_stored_before_the_rules() {
     serve(&before);
 
     let victims = format!("../../{}/secrets/keys", victim.namespace);
-    let good = world.integration("bad", &datadog(json!({})));
+    let good = world.manifest("bad", &datadog(json!({})));
     let named = |pointer: &str, name: &str| {
         let mut object = good.clone();
         *object.pointer_mut(pointer).unwrap() = name.into();
@@ -101,26 +101,21 @@ async fn t01_t09_t22_objects_stored_before_the_rules() {
     until_found("today's schema", || async { world.try_create(&named("/spec/type", "nope")).await.err() })
         .await;
 
-    let mut operator = Operator::start_on(&shared.plane, &world.namespace, &shared.sim.url(), &[]).await;
-    operator.until_ready().await;
-    world.create(&world.integration("good-1", &datadog(json!({})))).await;
+    let operator = world.operator(&[]).await;
+    world.datadog("good-1").await;
     let spec = json!({"type": "OPS_GENIE", "opsGenie": {"apiKeySecretRef": {"name": "more", "key": "api"}}});
-    world.create(&world.integration("good-2", &spec)).await;
+    world.integration("good-2", &spec).await;
     for name in ["good-1", "good-2"] {
-        world.until_ready(name, "True", "Synced").await;
+        world.object(name).synced().await;
     }
     for number in 0..readable {
-        let object = world
-            .until(&format!("bad-{number}"), "invalid", |object| {
-                condition(object, "Ready")["reason"] == "InvalidSpec"
-            })
-            .await;
+        let object = world.object(&format!("bad-{number}")).says("Ready", "InvalidSpec").await;
         let said = message(&object);
         assert!(!said.contains("canary") && !said.contains(char::is_control), "{said:?}");
     }
     for number in readable..objects.len() {
         let name = format!("{}/bad-{number}", world.namespace);
-        until("a word in the log", || operator.logs().contains(&name).then_some(())).await;
+        until_true("a word in the log", || operator.logs().contains(&name)).await;
     }
     assert!(
         !operator.logs().to_lowercase().contains("canary"),
@@ -147,10 +142,10 @@ async fn t01_t09_t22_objects_stored_before_the_rules() {
     assert_eq!(world.project.stored().len(), 2);
     // They can be deleted, too.
     for number in 0..objects.len() {
-        world.delete("AtlasIntegration", &format!("bad-{number}")).await;
+        world.object(&format!("bad-{number}")).begin_deletion().await;
     }
     for number in 0..objects.len() {
-        world.until_gone(&format!("bad-{number}")).await;
+        world.object(&format!("bad-{number}")).gone().await;
     }
 }
 
@@ -195,18 +190,18 @@ async fn t03_no_redirect_is_followed() {
             }
             let credentials = if operation.is_none() { "account" } else { "atlas" };
             if operation == Some(Operation::Delete) {
-                world.create(&world.integration(&name, &datadog(json!({})))).await;
-                world.until_ready(&name, "True", "Synced").await;
+                world.datadog(&name).await;
+                world.object(&name).synced().await;
                 world.project.fault(fault);
-                world.delete("AtlasIntegration", &name).await;
+                world.object(&name).begin_deletion().await;
             } else {
                 world.project.fault(fault);
                 let spec = datadog(json!({"credentialsSecretRef": {"name": credentials}}));
-                world.create(&world.integration(&name, &spec)).await;
-                world.until_ready(&name, "True", "Synced").await;
-                world.delete("AtlasIntegration", &name).await;
+                world.integration(&name, &spec).await;
+                world.object(&name).synced().await;
+                world.object(&name).begin_deletion().await;
             }
-            world.until_gone(&name).await;
+            world.object(&name).gone().await;
             fired += 1;
         }
         assert_eq!(count(status), 4, "{status} was answered to each of the calls");
@@ -237,7 +232,7 @@ fn peers(operator: &Operator) -> BTreeSet<String> {
                 u16::from_str_radix(port, 16).unwrap()
             };
             // Without a peer it listens, and with its own port it was connected to.
-            let own: u16 = operator.address().rsplit_once(':').unwrap().1.parse().unwrap();
+            let own = operator.address().port();
             if inodes.contains(*inode) && port(peer) != 0 && port(local) != own {
                 found.insert(format!("{table} {} {}", peer.rsplit_once(':').unwrap().0, port(peer)));
             }
@@ -260,7 +255,7 @@ async fn t04_urls_of_users_are_never_fetched() {
         }
     });
     drop(TcpStream::connect(address).await.unwrap());
-    until("the listener at work", || (CAUGHT.load(Ordering::Relaxed) == 1).then_some(())).await;
+    until_true("the listener at work", || CAUGHT.load(Ordering::Relaxed) == 1).await;
     let url = format!("http://{address}/latest/meta-data?token=x");
     world.secret("urls", &[("url", &url), ("other", &format!("http://user@{address}/"))]).await;
     let operator = world.operator(&[]).await;
@@ -293,16 +288,15 @@ async fn t04_urls_of_users_are_never_fetched() {
         ];
         world.project.fault(Fault::new(Effect::EchoBody).of_type("WEBHOOK").at(Operation::Create));
         for (name, spec) in &specs {
-            world.create(&world.integration(name, spec)).await;
+            world.integration(name, spec).await;
         }
-        world.until_ready("hook", "False", "Rejected").await;
+        let hook = world.object("hook");
+        hook.reaches("False", "Rejected").await;
         for name in ["teams", "prom"] {
-            world.until_ready(name, "True", "Synced").await;
+            world.object(name).synced().await;
         }
-        world
-            .patch("AtlasIntegration", "hook", &json!({"spec": {"webhook": {"urlSecretRef": url("other")}}}))
-            .await;
-        world.until_ready("hook", "True", "Synced").await;
+        hook.change(&json!({"webhook": {"urlSecretRef": url("other")}})).await;
+        hook.synced().await;
         assert!(
             world.project.stored_type("WEBHOOK").unwrap()["url"]
                 .as_str()
@@ -310,10 +304,10 @@ async fn t04_urls_of_users_are_never_fetched() {
                 .contains(&address.to_string())
         );
         for (name, _) in &specs {
-            world.delete("AtlasIntegration", name).await;
+            world.object(name).begin_deletion().await;
         }
         for (name, _) in &specs {
-            world.until_gone(name).await;
+            world.object(name).gone().await;
         }
         running.store(false, Ordering::Relaxed);
     };
@@ -347,7 +341,7 @@ async fn t06_nothing_stored_follows_a_secrets_value() {
     let _operator = world.operator(&["--resync-interval", rules::rare_resync()]).await;
     let mut looked_at = 0;
     for sample in samples::all() {
-        let name = sample.create(&world, &json!({"deletionPolicy": "Retain"})).await;
+        let x = world.sample_with(sample.kind, &json!({"deletionPolicy": "Retain"})).await;
         let mut states = Vec::new();
         for turn in 0..3 {
             // Other beginnings, the same four characters at the end, and for URLs the same host.
@@ -362,11 +356,11 @@ async fn t06_nothing_stored_follows_a_secrets_value() {
                 })
                 .collect();
             let pairs: Vec<(&str, &str)> = values.iter().map(|(key, value)| (*key, value.as_str())).collect();
-            world.secret(&format!("keys-{name}"), &pairs).await;
-            let secret = world.get("Secret", &format!("keys-{name}")).await.unwrap();
+            world.secret(&format!("keys-{}", x.name()), &pairs).await;
+            let secret = world.get("Secret", &format!("keys-{}", x.name())).await.unwrap();
             let version = secret["metadata"]["resourceVersion"].clone();
-            let object = world
-                .until(&name, "applied", |object| {
+            let object = x
+                .until("applied", |object| {
                     let applied =
                         object["status"]["applied"]["secrets"].as_array().cloned().unwrap_or_default();
                     condition(object, "Ready")["status"] == "True"
@@ -383,10 +377,9 @@ async fn t06_nothing_stored_follows_a_secrets_value() {
             looked_at += 1;
             let follows =
                 of(&third, path).as_ref() == Some(value) && of(&second, path).as_ref() != Some(value);
-            assert!(!follows, "{name}: {path} is {value} with one value, and otherwise with another");
+            assert!(!follows, "{}: {path} is {value} with one value, and otherwise with another", x.name());
         }
-        world.delete("AtlasIntegration", &name).await;
-        world.until_gone(&name).await;
+        x.delete().await;
     }
     println!("{looked_at} fields of {} objects", samples::all().len());
 }
@@ -425,11 +418,9 @@ async fn t10_large_secrets_and_endless_answers_stay_bounded() {
     }))
     .await;
     let flags = ["--watch-namespace", &huge.namespace];
-    let mut operator = Operator::start_on(&shared.plane, &world.namespace, &shared.sim.url(), &flags).await;
-    operator.until_ready().await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "True", "Synced").await;
-    let quiet = operator.peak_memory();
+    let operator = world.operator(&flags).await;
+    let x = world.synced_datadog("x").await;
+    let quiet = operator.memory().unwrap().peak;
 
     // As large as is taken, and always with a next one.
     let page = json!({"results": [], "links": [{"rel": "next", "href": "x"}], "pad": "z".repeat(900_000)});
@@ -447,7 +438,7 @@ async fn t10_large_secrets_and_endless_answers_stay_bounded() {
             _ => {}
         }
         let reference = json!({"name": format!("large-{number}"), "key": "api"});
-        let mut object = huge.integration(
+        let mut object = huge.manifest(
             &format!("x-{number}"),
             &json!({"type": "OPS_GENIE", "opsGenie": {"apiKeySecretRef": reference}}),
         );
@@ -455,14 +446,14 @@ async fn t10_large_secrets_and_endless_answers_stay_bounded() {
         huge.create(&object).await;
     }
     for number in 0..LARGE {
-        huge.until_ready(&format!("x-{number}"), "True", "Synced").await;
+        huge.object(&format!("x-{number}")).synced().await;
     }
-    world.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": "EU"}}})).await;
-    world.until_ready("x", "True", "Synced").await;
+    x.change(&json!({"datadog": {"region": "EU"}})).await;
+    x.synced().await;
     let limit = include_str!("../../deploy/base/deployment.yaml");
     let (_, limit) = limit.split_once("limits: {memory: ").unwrap();
     let limit: u64 = limit.split_once("Mi}").unwrap().0.parse().unwrap();
-    let peak = operator.peak_memory();
+    let peak = operator.memory().unwrap().peak;
     println!("peak {quiet} KiB before, {peak} KiB after; the limit is {limit} MiB");
     assert!(peak < limit << 10, "{peak} KiB are more than {limit} MiB");
     // Bounded: far less than was put before it.
@@ -490,9 +481,10 @@ async fn t11_one_tenants_edits_do_not_hold_up_others() {
             .concat(),
         )
         .await;
+    let x = world.object("x");
     for world in [&world, &calm] {
-        world.create(&world.integration("x", &datadog(json!({})))).await;
-        world.until_ready("x", "True", "Synced").await;
+        world.datadog("x").await;
+        x.synced().await;
     }
     let running = AtomicBool::new(true);
     let edits = AtomicUsize::new(0);
@@ -503,7 +495,7 @@ async fn t11_one_tenants_edits_do_not_hold_up_others() {
             ticks.tick().await;
             let number = edits.fetch_add(1, Ordering::Relaxed);
             let region = if number.is_multiple_of(2) { "EU" } else { "US3" };
-            world.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": region}}})).await;
+            x.change(&json!({"datadog": {"region": region}})).await;
         }
     };
     let other = async {
@@ -511,14 +503,11 @@ async fn t11_one_tenants_edits_do_not_hold_up_others() {
         for edit in 0..EDITS {
             // In the midst of it.
             let from = edits.load(Ordering::Relaxed);
-            until("further edits", || (edits.load(Ordering::Relaxed) >= from + 50).then_some(())).await;
+            until_true("further edits", || edits.load(Ordering::Relaxed) >= from + 50).await;
             let before = busy();
             let region = ["EU", "US3"][edit as usize % 2];
-            calm.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": region}}})).await;
-            until("the edit in Atlas", || {
-                calm.project.stored_type("DATADOG").filter(|s| s["region"] == region)
-            })
-            .await;
+            calm.object("x").change(&json!({"datadog": {"region": region}})).await;
+            calm.until_stored("region", region).await;
             most = most.max(busy() - before);
         }
         running.store(false, Ordering::Relaxed);
@@ -535,7 +524,7 @@ async fn t11_one_tenants_edits_do_not_hold_up_others() {
         "{edits} edits, {writes} writes in {seconds} seconds"
     );
     println!("{edits} edits, {writes} writes; at most {most} calls of it while another's edit waited");
-    world.until_ready("x", "True", "Synced").await;
+    x.synced().await;
 }
 
 /// The operator is stopped, the API server is restarted and forgets what happened meanwhile, so the watches end with 410
@@ -546,19 +535,18 @@ async fn t16_what_a_cut_watch_missed_is_found() {
     let shared = own(&PLANE).await;
     let world = World::on(shared, "cut", &new_project_id()).await;
     world.secret("keys", &samples::of("DATADOG").secrets).await;
-    let mut operator = Operator::start_on(&shared.plane, &world.namespace, &shared.sim.url(), LONG).await;
-    operator.until_ready().await;
+    let operator = world.operator(LONG).await;
     world.secret("more", &samples::of("OPS_GENIE").secrets).await;
     let spec = json!({"type": "OPS_GENIE", "opsGenie": {"apiKeySecretRef": {"name": "more", "key": "api"}}});
-    world.create(&world.integration("gone", &spec)).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
+    let gone = world.integration("gone", &spec).await;
+    world.datadog("x").await;
     for name in ["gone", "x"] {
-        world.until_ready(name, "True", "Synced").await;
+        world.object(name).synced().await;
     }
     operator.pause();
-    world.delete("AtlasIntegration", "gone").await;
+    gone.begin_deletion().await;
     world.secret("keys", &[("api", "fedcba9876543210fedcba9876540077")]).await;
-    world.create(&world.integration("new", &samples::of("PAGER_DUTY").spec)).await;
+    let new = world.integration("new", &samples::of("PAGER_DUTY").spec).await;
     for number in 0..20 {
         world.secret(&format!("noise-{number}"), &[("a", "b")]).await;
     }
@@ -567,18 +555,15 @@ async fn t16_what_a_cut_watch_missed_is_found() {
         shared.plane.start_apiserver().unwrap();
     });
     operator.resume();
-    until("the rotated key", || {
-        world.project.stored_type("DATADOG").filter(|s| s["apiKey"] == "fedcba9876543210fedcba9876540077")
-    })
-    .await;
-    world.until_gone("gone").await;
+    world.until_stored("apiKey", "fedcba9876543210fedcba9876540077").await;
+    gone.gone().await;
     world
         .secret(
             "keys",
             &[("api", "fedcba9876543210fedcba9876540077"), ("service", "0123456789abcdef0123456789abc001")],
         )
         .await;
-    world.until_ready("new", "True", "Synced").await;
+    new.synced().await;
     assert_eq!(world.project.stored().len(), 2);
     assert!(operator.logs().contains("watch"), "it says that a watch failed");
 }
@@ -590,8 +575,7 @@ async fn t19_slow_clients_hold_nothing_up() {
     const SERVED: usize = 64;
     let world = World::with_datadog_key("slow-clients").await;
     let operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "True", "Synced").await;
+    let x = world.synced_datadog("x").await;
     let mut clients = Vec::new();
     for number in 0..SERVED {
         let mut client = TcpStream::connect(operator.address()).await.unwrap();
@@ -614,8 +598,8 @@ async fn t19_slow_clients_hold_nothing_up() {
     });
     let held = futures::future::join_all(held).await.into_iter().filter(|held| *held).count();
     assert_eq!(held, SERVED - 3, "those that were there before are there still");
-    world.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": "EU"}}})).await;
-    world.until_ready("x", "True", "Synced").await;
+    x.change(&json!({"datadog": {"region": "EU"}})).await;
+    x.synced().await;
 }
 
 /// The series of a scrape without their values.
@@ -635,20 +619,20 @@ async fn t19_a_scrape_does_not_grow_with_the_cluster() {
         let project = world.shared.sim.project(&new_project_id());
         project.allow_key(crate::world::PUBLIC_KEY, crate::world::PRIVATE_KEY);
         let name = format!("canary-name-{number}");
-        let mut object = world.integration(&name, &datadog(json!({})));
+        let mut object = world.manifest(&name, &datadog(json!({})));
         object["spec"]["projectId"] = project.id().into();
         world.create(&object).await;
         (name, project)
     };
     let (name, _) = create(0).await;
-    world.until_ready(&name, "True", "Synced").await;
+    world.object(&name).synced().await;
     let one = series(&operator).await;
     let mut all = Vec::new();
     for number in 1..60 {
         all.push(create(number).await);
     }
     for (name, _) in &all {
-        world.until_ready(name, "True", "Synced").await;
+        world.object(name).synced().await;
     }
     let sixty = series(&operator).await;
     assert_eq!(one, sixty);

@@ -4,13 +4,11 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use rstest::rstest;
-use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::operator::Operator;
 use crate::rules;
-use crate::samples::datadog;
 use crate::world::{World, message, until};
 
 /// How the certificate of an Atlas behind TLS is.
@@ -87,15 +85,15 @@ async fn with_an_object(world: &World, atlas: &str, environment: &[(&str, &str)]
     let flags = ["--watch-namespace", &world.namespace];
     let plane = &world.shared.plane;
     rules::install(plane, world.account(), &flags).await;
-    let mut operator = Operator::start_within(plane, world.account(), atlas, &flags, environment).await;
+    let operator = Operator::start_within(plane, world.account(), atlas, &flags, environment).await;
     operator.until_ready().await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
+    world.datadog("x").await;
     operator
 }
 
 /// What the object says of an Atlas that is not to be trusted.
 async fn refusal(world: &World) -> String {
-    let object = world.until_ready("x", "False", "AtlasUnavailable").await;
+    let object = world.object("x").reaches("False", "AtlasUnavailable").await;
     let said = message(&object);
     assert!(said.contains("TLS failed") && said.contains("SSL_CERT_FILE"), "{said}");
     said
@@ -123,7 +121,7 @@ async fn t20_only_a_trusted_atlas_is_spoken_to(
         assert!(said.contains(why), "{said}");
         assert_eq!(world.project.exchanges().len(), 0);
     } else {
-        world.until_ready("x", "True", "Synced").await;
+        world.object("x").synced().await;
         assert_eq!(world.project.stored().len(), 1);
     }
 }

@@ -6,14 +6,14 @@
 
 use std::time::Duration;
 
+use atlas_integration_stage::samples::{self, datadog, foreign};
 use atlas_sim::{Effect, Exchange, Fault, Operation};
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::operator::Operator;
 use crate::rules::SECRETS_WATCHED;
-use crate::samples::{self, datadog, foreign};
-use crate::world::{World, condition, until};
+use crate::world::{World, condition, until, until_true};
 
 /// Keys that look alike once they are masked.
 const ONE: &str = "fedcba9876543210fedcba9876540001";
@@ -21,11 +21,7 @@ const TWO: &str = "00000000000000000000000000000001";
 const THREE: &str = "11111111111111111111111111110001";
 
 fn region(region: &str) -> Value {
-    json!({"spec": {"datadog": {"region": region}}})
-}
-
-fn stored(world: &World, field: &str) -> Value {
-    world.project.stored_type("DATADOG").map(|stored| stored[field].clone()).unwrap_or_default()
+    json!({"datadog": {"region": region}})
 }
 
 impl World {
@@ -39,23 +35,6 @@ impl World {
     async fn new_leader(&self, flags: &[&str]) -> Operator {
         self.operator(&[&["--atlas-timeout", "2s"], flags].concat()).await
     }
-
-    /// Waits until that many scripted faults have met their request.
-    async fn until_faulted(&self, count: usize) {
-        until("a request that meets its fault", || {
-            (self.project.count(|e| e.faulted) == count).then_some(())
-        })
-        .await;
-    }
-
-    async fn patch_x(&self, change: &Value) {
-        self.patch("AtlasIntegration", "x", change).await;
-    }
-
-    /// Whether an Event ever said this of an object.
-    async fn was_said(&self, reason: &str) -> bool {
-        self.list("Event").await.iter().any(|event| event["reason"] == reason)
-    }
 }
 
 /// A creates and sleeps before it hears of it; B takes over and writes an edit; A wakes up to its own success. It
@@ -66,19 +45,19 @@ async fn trace_1_an_old_leader_hears_of_its_post_late() {
     let a = world.old_leader(&[]).await;
     let slow = Effect::Slow { delay: Duration::from_secs(2) };
     world.project.fault(Fault::new(slow).at(Operation::Create));
-    world.create(&world.integration("x", &datadog(json!({})))).await;
+    let x = world.datadog("x").await;
     world.until_faulted(1).await;
     a.pause();
     until("the POST's effect", || world.project.stored_type("DATADOG")).await;
     let b = world.new_leader(&[]).await;
-    world.patch_x(&region("EU")).await;
-    let of_b = world.until_ready("x", "True", "Synced").await["status"]["attempt"]["id"].clone();
-    assert_eq!(stored(&world, "region"), "EU");
+    x.change(&region("EU")).await;
+    let of_b = x.synced().await["status"]["attempt"]["id"].clone();
+    assert_eq!(world.stored_datadog("region"), "EU");
     b.stop().await;
 
     a.resume();
-    let object = world
-        .until("x", "owed a write", |object| {
+    let object = x
+        .until("owed a write", |object| {
             object["status"]["applied"]["config"].is_null() && object["status"]["attempt"]["id"] != of_b
         })
         .await;
@@ -86,9 +65,9 @@ async fn trace_1_an_old_leader_hears_of_its_post_late() {
     assert_eq!(condition(&object, "Ready")["status"], "False", "which write landed last, nobody knows");
     a.kill();
     let _c = world.new_leader(&[]).await;
-    world.until_ready("x", "True", "Synced").await;
-    assert_eq!(stored(&world, "region"), "EU");
-    assert!(!world.was_said("AlreadyExists").await, "it was never taken for somebody else's");
+    x.synced().await;
+    assert_eq!(world.stored_datadog("region"), "EU");
+    assert!(world.notes("AlreadyExists").await.is_empty(), "it was never taken for somebody else's");
 }
 
 /// A's PUT of an old key lands after B's of the new one, and no id tells. Ready must not say that all is well while
@@ -97,8 +76,7 @@ async fn trace_1_an_old_leader_hears_of_its_post_late() {
 async fn trace_1b_an_old_leaders_put_lands_last() {
     let world = World::with_datadog_key("trace-1b").await;
     let a = world.old_leader(&["--atlas-api", "v1.0"]).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "True", "Synced").await;
+    let x = world.synced_datadog("x").await;
     // The second PUT is B's and goes through.
     let slow = Effect::Slow { delay: Duration::from_secs(12) };
     world.project.fault(Fault::new(slow).at(Operation::Update));
@@ -106,15 +84,15 @@ async fn trace_1b_an_old_leaders_put_lands_last() {
     world.until_faulted(1).await;
     let b = world.new_leader(&["--atlas-api", "v1.0"]).await;
     world.secret("keys", &[("api", THREE)]).await;
-    until("B's PUT of the new key", || (stored(&world, "apiKey") == THREE).then_some(())).await;
-    world.until_ready("x", "True", "Synced").await;
+    world.until_stored("apiKey", THREE).await;
+    x.synced().await;
     b.stop().await;
-    until("A's PUT of the old key", || (stored(&world, "apiKey") == TWO).then_some(())).await;
-    world.until("x", "not said to be well", |object| condition(object, "Ready")["status"] == "False").await;
+    world.until_stored("apiKey", TWO).await;
+    x.says("Ready", "False").await;
     a.kill();
     let _c = world.new_leader(&["--atlas-api", "v1.0"]).await;
-    world.until_ready("x", "True", "Synced").await;
-    assert_eq!(stored(&world, "apiKey"), THREE);
+    x.synced().await;
+    assert_eq!(world.stored_datadog("apiKey"), THREE);
 }
 
 /// The reference goes to another Secret, the PUT arrives, its answer does not, and the reference goes back: all that
@@ -124,16 +102,14 @@ async fn trace_2_there_and_back_with_a_lost_answer() {
     let world = World::with_datadog_key("trace-2").await;
     world.secret("other", &[("api", TWO)]).await;
     let _operator = world.operator(&["--atlas-api", "v1.0", "--atlas-timeout", "2s"]).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "True", "Synced").await;
+    let x = world.synced_datadog("x").await;
     world.project.fault(Fault::new(Effect::AppliedThenCut).at(Operation::Update));
-    let reference =
-        |name: &str| json!({"spec": {"datadog": {"apiKeySecretRef": {"name": name, "key": "api"}}}});
-    world.patch_x(&reference("other")).await;
-    until("the other key in Atlas", || (stored(&world, "apiKey") == TWO).then_some(())).await;
-    world.patch_x(&reference("keys")).await;
-    world.until_ready("x", "True", "Synced").await;
-    assert_eq!(stored(&world, "apiKey"), ONE);
+    let reference = |name: &str| json!({"datadog": {"apiKeySecretRef": {"name": name, "key": "api"}}});
+    x.change(&reference("other")).await;
+    world.until_stored("apiKey", TWO).await;
+    x.change(&reference("keys")).await;
+    x.synced().await;
+    assert_eq!(world.stored_datadog("apiKey"), ONE);
 }
 
 /// A rotation's PUT never arrives. That the value equals what was sent last proves nothing.
@@ -141,14 +117,13 @@ async fn trace_2_there_and_back_with_a_lost_answer() {
 async fn trace_3_a_put_that_never_arrived_is_no_write() {
     let world = World::with_datadog_key("trace-3").await;
     let _operator = world.operator(&["--atlas-api", "v1.0", "--atlas-timeout", "2s"]).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "True", "Synced").await;
+    let x = world.synced_datadog("x").await;
     world.project.fault(Fault::new(Effect::Close).at(Operation::Update));
     world.secret("keys", &[("api", TWO)]).await;
-    world.until_ready("x", "False", "AtlasUnavailable").await;
-    assert_eq!(stored(&world, "apiKey"), ONE);
-    world.until_ready("x", "True", "Synced").await;
-    assert_eq!(stored(&world, "apiKey"), TWO);
+    x.reaches("False", "AtlasUnavailable").await;
+    assert_eq!(world.stored_datadog("apiKey"), ONE);
+    x.synced().await;
+    assert_eq!(world.stored_datadog("apiKey"), TWO);
 }
 
 /// A sent the first key, B the second; A leads again and the first key is back. A remembers having sent it, and that
@@ -157,18 +132,17 @@ async fn trace_3_a_put_that_never_arrived_is_no_write() {
 async fn trace_3b_what_was_sent_before_anothers_write_counts_for_nothing() {
     let world = World::with_datadog_key("trace-3b").await;
     let a = world.old_leader(&["--atlas-api", "v1.0"]).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "True", "Synced").await;
+    let x = world.synced_datadog("x").await;
     a.pause();
     let b = world.new_leader(&["--atlas-api", "v1.0"]).await;
     world.secret("keys", &[("api", TWO)]).await;
-    until("B's PUT", || (stored(&world, "apiKey") == TWO).then_some(())).await;
-    world.until_ready("x", "True", "Synced").await;
+    world.until_stored("apiKey", TWO).await;
+    x.synced().await;
     b.stop().await;
     world.secret("keys", &[("api", ONE)]).await;
     a.resume();
-    until("the first key in Atlas", || (stored(&world, "apiKey") == ONE).then_some(())).await;
-    world.until_ready("x", "True", "Synced").await;
+    world.until_stored("apiKey", ONE).await;
+    x.synced().await;
 }
 
 /// The POST is lost, the object is deleted, an outsider creates something else: that stays.
@@ -177,12 +151,12 @@ async fn trace_4_a_lost_claim_deletes_nothing_of_others() {
     let world = World::with_datadog_key("trace-4").await;
     let _operator = world.operator(&["--atlas-timeout", "2s"]).await;
     world.project.fault(Fault::new(Effect::Close).at(Operation::Create));
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "False", "AtlasUnavailable").await;
-    world.delete("AtlasIntegration", "x").await;
+    let x = world.datadog("x").await;
+    x.reaches("False", "AtlasUnavailable").await;
+    x.begin_deletion().await;
     world.project.replace_by_other(foreign());
-    world.until_gone("x").await;
-    assert_eq!(stored(&world, "apiKey"), foreign()["apiKey"]);
+    x.gone().await;
+    assert_eq!(world.stored_datadog("apiKey"), foreign()["apiKey"]);
     assert_eq!(world.project.count(|e| e.is_write() && e.method == "DELETE"), 0);
 }
 
@@ -193,16 +167,15 @@ async fn trace_5a_edited_after_a_crash_in_the_post() {
     let world = World::with_datadog_key("trace-5a").await;
     let a = world.old_leader(&[]).await;
     world.project.fault(Fault::new(Effect::AppliedThenHeld).at(Operation::Create));
-    world.create(&world.integration("x", &datadog(json!({})))).await;
+    let x = world.datadog("x").await;
     world.until_faulted(1).await;
     a.kill();
-    world.patch_x(&region("EU")).await;
+    x.change(&region("EU")).await;
     world.secret("keys", &[("api", "22222222222222222222222222220002")]).await;
     let _b = world.new_leader(&[]).await;
-    world.until_ready("x", "True", "Synced").await;
-    assert_eq!(stored(&world, "region"), "EU");
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
+    x.synced().await;
+    assert_eq!(world.stored_datadog("region"), "EU");
+    x.delete().await;
     assert!(world.project.stored().is_empty(), "no orphan");
 }
 
@@ -217,14 +190,12 @@ async fn trace_5b_a_twin_made_before_our_post_is_not_ours() {
     // LIST does not show it, so that the operator claims and posts.
     let hidden = json!({"results": [], "links": [], "totalCount": 0});
     world.project.fault(Fault::new(Effect::ReplaceAnswer { value: hidden }).at(Operation::List).times(1));
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    let object = world.until_ready("x", "False", "AlreadyExists").await;
+    let x = world.datadog("x").await;
+    let object = x.reaches("False", "AlreadyExists").await;
     assert!(object["metadata"]["finalizers"].is_null(), "released");
-    let methods: Vec<String> =
-        world.project.exchanges().iter().filter(|e| e.is_write()).map(|e| e.method.clone()).collect();
+    let methods = world.atlas_writes();
     assert_eq!(methods, ["POST"], "which Atlas answered with 409");
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
+    x.delete().await;
     assert_eq!(world.project.stored_type("DATADOG"), before);
 }
 
@@ -234,11 +205,11 @@ async fn trace_5c_a_lost_answer_proves_nothing() {
     let world = World::with_datadog_key("trace-5c").await;
     let _operator = world.operator(&["--atlas-timeout", "2s"]).await;
     world.project.fault(Fault::new(Effect::Close).at(Operation::Create));
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "False", "AtlasUnavailable").await;
+    let x = world.datadog("x").await;
+    x.reaches("False", "AtlasUnavailable").await;
     world.project.replace_by_other(foreign());
     let before = world.project.stored_type("DATADOG");
-    let object = world.until_ready("x", "False", "AlreadyExists").await;
+    let object = x.reaches("False", "AlreadyExists").await;
     assert!(object["metadata"]["finalizers"].is_null(), "released");
     assert_eq!(world.project.stored_type("DATADOG"), before);
 }
@@ -250,13 +221,13 @@ async fn trace_5e_consent_is_part_of_the_claim() {
     world.project.replace_by_other(foreign());
     let a = world.old_leader(&[]).await;
     world.project.fault(Fault::new(Effect::Hold).at(Operation::Update));
-    world.create(&world.integration("x", &datadog(json!({"adoptionPolicy": "Adopt"})))).await;
+    let x = world.integration("x", &datadog(json!({"adoptionPolicy": "Adopt"}))).await;
     world.until_faulted(1).await;
     a.kill();
-    world.patch_x(&json!({"spec": {"adoptionPolicy": "Refuse"}})).await;
+    x.change(&json!({"adoptionPolicy": "Refuse"})).await;
     let _b = world.new_leader(&[]).await;
-    world.until_ready("x", "True", "Synced").await;
-    assert_eq!(stored(&world, "apiKey"), ONE);
+    x.synced().await;
+    assert_eq!(world.stored_datadog("apiKey"), ONE);
 }
 
 /// A holds a LIST from before B's POST and finds the object deleted: what that LIST does not show may be on its way.
@@ -266,7 +237,7 @@ async fn trace_6_an_old_leaders_list_shows_nothing_of_a_later_post() {
     let a = world.old_leader(&[]).await;
     let slow = |seconds| Effect::Slow { delay: Duration::from_secs(seconds) };
     world.project.fault(Fault::new(slow(2)).at(Operation::List));
-    world.create(&world.integration("x", &datadog(json!({})))).await;
+    let x = world.datadog("x").await;
     world.until_faulted(1).await;
     a.pause();
     until("the LIST's answer", || {
@@ -280,9 +251,9 @@ async fn trace_6_an_old_leaders_list_shows_nothing_of_a_later_post() {
         .fault(Fault::new(Effect::AppliedLate { delay: Duration::from_secs(3) }).at(Operation::Create));
     let _b = world.new_leader(&[]).await;
     world.until_faulted(2).await;
-    world.delete("AtlasIntegration", "x").await;
+    x.begin_deletion().await;
     a.resume();
-    world.until_gone("x").await;
+    x.gone().await;
     assert!(world.project.stored().is_empty(), "no orphan");
 }
 
@@ -294,25 +265,23 @@ async fn trace_6_a_list_from_before_a_late_post_landed() {
     let teams = samples::of("MICROSOFT_TEAMS");
     world.secret("teams", &teams.secrets).await;
     let _operator = world.operator(&["--resync-interval", "1h"]).await;
-    let spec = serde_json::from_str(&teams.spec.to_string().replace("\"keys\"", "\"teams\"")).unwrap();
-    world.create(&world.integration("a", &spec)).await;
-    world.until_ready("a", "True", "Synced").await;
+    let spec = teams.with_secret("teams");
+    let a = world.integration("a", &spec).await;
+    a.synced().await;
     // With the operator's limit of 6 s, x's POST may land within 12 s. It does so after 10.
     world
         .project
         .fault(Fault::new(Effect::AppliedLate { delay: Duration::from_secs(10) }).at(Operation::Create));
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "False", "AtlasUnavailable").await;
+    let x = world.datadog("x").await;
+    x.reaches("False", "AtlasUnavailable").await;
     // At some 7 s a pass begins whose LIST shows nothing of x, and in which a's PUT keeps x waiting beyond 12 s.
     let slow = Effect::Slow { delay: Duration::from_millis(5_500) };
     world.project.fault(Fault::new(slow).at(Operation::Update));
-    world.delete("AtlasIntegration", "x").await;
-    let other =
-        json!({"spec": {"microsoftTeams": {"webhookUrlSecretRef": {"name": "teams", "key": "other"}}}});
-    world.patch("AtlasIntegration", "a", &other).await;
-    world.until_gone("x").await;
-    until("a's PUT and x's POST", || (world.project.count(|e| e.is_write() && e.faulted) == 2).then_some(()))
-        .await;
+    x.begin_deletion().await;
+    let other = json!({"microsoftTeams": {"webhookUrlSecretRef": {"name": "teams", "key": "other"}}});
+    a.change(&other).await;
+    x.gone().await;
+    until_true("a's PUT and x's POST", || world.project.count(|e| e.is_write() && e.faulted) == 2).await;
     assert_eq!(world.project.stored_type("DATADOG"), None, "no orphan");
 }
 
@@ -328,22 +297,17 @@ async fn trace_7_deleted_while_a_post_is_on_its_way(#[case] name: &str, #[case] 
     world
         .project
         .fault(Fault::new(Effect::AppliedLate { delay: Duration::from_secs(8) }).at(Operation::Create));
-    world.create(&world.integration("x", &datadog(json!({})))).await;
+    let x = world.datadog("x").await;
     world.until_faulted(1).await;
-    world.delete("AtlasIntegration", "x").await;
+    x.begin_deletion().await;
     let _next = if killed {
         operator.kill();
         world.operator(&[]).await
     } else {
         operator
     };
-    let waits = world.until("x", "seen to wait", |object| {
-        condition(object, "Ready")["message"]
-            .as_str()
-            .is_some_and(|message| message.starts_with("deletion waits"))
-    });
-    waits.await;
-    world.until_gone("x").await;
+    x.deletion_waits().await;
+    x.gone().await;
     assert!(world.project.stored().is_empty(), "no orphan");
     assert_eq!(world.project.count(|e| e.is_write() && e.method == "DELETE" && e.status == 204), 1);
 }
@@ -355,8 +319,8 @@ async fn trace_8_a_hidden_overwrite_is_seen_by_its_id() {
     let sample = samples::of("PROMETHEUS");
     world.secret("keys", &sample.secrets).await;
     let _operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &sample.spec)).await;
-    world.until_ready("x", "True", "Synced").await;
+    let x = world.integration("x", &sample.spec).await;
+    x.synced().await;
     let mut other = sample.stored.clone();
     other["password"] = "somebody-elses".into();
     world.project.replace_by_other(other);
@@ -364,7 +328,7 @@ async fn trace_8_a_hidden_overwrite_is_seen_by_its_id() {
         world.project.stored_type("PROMETHEUS").filter(|s| s["password"] == sample.stored["password"])
     })
     .await;
-    world.until("x", "in sync again", |object| condition(object, "InSync")["status"] == "True").await;
+    x.says("InSync", "True").await;
 }
 
 /// Observe releases, and before the status says so the object is managed again and an outsider has written: the old
@@ -374,16 +338,15 @@ async fn trace_8_a_hidden_overwrite_is_seen_by_its_id() {
 async fn trace_9_what_was_released_proves_nothing() {
     let world = World::with_datadog_key("trace-9").await;
     let operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "True", "Synced").await;
+    let x = world.synced_datadog("x").await;
     operator.stop().await;
     let released = json!({"metadata": {"finalizers": null, "annotations": {
         "atlas-integrations.dev/claim": null, "atlas-integrations.dev/released": "2026-11-24T12:00:00Z"}}});
-    world.patch_x(&released).await;
+    x.patch(&released).await;
     world.project.replace_by_other(foreign());
     let before = world.project.stored_type("DATADOG");
     let _next = world.operator(&[]).await;
-    let object = world.until_ready("x", "False", "AlreadyExists").await;
+    let object = x.reaches("False", "AlreadyExists").await;
     assert!(object["status"]["applied"].is_null(), "{object:#}");
     assert_eq!(world.project.stored_type("DATADOG"), before);
 }
@@ -397,15 +360,15 @@ async fn trace_10_a_copied_status_confirms_nothing() {
     let second = World::with_project("trace-10-copy", first.project.id()).await;
     second.secret("keys", &[("api", TWO)]).await;
     let operator = first.operator(&[]).await;
-    first.create(&first.integration("x", &datadog(json!({"deletionPolicy": "Retain"})))).await;
-    let original = first.until_ready("x", "True", "Synced").await;
-    first.delete("AtlasIntegration", "x").await;
-    first.until_gone("x").await;
+    let x_of_first = first.integration("x", &datadog(json!({"deletionPolicy": "Retain"}))).await;
+    let original = x_of_first.synced().await;
+    x_of_first.delete().await;
     operator.stop().await;
 
-    let copy = second.integration("x", &datadog(json!({"adoptionPolicy": "Adopt"})));
+    let copy = second.manifest("x", &datadog(json!({"adoptionPolicy": "Adopt"})));
     second.create(&copy).await;
-    second.status("x", &original["status"]).await;
+    let x_of_second = second.object("x");
+    x_of_second.set_status(&original["status"]).await;
     let a = second.old_leader(&[]).await;
     second.project.fault(Fault::new(Effect::Hold).at(Operation::Update));
     second.until_faulted(1).await;
@@ -413,9 +376,9 @@ async fn trace_10_a_copied_status_confirms_nothing() {
     let _b = second.new_leader(&[]).await;
     // What the copied status says of Ready is the original's.
     let confirmed = |object: &Value| object["status"]["applied"]["uid"] == object["metadata"]["uid"];
-    second.until("x", "confirmed as itself", confirmed).await;
-    second.until_ready("x", "True", "Synced").await;
-    assert_eq!(stored(&second, "apiKey"), TWO);
+    x_of_second.until("confirmed as itself", confirmed).await;
+    x_of_second.synced().await;
+    assert_eq!(second.stored_datadog("apiKey"), TWO);
 }
 
 /// The older of two objects may not adopt, the younger may: the older one says why it has nothing, and does not
@@ -425,12 +388,12 @@ async fn trace_11_what_adoption_refuses_does_not_compete() {
     let world = World::with_datadog_key("trace-11").await;
     world.project.replace_by_other(foreign());
     let _operator = world.operator(&[]).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "False", "AlreadyExists").await;
-    world.create(&world.integration("y", &datadog(json!({"adoptionPolicy": "Adopt"})))).await;
-    world.until_ready("y", "True", "Synced").await;
-    assert_eq!(stored(&world, "apiKey"), ONE);
-    world.until_ready("x", "False", "Conflict").await;
+    let x = world.datadog("x").await;
+    x.reaches("False", "AlreadyExists").await;
+    let y = world.integration("y", &datadog(json!({"adoptionPolicy": "Adopt"}))).await;
+    y.synced().await;
+    assert_eq!(world.stored_datadog("apiKey"), ONE);
+    x.reaches("False", "Conflict").await;
 }
 
 /// Suspended, then rotated: Ready must not say that all is well, since Atlas does not have the new key.
@@ -439,14 +402,13 @@ async fn trace_13_a_rotation_while_suspended_is_owed() {
     let world = World::with_datadog_key("trace-13").await;
     // Without that watch nobody looks at a Secret while the object is suspended.
     let _operator = world.operator(&[SECRETS_WATCHED]).await;
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "True", "Synced").await;
-    world.patch_x(&json!({"spec": {"suspend": true}})).await;
-    world.until("x", "suspended", |object| condition(object, "Suspended")["status"] == "True").await;
+    let x = world.synced_datadog("x").await;
+    x.change(&json!({"suspend": true})).await;
+    x.says("Suspended", "True").await;
     world.secret("keys", &[("api", TWO)]).await;
-    world.until_ready("x", "False", "Suspended").await;
+    x.reaches("False", "Suspended").await;
     assert_eq!(world.project.count(|e| Exchange::is_write(e) && e.method == "PUT"), 0);
-    world.patch_x(&json!({"spec": {"suspend": false}})).await;
-    world.until_ready("x", "True", "Synced").await;
-    assert_eq!(stored(&world, "apiKey"), TWO);
+    x.change(&json!({"suspend": false})).await;
+    x.synced().await;
+    assert_eq!(world.stored_datadog("apiKey"), TWO);
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use atlas_integration_stage::samples::{self, datadog};
 use atlas_sim::{Effect, Fault};
 use control_plane::Tool;
 use rstest::rstest;
@@ -12,7 +13,6 @@ use serde_json::{Value, json};
 
 use crate::helm::{fails, helm, succeeds};
 use crate::kstatus::verdicts;
-use crate::samples::{self, datadog};
 use crate::states::{NAME, State};
 use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition};
 
@@ -58,26 +58,27 @@ pub fn flux_sync(world: &World, flags: &[&str], folder: &Path) -> Output {
 #[tokio::test(flavor = "multi_thread")]
 async fn helm_waits_until_ready() {
     let world = World::with_datadog_key("helm-ready").await;
-    let object = world.integration("x", &samples::of("DATADOG").spec);
+    let object = world.manifest("x", &samples::of("DATADOG").spec);
     // Nobody looks at it.
     let told = fails(install_and_wait(&world, &object, "3s"));
     assert!(told.contains("AtlasIntegration") && told.contains("InProgress"), "{told}");
 
     let operator = world.operator(&[]).await;
     succeeds(install_and_wait(&world, &object, "60s"));
-    let ready = world.get("AtlasIntegration", "x").await.unwrap();
+    let x = world.object("x");
+    let ready = x.get().await;
     assert_eq!(condition(&ready, "Ready")["status"], "True");
-    assert_eq!(world.project.stored_type("DATADOG").unwrap()["region"], "US5");
+    assert_eq!(world.stored_datadog("region"), "US5");
 
-    let object = world.integration("x", &datadog(json!({"datadog": {"region": "EU"}})));
+    let object = world.manifest("x", &datadog(json!({"datadog": {"region": "EU"}})));
     succeeds(install_and_wait(&world, &object, "60s"));
-    assert_eq!(world.project.stored_type("DATADOG").unwrap()["region"], "EU");
+    assert_eq!(world.stored_datadog("region"), "EU");
 
     operator.stop().await;
-    let object = world.integration("x", &datadog(json!({"datadog": {"region": "US3"}})));
+    let object = world.manifest("x", &datadog(json!({"datadog": {"region": "US3"}})));
     let told = fails(install_and_wait(&world, &object, "3s"));
     assert!(told.contains("InProgress"), "{told}");
-    let ready = world.get("AtlasIntegration", "x").await.unwrap();
+    let ready = x.get().await;
     assert_eq!(condition(&ready, "Ready")["status"], "True", "what it said of the spec before");
 }
 
@@ -132,7 +133,7 @@ async fn an_object_in_each_state(#[case] state: State, #[case] verdict: &str, #[
         world.secret("keys", &samples::of("DATADOG").secrets).await;
         // Until the operator has seen that, what has stalled is what it was.
         if state == State::Stalled {
-            world.until_ready(NAME, "True", "Synced").await;
+            world.object(NAME).synced().await;
         }
         succeeds(helm("60s"));
         succeeds(flux("60s"));
@@ -149,10 +150,10 @@ async fn helm_waits_until_gone() {
         let args = ["uninstall", "objects", "--namespace", &world.namespace, "--wait", "--timeout", limit];
         tokio::task::block_in_place(|| helm(Some(world.shared.plane.kubeconfig()), &args))
     };
-    let object = world.integration("x", &samples::of("DATADOG").spec);
+    let object = world.manifest("x", &samples::of("DATADOG").spec);
     succeeds(install_and_wait(&world, &object, "60s"));
     succeeds(uninstall("60s"));
-    assert!(world.get("AtlasIntegration", "x").await.is_none());
+    assert!(world.object("x").find().await.is_none());
     assert_eq!(world.project.stored_type("DATADOG"), None);
 
     succeeds(install_and_wait(&world, &object, "60s"));
@@ -175,7 +176,7 @@ async fn kubectl_waits() {
         world.shared.try_kubectl(&["wait", &condition, &object, &limit, "-n", &world.namespace])
     };
     let operator = world.operator(&["--stall-after", "1s"]).await;
-    world.create(&world.integration("x", &samples::of("DATADOG").spec)).await;
+    let x = world.datadog("x").await;
     wait("x", "Stalled", "60s").unwrap();
     assert!(wait("x", "Ready", "1s").unwrap_err().to_string().contains("timed out"));
     world.secret("keys", &samples::of("DATADOG").secrets).await;
@@ -183,11 +184,11 @@ async fn kubectl_waits() {
 
     // The condition is that of the spec before.
     operator.stop().await;
-    world.patch("AtlasIntegration", "x", &json!({"spec": {"datadog": {"region": "EU"}}})).await;
+    x.change(&json!({"datadog": {"region": "EU"}})).await;
     assert!(wait("x", "Ready", "1s").unwrap_err().to_string().contains("timed out"));
     let _operator = world.operator(&[]).await;
     wait("x", "Ready", "60s").unwrap();
-    assert_eq!(world.project.stored_type("DATADOG").unwrap()["region"], "EU");
+    assert_eq!(world.stored_datadog("region"), "EU");
 }
 
 /// Flux writes what Git says, and nothing else, and is done when the object is ready.
@@ -195,17 +196,18 @@ async fn kubectl_waits() {
 async fn flux_reconciles() {
     let world = World::with_datadog_key("flux").await;
     let folder = tempfile::tempdir().unwrap();
-    let object = world.integration("x", &samples::of("DATADOG").spec);
+    let object = world.manifest("x", &samples::of("DATADOG").spec);
     std::fs::write(folder.path().join("x.yaml"), object.to_string()).unwrap();
     let sync = |flags: &[&str]| succeeds(flux_sync(&world, flags, folder.path()));
     let operator = world.operator(&[]).await;
     sync(&["-wait"]);
-    let ready = world.get("AtlasIntegration", "x").await.unwrap();
+    let x = world.object("x");
+    let ready = x.get().await;
     assert_eq!(condition(&ready, "Ready")["status"], "True");
     // What the operator wrote to the object is not Flux's to take off.
     let told = sync(&["-wait"]);
     assert!(told.contains("unchanged"), "{told}");
-    assert_eq!(world.get("AtlasIntegration", "x").await.unwrap(), ready);
+    assert_eq!(x.get().await, ready);
 
     // What somebody edits by hand is put back.
     operator.stop().await;
@@ -221,7 +223,7 @@ async fn flux_reconciles() {
         edit,
     ]);
     sync(&[]);
-    let object = world.get("AtlasIntegration", "x").await.unwrap();
+    let object = x.get().await;
     assert_eq!(object["spec"], ready["spec"]);
 }
 
@@ -237,7 +239,7 @@ async fn flux_prunes_an_object_with_its_secrets() {
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": world.namespace},
             "stringData": data})
     };
-    let object = world.integration("x", &datadog(json!({"credentialsSecretRef": {"name": "own"}})));
+    let object = world.manifest("x", &datadog(json!({"credentialsSecretRef": {"name": "own"}})));
     let own = secret("own", &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", PRIVATE_KEY)]);
     let (folder, emptied) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for (file, object) in
@@ -250,6 +252,6 @@ async fn flux_prunes_an_object_with_its_secrets() {
     let told = succeeds(flux_sync(&world, &["-was", was, "-terminated"], emptied.path()));
     assert!(told.starts_with("AtlasIntegration/"), "the object goes first: {told}");
     assert!(world.get("Secret", "own").await.is_none());
-    assert!(world.get("AtlasIntegration", "x").await.is_none());
+    assert!(world.object("x").find().await.is_none());
     assert_eq!(world.project.stored_type("DATADOG"), None);
 }

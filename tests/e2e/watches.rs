@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
+use atlas_integration_stage::samples::{self, Sample, datadog, merge};
 use atlas_sim::Exchange;
 use hyper::Method;
 use kube::api::{Patch, PatchParams};
@@ -18,15 +19,14 @@ use serde_json::{Value, json};
 use crate::operator::Operator;
 use crate::proxy::{Fault, Proxy, Request, Side};
 use crate::rules::{self, SECRETS_WATCHED};
-use crate::samples::{self, Sample, datadog};
-use crate::world::{Shared, World, merge, new_project_id, own, start, until, until_found};
+use crate::world::{Shared, World, new_project_id, own, start, until, until_found, until_true};
 
 const LONG: &[&str] = &["--resync-interval", "1h"];
 
 const TOO_OLD: Fault = Fault::Answer { status: 410, retry_after: None };
 
 /// The writes of a project so far, method and type, in the order of both.
-fn writes(world: &World) -> Vec<String> {
+fn writes_by_type(world: &World) -> Vec<String> {
     let mut writes: Vec<String> = world
         .project
         .exchanges()
@@ -77,11 +77,11 @@ impl Stage {
         // Of a Secret's change, too, nothing but its watch may tell.
         let operator = proxy.operator(&world, &[LONG, &[SECRETS_WATCHED]].concat()).await;
         for kind in ["DATADOG", "OPS_GENIE", "PAGER_DUTY"] {
-            samples::of(kind).create(&world, &json!({})).await;
+            world.sample(kind).await;
         }
         let stage = Stage { world, proxy, operator };
         for name in ["datadog", "ops-genie", "pager-duty"] {
-            stage.world.until_ready(name, "True", "Synced").await;
+            stage.world.object(name).synced().await;
         }
         stage
     }
@@ -90,24 +90,24 @@ impl Stage {
     async fn change(&self) {
         let world = &self.world;
         let (edited, rotated) = (samples::of("DATADOG"), samples::of("OPS_GENIE"));
-        world.patch("AtlasIntegration", "datadog", &json!({"spec": edited.edit.0})).await;
+        world.object("datadog").change(&edited.edit.0).await;
         let (key, value, _) = rotated.rotation;
         world.secret("keys-ops-genie", &[(key, value)]).await;
-        world.delete("AtlasIntegration", "pager-duty").await;
-        samples::of("WEBHOOK").create(world, &json!({})).await;
+        world.object("pager-duty").begin_deletion().await;
+        world.sample("WEBHOOK").await;
     }
 
     /// All four changes are in Atlas, by one write each.
     async fn until_caught_up(&self) {
         let world = &self.world;
-        world.until_gone("pager-duty").await;
+        world.object("pager-duty").gone().await;
         let (edited, rotated) = (samples::of("DATADOG"), samples::of("OPS_GENIE"));
         until("the rotated key in Atlas", || {
             world.project.stored_type("OPS_GENIE").filter(|stored| stored["apiKey"] == rotated.rotation.1)
         })
         .await;
         for name in ["datadog", "ops-genie", "webhook"] {
-            world.until_ready(name, "True", "Synced").await;
+            world.object(name).synced().await;
         }
         assert_stored(world, &edited, &edited.edit.1);
         assert_stored(world, &rotated, &json!({"apiKey": rotated.rotation.1}));
@@ -117,7 +117,7 @@ impl Stage {
         let then = ["DELETE PAGER_DUTY", "POST WEBHOOK", "PUT DATADOG", "PUT OPS_GENIE"];
         let mut expected = [&once[..], &then].concat();
         expected.sort_unstable();
-        assert_eq!(writes(world), expected);
+        assert_eq!(writes_by_type(world), expected);
     }
 
     /// Notes the kinds and names in the events that come by from now on, and keeps them back where `drop` says so.
@@ -136,8 +136,8 @@ impl Stage {
 
     /// The watches work: an edit made now is in Atlas without any other cause.
     async fn assert_watches(&self) {
-        let channel = json!({"spec": {"webhook": {"bodyTemplate": "{\"seen\": true}"}}});
-        self.world.patch("AtlasIntegration", "webhook", &channel).await;
+        let body = json!({"webhook": {"bodyTemplate": "{\"seen\": true}"}});
+        self.world.object("webhook").change(&body).await;
         until("an edit that a watch told", || {
             let stored = self.world.project.stored_type("WEBHOOK")?;
             (stored["bodyTemplate"] == "{\"seen\": true}").then_some(())
@@ -150,13 +150,13 @@ impl Stage {
 #[tokio::test(flavor = "multi_thread")]
 async fn frozen() {
     let stage = Stage::new("frozen").await;
-    let before = writes(&stage.world);
+    let before = writes_by_type(&stage.world);
     let seen = stage.note_events(false);
     stage.proxy.freeze_watches(true);
     stage.change().await;
     // Each watch holds its first event back.
-    until("an event of both kinds at the proxy", || (seen.lock().unwrap().len() >= 2).then_some(())).await;
-    assert_eq!(writes(&stage.world), before);
+    until_true("an event of both kinds at the proxy", || seen.lock().unwrap().len() >= 2).await;
+    assert_eq!(writes_by_type(&stage.world), before);
     stage.proxy.freeze_watches(false);
     stage.until_caught_up().await;
     assert!(!stage.operator.logs().contains("watch of AtlasIntegration objects"), "no watch failed");
@@ -171,7 +171,7 @@ async fn cut() {
     stage.proxy.freeze_watches(true);
     stage.change().await;
     stage.proxy.cut_watches();
-    until("new watches", || (stage.proxy.count(Request::is_watch) >= watches + 2).then_some(())).await;
+    until_true("new watches", || stage.proxy.count(Request::is_watch) >= watches + 2).await;
     stage.proxy.freeze_watches(false);
     stage.until_caught_up().await;
     assert_eq!(stage.proxy.count(is_list), lists);
@@ -209,7 +209,7 @@ async fn too_old(#[case] name: &str, #[case] fault: Fault) {
 #[tokio::test(flavor = "multi_thread")]
 async fn lost() {
     let stage = Stage::new("lost").await;
-    let before = writes(&stage.world);
+    let before = writes_by_type(&stage.world);
     let seen = stage.note_events(true);
     stage.change().await;
     let missed = ["datadog", "pager-duty", "webhook", "keys-ops-genie", "keys-webhook"];
@@ -218,7 +218,7 @@ async fn lost() {
         missed.iter().all(|name| seen.iter().any(|event| event.ends_with(&format!(" {name}")))).then_some(())
     })
     .await;
-    assert_eq!(writes(&stage.world), before);
+    assert_eq!(writes_by_type(&stage.world), before);
     stage.proxy.drop_events(|_| false);
     list_anew(&stage.proxy);
     stage.until_caught_up().await;
@@ -232,20 +232,19 @@ async fn a_lost_end() {
     let world = World::with_datadog_key("watch-ghost").await;
     let proxy = Proxy::start(&world).await;
     let _operator = proxy.operator(&world, LONG).await;
-    world.synced().await;
+    let x = world.synced_datadog("x").await;
     proxy.drop_events(|event| event["object"]["metadata"]["name"] == "x");
-    world.patch("AtlasIntegration", "x", &json!({"metadata": {"finalizers": null}})).await;
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
+    x.patch(&json!({"metadata": {"finalizers": null}})).await;
+    x.delete().await;
     let heir = datadog(json!({"datadog": {"region": "EU"}, "adoptionPolicy": "Adopt"}));
-    world.create(&world.integration("y", &heir)).await;
-    world.until_ready("y", "False", "Conflict").await;
-    assert_eq!(writes(&world), ["POST DATADOG"]);
+    let y = world.integration("y", &heir).await;
+    y.reaches("False", "Conflict").await;
+    assert_eq!(writes_by_type(&world), ["POST DATADOG"]);
     proxy.drop_events(|_| false);
     list_anew(&proxy);
-    world.until_ready("y", "True", "Synced").await;
+    y.synced().await;
     assert_stored(&world, &samples::of("DATADOG"), &json!({"region": "EU"}));
-    assert_eq!(writes(&world), ["POST DATADOG", "PUT DATADOG"]);
+    assert_eq!(writes_by_type(&world), ["POST DATADOG", "PUT DATADOG"]);
 }
 
 /// Gives the world's operator its rules, with these verbs on Secrets.
@@ -262,39 +261,39 @@ async fn secrets_unwatched() {
     let world = World::new("watch-forbidden").await;
     allow_secrets(&world, &["get"]).await;
     // What it does when the watch that it wants is refused.
-    let mut operator = world.operator_with_rules_as_they_are(&[SECRETS_WATCHED]).await;
-    operator.until_ready().await;
+    let operator = world.operator_with_rules_as_they_are(&[SECRETS_WATCHED]).await.ready().await;
     assert!(operator.logs().contains("watch of Secrets"), "refused: {}", operator.logs());
     let key = |number: u32| format!("fedcba9876543210fedcba987654{number:04}");
+    let x = world.object("x");
     let until_key = async |number: u32| {
         until("the key in Atlas", || {
             world.project.stored_type("DATADOG").filter(|stored| stored["apiKey"] == key(number))
         })
         .await;
-        world.until_ready("x", "True", "Synced").await;
+        x.synced().await;
     };
-    world.create(&world.integration("x", &datadog(json!({})))).await;
-    world.until_ready("x", "False", "SecretNotFound").await;
+    world.datadog("x").await;
+    x.reaches("False", "SecretNotFound").await;
     world.secret("keys", &[("api", &key(1))]).await;
     until_key(1).await;
     world.secret("keys", &[("api", &key(2))]).await;
     until_key(2).await;
     world.delete("Secret", "keys").await;
-    world.until_ready("x", "False", "SecretNotFound").await;
+    x.reaches("False", "SecretNotFound").await;
     // The same key in a new Secret is nothing to write.
     world.secret("keys", &[("api", &key(2))]).await;
     until_key(2).await;
-    assert_eq!(writes(&world), ["POST DATADOG", "PUT DATADOG"]);
+    assert_eq!(writes_by_type(&world), ["POST DATADOG", "PUT DATADOG"]);
 
     allow_secrets(&world, &["get", "list", "watch"]).await;
     let reads = || world.requests().iter().filter(|r| r.resource == "secrets" && r.verb == "get").count();
     let watched =
         || world.requests().iter().any(|r| r.resource == "secrets" && r.verb == "watch" && r.code == 200);
-    until("a watch of Secrets", || watched().then_some(())).await;
+    until_true("a watch of Secrets", || watched()).await;
     let lists = || world.project.count(|e| e.method == "GET" && e.status == 200);
     let after = async |more: usize| {
         let before = lists();
-        until("further LISTs", || (lists() >= before + more).then_some(())).await;
+        until_true("further LISTs", || lists() >= before + more).await;
     };
     // The pass that was under way.
     after(2).await;
@@ -303,9 +302,8 @@ async fn secrets_unwatched() {
     assert_eq!(reads(), before, "the watch tells that nothing changed");
     world.secret("keys", &[("api", &key(3))]).await;
     until_key(3).await;
-    assert_eq!(writes(&world), ["POST DATADOG", "PUT DATADOG", "PUT DATADOG"]);
-    world.delete("AtlasIntegration", "x").await;
-    world.until_gone("x").await;
+    assert_eq!(writes_by_type(&world), ["POST DATADOG", "PUT DATADOG", "PUT DATADOG"]);
+    x.delete().await;
     assert!(world.project.stored().is_empty());
 }
 
@@ -341,7 +339,7 @@ async fn servers_restarted_under_load() {
         for sample in samples::all() {
             let name = sample.name();
             let spec = sample.spec.to_string().replace("\"keys\"", &format!("\"keys-{name}\""));
-            let object = world.integration(&name, &serde_json::from_str(&spec).unwrap());
+            let object = world.manifest(&name, &serde_json::from_str(&spec).unwrap());
             insist("an object created", async || world.try_create(&object).await).await;
         }
         for sample in samples::all() {
@@ -368,11 +366,11 @@ async fn servers_restarted_under_load() {
     assert!(operator.logs().contains("watch of AtlasIntegration objects"), "watches failed");
     for world in &worlds {
         for sample in samples::all() {
-            world.until_ready(&sample.name(), "True", "Synced").await;
+            world.object(&sample.name()).synced().await;
             assert_stored(world, &sample, &sample.edit.1);
         }
         assert_eq!(world.project.stored().len(), 10);
-        let all = writes(world);
+        let all = writes_by_type(world);
         for sample in samples::all() {
             let count =
                 |method: &str| all.iter().filter(|w| **w == format!("{method} {}", sample.kind)).count();
@@ -382,10 +380,10 @@ async fn servers_restarted_under_load() {
     }
     for world in &worlds {
         for sample in samples::all() {
-            world.delete("AtlasIntegration", &sample.name()).await;
+            world.object(&sample.name()).begin_deletion().await;
         }
         for sample in samples::all() {
-            world.until_gone(&sample.name()).await;
+            world.object(&sample.name()).gone().await;
         }
         assert!(world.project.stored().is_empty(), "no orphan");
     }

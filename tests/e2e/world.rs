@@ -1,20 +1,22 @@
 //! What a test stands on: a namespace, an Atlas project, the objects in them, and waiting with a limit.
 
-use std::path::PathBuf;
+use std::ops::Deref;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use atlas_integration_stage::Stage;
+use atlas_integration_stage::samples::{self, merge};
 use atlas_sim::contract::problems_of_request;
-use atlas_sim::{AtlasSim, Project};
+use atlas_sim::{Exchange, Operation, Project};
 use control_plane::{AuditEvent, AuditPosition, ControlPlane, Options};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
+use crate::object::Object;
 use crate::operator::Operator;
-use crate::samples;
 
 /// How long anything is waited for. Generous: nothing is asserted about time.
 pub const LIMIT: Duration = Duration::from_secs(120);
@@ -24,39 +26,18 @@ pub const PUBLIC_KEY: &str = "qwertyui";
 pub const PRIVATE_KEY: &str = "8f0d7c52-1a2b-4c3d-9e8f-canaryPRIVATE";
 
 /// The parts that all tests share.
-pub struct Shared {
-    pub plane: ControlPlane,
-    pub sim: AtlasSim,
-    /// Drives the simulator, apart from the runtimes of tests, which come and go.
-    _runtime: tokio::runtime::Runtime,
-}
+pub struct Shared(Stage);
 
 static SHARED: LazyLock<Shared> = LazyLock::new(|| start(Options::default()));
 
 /// Starts the parts, with the kind installed, and what `deploy/base` has of namespace, account and rules.
 pub fn start(options: Options) -> Shared {
-    let shared = start_empty(options);
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    for file in ["crds/atlasintegrations.yaml", "deploy/base/namespace.yaml", "deploy/base/rbac.yaml"] {
-        shared.plane.kubectl(&["apply", "-f", root.join(file).to_str().unwrap()]).unwrap();
-    }
-    let established = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"];
-    shared.plane.kubectl(&established).unwrap();
-    shared
+    Shared(Stage::set(options).unwrap())
 }
 
 /// Starts the parts, with nothing installed.
 pub fn start_empty(options: Options) -> Shared {
-    // A thread of its own, since a runtime can't be entered from within a test's.
-    std::thread::spawn(|| {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let sim = runtime.block_on(AtlasSim::start()).unwrap();
-        let plane = ControlPlane::start(options).unwrap();
-        Shared { plane, sim, _runtime: runtime }
-    })
-    .join()
-    .unwrap()
+    Shared(Stage::empty(options).unwrap())
 }
 
 /// The shared parts, started by whichever test comes first.
@@ -67,6 +48,14 @@ pub async fn shared() -> &'static Shared {
 /// A control plane that a test has to itself, or shares with a few, started when it is first asked for.
 pub async fn own(plane: &'static LazyLock<Shared>) -> &'static Shared {
     tokio::task::spawn_blocking(|| &**plane).await.unwrap()
+}
+
+impl Deref for Shared {
+    type Target = Stage;
+
+    fn deref(&self) -> &Stage {
+        &self.0
+    }
 }
 
 impl Shared {
@@ -94,7 +83,7 @@ pub struct World {
     pub namespace: String,
     pub project: Project,
     pub client: Client,
-    /// How often [`World::until`] looks.
+    /// How often [`Object::until`] looks.
     pub poll: Duration,
     begun: AuditPosition,
 }
@@ -173,9 +162,48 @@ impl World {
     }
 
     /// What the operator wrote to the API server, Events apart.
-    pub fn writes(&self) -> Vec<AuditEvent> {
+    pub fn api_writes(&self) -> Vec<AuditEvent> {
         let written = |event: &AuditEvent| event.is_write() && event.resource != "events";
         self.requests().into_iter().filter(written).collect()
+    }
+
+    /// What reached Atlas of the operator's writes, by method.
+    pub fn atlas_writes(&self) -> Vec<String> {
+        let exchanges = self.project.exchanges();
+        exchanges.into_iter().filter(Exchange::is_write).map(|exchange| exchange.method).collect()
+    }
+
+    /// A field of the DATADOG integration in Atlas; null when there is none.
+    pub fn stored_datadog(&self, field: &str) -> Value {
+        self.project.stored_type("DATADOG").map(|stored| stored[field].clone()).unwrap_or_default()
+    }
+
+    /// Waits until that field has this value.
+    pub async fn until_stored(&self, field: &str, value: &str) {
+        until_true(&format!("{field}={value} in Atlas"), || self.stored_datadog(field) == value).await;
+    }
+
+    /// LISTs that Atlas answered with success so far.
+    pub fn looks(&self) -> usize {
+        self.project.count(|e| e.operation == Some(Operation::List) && e.status == 200)
+    }
+
+    /// Waits until Atlas was looked at that often from now on.
+    pub async fn until_looked(&self, times: usize) {
+        let before = self.looks();
+        until_true("looks at Atlas", || self.looks() >= before + times).await;
+    }
+
+    /// Waits until that many requests have met a fault.
+    pub async fn until_faulted(&self, count: usize) {
+        until_true("a request that meets its fault", || self.project.count(|e| e.faulted) >= count).await;
+    }
+
+    /// The notes of the Events with this reason.
+    pub async fn notes(&self, reason: &str) -> Vec<String> {
+        let events = self.list("Event").await;
+        let told = events.iter().filter(|event| event["reason"] == reason);
+        told.filter_map(|event| event["note"].as_str().map(str::to_owned)).collect()
     }
 
     /// The API of a kind.
@@ -239,8 +267,59 @@ impl World {
         self.api(kind, Some(&self.namespace)).delete(name, &DeleteParams::default()).await.unwrap();
     }
 
-    /// An `AtlasIntegration` of this project; `spec` has type and block, and what else it needs.
-    pub fn integration(&self, name: &str, spec: &Value) -> Value {
+    /// A handle for the `AtlasIntegration` of this name, whether it is there or not.
+    pub fn object(&self, name: &str) -> Object<'_> {
+        Object::new(self, name)
+    }
+
+    /// Creates the DATADOG sample.
+    pub async fn datadog(&self, name: &str) -> Object<'_> {
+        self.integration(name, &samples::of("DATADOG").spec).await
+    }
+
+    /// Creates it and waits until it is in sync.
+    pub async fn synced_datadog(&self, name: &str) -> Object<'_> {
+        let object = self.datadog(name).await;
+        object.synced().await;
+        object
+    }
+
+    /// Creates the object of a type's sample and its Secret, under names of their own, so that samples can stand side by
+    /// side in one namespace.
+    pub async fn sample(&self, kind: &str) -> Object<'_> {
+        self.sample_with(kind, &json!({})).await
+    }
+
+    /// The same with something merged into the spec.
+    pub async fn sample_with(&self, kind: &str, extra: &Value) -> Object<'_> {
+        let sample = samples::of(kind);
+        let secret = format!("keys-{}", sample.name());
+        let mut spec = sample.with_secret(&secret);
+        merge(&mut spec, extra);
+        self.secret(&secret, &sample.secrets).await;
+        self.integration(&sample.name(), &spec).await
+    }
+
+    /// Creates the samples of these types and waits until all are in sync.
+    pub async fn synced_samples(&self, kinds: impl IntoIterator<Item = &str>) -> Vec<Object<'_>> {
+        let mut objects = Vec::new();
+        for kind in kinds {
+            objects.push(self.sample(kind).await);
+        }
+        for object in &objects {
+            object.synced().await;
+        }
+        objects
+    }
+
+    /// Creates an `AtlasIntegration` of this project; `spec` has type and block, and what else it needs.
+    pub async fn integration(&self, name: &str, spec: &Value) -> Object<'_> {
+        self.create(&self.manifest(name, spec)).await;
+        self.object(name)
+    }
+
+    /// The manifest of such an object.
+    pub fn manifest(&self, name: &str, spec: &Value) -> Value {
         let mut object = json!({"apiVersion": "atlas-integrations.dev/v1", "kind": "AtlasIntegration",
             "metadata": {"name": name, "namespace": self.namespace},
             "spec": {"projectId": self.project.id(), "credentialsSecretRef": {"name": "atlas"}}});
@@ -255,13 +334,6 @@ impl World {
         serde_json::to_value(patched.unwrap_or_else(|error| panic!("{change}: {error}"))).unwrap()
     }
 
-    /// Gives an `AtlasIntegration` a status, as a backup tool does.
-    pub async fn status(&self, name: &str, status: &Value) {
-        let api = self.api("AtlasIntegration", Some(&self.namespace));
-        let change = json!({"status": status});
-        api.patch_status(name, &PatchParams::default(), &Patch::Merge(&change)).await.unwrap();
-    }
-
     /// An object, if it is there.
     pub async fn get(&self, kind: &str, name: &str) -> Option<Value> {
         let found = self.api(kind, Some(&self.namespace)).get_opt(name).await.unwrap();
@@ -274,43 +346,6 @@ impl World {
             self.api(kind, Some(&self.namespace)).list(&kube::api::ListParams::default()).await.unwrap();
         found.items.into_iter().map(|object| serde_json::to_value(object).unwrap()).collect()
     }
-
-    /// Waits until an `AtlasIntegration` is as `condition` wants it, and answers it.
-    pub async fn until(&self, name: &str, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
-        let mut last = Value::Null;
-        let begun = Instant::now();
-        while begun.elapsed() < LIMIT {
-            last = self.get("AtlasIntegration", name).await.unwrap_or_default();
-            if condition(&last) {
-                return last;
-            }
-            tokio::time::sleep(self.poll).await;
-        }
-        panic!("{name} is not {what} after {LIMIT:?}; it is {last:#}");
-    }
-
-    /// Waits until Ready says this status and reason for the present generation.
-    pub async fn until_ready(&self, name: &str, status: &str, reason: &str) -> Value {
-        let what = format!("Ready={status} {reason}");
-        self.until(name, &what, |object| {
-            let ready = condition(object, "Ready");
-            ready["status"] == status
-                && ready["reason"] == reason
-                && object["status"]["observedGeneration"] == object["metadata"]["generation"]
-        })
-        .await
-    }
-
-    /// Creates the DATADOG sample as `x` and waits for it to be in sync.
-    pub async fn synced(&self) {
-        self.create(&self.integration("x", &samples::of("DATADOG").spec)).await;
-        self.until_ready("x", "True", "Synced").await;
-    }
-
-    /// Waits until an object is gone.
-    pub async fn until_gone(&self, name: &str) {
-        self.until(name, "gone", Value::is_null).await;
-    }
 }
 
 /// What holds in every test, whatever it is about.
@@ -320,7 +355,7 @@ impl Drop for World {
             return;
         }
         let to_secrets: Vec<AuditEvent> =
-            self.writes().into_iter().filter(|write| write.resource == "secrets").collect();
+            self.api_writes().into_iter().filter(|write| write.resource == "secrets").collect();
         assert!(to_secrets.is_empty(), "a Secret of a user was written: {to_secrets:#?}");
         // Strays name no project, so they are everybody's.
         let to_atlas = [self.project.exchanges(), self.shared.sim.stray_exchanges()].concat();
@@ -329,16 +364,14 @@ impl Drop for World {
     }
 }
 
-/// Waits until `look` answers something.
+/// Waits until `look` returns something.
 pub async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    while begun.elapsed() < LIMIT {
-        if let Some(found) = look() {
-            return found;
-        }
-        tokio::time::sleep(POLL).await;
-    }
-    panic!("not within {LIMIT:?}: {what}");
+    until_found(what, || std::future::ready(look())).await
+}
+
+/// Waits until `holds` does.
+pub async fn until_true(what: &str, mut holds: impl FnMut() -> bool) {
+    until(what, || holds().then_some(())).await;
 }
 
 /// The same for what has to be asked for.
@@ -362,22 +395,6 @@ pub fn condition(object: &Value, kind: &str) -> Value {
 /// The message of Ready.
 pub fn message(object: &Value) -> String {
     condition(object, "Ready")["message"].as_str().unwrap_or_default().to_owned()
-}
-
-/// Merges as a JSON merge patch does.
-pub fn merge(into: &mut Value, change: &Value) {
-    match (into, change) {
-        (Value::Object(into), Value::Object(change)) => {
-            for (name, change) in change {
-                if change.is_null() {
-                    into.remove(name);
-                } else {
-                    merge(into.entry(name.clone()).or_insert(Value::Null), change);
-                }
-            }
-        }
-        (into, change) => *into = change.clone(),
-    }
 }
 
 /// What is neither object nor array, or an empty one, by its path below `path`.

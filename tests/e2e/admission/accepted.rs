@@ -1,9 +1,9 @@
 //! What is accepted, and that it is stored exactly as it was sent: nothing added, nothing lost.
 
+use atlas_integration_stage::samples;
 use serde_json::{Value, json};
 
-use super::{changed, kinds, lay, minimal, parsed, replace, rows};
-use crate::samples;
+use super::{changed, lay, minimal, parsed, replace, rows};
 use crate::world::World;
 
 /// What can be added to that, so that every field of the block is set.
@@ -69,7 +69,7 @@ pub fn full(kind: &str) -> Value {
 /// Creates an object and checks what is stored, as a new object is.
 async fn stored_as_sent(world: &World, what: &str, object: &Value) {
     world.try_create(object).await.unwrap_or_else(|error| panic!("{what}: {error}"));
-    let stored = world.get("AtlasIntegration", object["metadata"]["name"].as_str().unwrap()).await.unwrap();
+    let stored = world.object(object["metadata"]["name"].as_str().unwrap()).get().await;
     assert_eq!(stored["spec"], object["spec"], "{what}");
     assert_eq!(stored["status"], json!({"observedGeneration": -1}), "{what}");
     assert_eq!(stored["metadata"]["generation"], 1, "{what}");
@@ -87,7 +87,7 @@ async fn accepted() {
 #[tokio::test]
 async fn accepted_types() {
     let world = World::new("accepted-types").await;
-    for kind in kinds() {
+    for kind in samples::kinds() {
         let name = kind.to_lowercase().replace('_', "-");
         for (what, spec) in
             [("minimal", minimal(kind)), ("full", full(kind)), ("sample", samples::of(kind).spec)]
@@ -95,7 +95,7 @@ async fn accepted_types() {
             stored_as_sent(
                 &world,
                 &format!("{kind}, {what}"),
-                &world.integration(&format!("{name}-{what}"), &spec),
+                &world.manifest(&format!("{name}-{what}"), &spec),
             )
             .await;
         }
@@ -107,10 +107,11 @@ async fn accepted_updates() {
     let world = World::new("accepted-updates").await;
     world.create(&changed(&world, "x", "DATADOG", &json!({}))).await;
     for (index, [_, what, change]) in rows::<3>(ACCEPTED_UPDATES).into_iter().enumerate() {
-        let mut object = world.get("AtlasIntegration", "x").await.unwrap();
+        let x = world.object("x");
+        let mut object = x.get().await;
         lay(&mut object["spec"], &parsed(change));
         replace(&world, &object).await.unwrap_or_else(|error| panic!("{what}: {error}"));
-        let stored = world.get("AtlasIntegration", "x").await.unwrap();
+        let stored = x.get().await;
         assert_eq!(stored["spec"], object["spec"], "{what}");
         assert_eq!(stored["metadata"]["generation"], index + 2, "{what}");
     }
@@ -125,7 +126,7 @@ async fn dropped() {
     assert!(object["spec"]["datadog"]["region"].is_null() && object["spec"].get("slack").is_some());
     object["status"] = json!({"observedGeneration": 1, "conditions": [], "lastHandledReconcileAt": "x"});
     world.create(&object).await;
-    let stored = world.get("AtlasIntegration", "x").await.unwrap();
+    let stored = world.object("x").get().await;
     assert_eq!(stored["spec"], changed(&world, "x", "DATADOG", &json!({}))["spec"]);
     assert_eq!(stored["status"], json!({"observedGeneration": -1}));
 }

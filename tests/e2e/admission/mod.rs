@@ -10,24 +10,11 @@ mod rejected;
 mod shown;
 
 use atlas_integration_operator::api::AtlasIntegration;
+use atlas_integration_stage::samples;
 use kube::api::{Api, ApiResource, DynamicObject, PostParams};
 use serde_json::{Value, json};
 
 use crate::world::World;
-
-/// The least that each type needs, in the order of the CRD's rules.
-const MINIMAL: &str = r#"
-PAGER_DUTY | {"pagerDuty": {"serviceKeySecretRef": {"name": "keys", "key": "service"}}}
-SLACK | {"slack": {"apiTokenSecretRef": {"name": "keys", "key": "token"}}}
-DATADOG | {"datadog": {"apiKeySecretRef": {"name": "keys", "key": "api"}}}
-NEW_RELIC | {"newRelic": {"accountId": "1", "licenseKeySecretRef": {"name": "keys", "key": "license"}, "writeTokenSecretRef": {"name": "keys", "key": "write"}, "readTokenSecretRef": {"name": "keys", "key": "read"}}}
-OPS_GENIE | {"opsGenie": {"apiKeySecretRef": {"name": "keys", "key": "api"}}}
-VICTOR_OPS | {"victorOps": {"apiKeySecretRef": {"name": "keys", "key": "api"}}}
-FLOWDOCK | {"flowdock": {"flowName": "flow", "orgName": "org", "apiTokenSecretRef": {"name": "keys", "key": "token"}}}
-WEBHOOK | {"webhook": {"urlSecretRef": {"name": "keys", "key": "url"}}}
-MICROSOFT_TEAMS | {"microsoftTeams": {"webhookUrlSecretRef": {"name": "keys", "key": "url"}}}
-PROMETHEUS | {"prometheus": {"username": "prom", "passwordSecretRef": {"name": "keys", "key": "password"}, "serviceDiscovery": "http"}}
-"#;
 
 /// Splits a table into rows of `N` columns; an indented line is the last column of the row above.
 fn rows<const N: usize>(table: &'static str) -> Vec<[&'static str; N]> {
@@ -75,26 +62,19 @@ fn parsed(json: &str) -> Value {
     serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"))
 }
 
-/// `type` and the block of one row of [`MINIMAL`].
+/// The least that a type needs.
 fn minimal(kind: &str) -> Value {
-    let [_, block] = rows::<2>(MINIMAL).into_iter().find(|row| row[0] == kind).unwrap();
-    let mut spec = json!({"type": kind});
-    lay(&mut spec, &parsed(block));
-    spec
+    samples::of(kind).least()
 }
 
 /// The name of the type's block.
 fn block(kind: &str) -> String {
-    minimal(kind).as_object().unwrap().keys().find(|name| *name != "type").unwrap().clone()
-}
-
-fn kinds() -> Vec<&'static str> {
-    rows::<2>(MINIMAL).into_iter().map(|[kind, _]| kind).collect()
+    samples::of(kind).block().to_owned()
 }
 
 /// The minimal object of a type with a change.
 fn changed(world: &World, name: &str, kind: &str, change: &Value) -> Value {
-    let mut object = world.integration(name, &minimal(kind));
+    let mut object = world.manifest(name, &minimal(kind));
     lay(&mut object["spec"], change);
     object
 }

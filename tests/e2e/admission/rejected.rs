@@ -1,10 +1,11 @@
 //! What is refused, and what a person is told. A message is asserted as a whole, so that no other rule can be the
 //! cause; one that ends in `…` is only the beginning of what is said.
 
+use atlas_integration_stage::samples;
 use serde_json::{Value, json};
 
 use super::accepted::full;
-use super::{Findings, block, changed, complaint, kinds, kubectl, lay, minimal, parsed, replace, rows};
+use super::{Findings, block, changed, complaint, kubectl, lay, minimal, parsed, replace, rows};
 use crate::world::World;
 
 /// Type, what is wrong, the change; the message.
@@ -251,7 +252,7 @@ async fn rejected() {
         let name = format!("r{index}");
         let object = changed(&world, &name, kind, &parsed(change));
         findings.expect(&format!("{kind}, {what}"), &complaint(world.try_create(&object).await), message);
-        assert_eq!(world.get("AtlasIntegration", &name).await, None, "{kind}, {what}");
+        assert_eq!(world.object(&name).find().await, None, "{kind}, {what}");
     }
     findings.none();
 }
@@ -263,11 +264,11 @@ async fn rejected_updates() {
     for (index, [kind, what, change, message]) in rows::<4>(REJECTED_UPDATES).into_iter().enumerate() {
         let name = format!("u{index}");
         world.create(&changed(&world, &name, kind, &json!({}))).await;
-        let before = world.get("AtlasIntegration", &name).await.unwrap();
+        let before = world.object(&name).get().await;
         let mut object = before.clone();
         lay(&mut object["spec"], &parsed(change));
         findings.expect(&format!("{kind}, {what}"), &complaint(replace(&world, &object).await), message);
-        assert_eq!(world.get("AtlasIntegration", &name).await, Some(before), "{kind}, {what}");
+        assert_eq!(world.object(&name).find().await, Some(before), "{kind}, {what}");
     }
     findings.none();
 }
@@ -287,7 +288,7 @@ async fn one_block_of_the_right_type() {
         format!("spec: Invalid value: {said}")
     };
     let mut findings = Findings::default();
-    for kind in kinds() {
+    for kind in samples::kinds() {
         let own = block(kind);
         let without = changed(&world, "x", kind, &json!({&own: "<gone>"}));
         findings.expect(
@@ -295,7 +296,7 @@ async fn one_block_of_the_right_type() {
             &complaint(world.try_create(&without).await),
             &missing(kind),
         );
-        for other in kinds().into_iter().filter(|other| *other != kind) {
+        for other in samples::kinds().into_iter().filter(|other| *other != kind) {
             let mut second = minimal(other);
             second.as_object_mut().unwrap().remove("type");
             let mut object = changed(&world, "x", kind, &second);
@@ -306,7 +307,7 @@ async fn one_block_of_the_right_type() {
             );
             lay(&mut object["spec"], &json!({&own: "<gone>"}));
             let rule = |each| if each == kind { missing(kind) } else { foreign(other, kind) };
-            let in_order = kinds().into_iter().filter(|each| *each == kind || *each == other);
+            let in_order = samples::kinds().into_iter().filter(|each| *each == kind || *each == other);
             findings.expect(
                 &format!("{kind} with the block of {other}"),
                 &complaint(world.try_create(&object).await),
@@ -328,8 +329,8 @@ async fn references() {
     let world = World::new("references").await;
     let mut findings = Findings::default();
     let mut count = 0;
-    for kind in kinds() {
-        let object = world.integration("x", &full(kind));
+    for kind in samples::kinds() {
+        let object = world.manifest("x", &full(kind));
         let block = block(kind);
         let own =
             object["spec"][&block].as_object().unwrap().keys().filter(|field| field.ends_with("SecretRef"));
@@ -364,7 +365,7 @@ async fn unknown_fields() {
             let said = kubectl(&world, &[verb, "-f", "-"], &object.to_string()).await.unwrap_err();
             let expected = format!("strict decoding error: unknown field \"{field}\"");
             assert!(said.ends_with(&expected) && !said.contains("canary"), "{change}: {said}");
-            assert_eq!(world.get("AtlasIntegration", &name).await, None, "{change}");
+            assert_eq!(world.object(&name).find().await, None, "{change}");
         }
         let stored = world.try_create(&object).await.unwrap();
         assert_eq!(stored["spec"], changed(&world, &name, kind, &json!({}))["spec"], "{change}");
@@ -404,6 +405,6 @@ async fn oversized() {
         let object = changed(&world, "x", "WEBHOOK", &json!({"webhook": {"bodyTemplate": body}}));
         let said = kubectl(&world, &["create", "-f", "-"], &object.to_string()).await.unwrap_err();
         assert!(said.contains(expected) && said.len() < 500, "{said:.1000}");
-        assert_eq!(world.get("AtlasIntegration", "x").await, None);
+        assert_eq!(world.object("x").find().await, None);
     }
 }

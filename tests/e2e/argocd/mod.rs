@@ -3,12 +3,12 @@
 
 pub mod sync;
 
+use atlas_integration_stage::samples;
 use control_plane::Tool;
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::helm::succeeds;
-use crate::samples;
 use crate::states::{NAME, State};
 use crate::tools;
 use crate::world::{World, condition, leaves, shared};
@@ -155,15 +155,15 @@ async fn the_settings_are_a_patch() {
 #[tokio::test(flavor = "multi_thread")]
 async fn new_ready_suspended_and_edited() {
     let world = World::with_datadog_key("argo-ready").await;
-    let mut object = world.integration("datadog", &samples::of("DATADOG").spec);
+    let mut object = world.manifest("datadog", &samples::of("DATADOG").spec);
     // Argo CD's own mark, so that annotations are there before the operator's.
     object["metadata"]["annotations"] = json!({"argocd.argoproj.io/tracking-id": "a"});
     let new = world.try_create(&object).await.unwrap();
     assert_health(&world, &new, "new");
 
     let operator = world.operator(&[]).await;
-    let in_sync = |object: &Value| condition(object, "InSync")["status"] == "True";
-    let ready = world.until("datadog", "in sync", in_sync).await;
+    let datadog = world.object("datadog");
+    let ready = datadog.says("InSync", "True").await;
     assert_health(&world, &ready, "ready");
     assert!(ready["metadata"]["annotations"]["atlas-integrations.dev/claim"].is_string());
     assert_eq!(watched(&new), watched(&ready), "what the operator writes refreshes no Application");
@@ -176,29 +176,25 @@ async fn new_ready_suspended_and_edited() {
     }
 
     world.replace(&act(&ready, "suspend"));
-    let is_suspended = |object: &Value| condition(object, "Suspended")["status"] == "True";
-    let suspended = world.until("datadog", "suspended", is_suspended).await;
+    let suspended = datadog.says("Suspended", "True").await;
     assert_health(&world, &suspended, "suspended");
     let after = act(&suspended, "resume");
     assert_eq!(differences(&suspended, &after), ["/spec/suspend"]);
     assert_kept(&world, &after, "actions/testdata/resume.yaml");
     world.replace(&after);
-    let resumed = world.until("datadog", "in sync again", in_sync).await;
+    let resumed = datadog.says("InSync", "True").await;
 
     let asked = act(&resumed, "reconcile");
     world.replace(&asked);
     let request = &asked["metadata"]["annotations"][REQUEST];
-    world
-        .until("datadog", "looked at", |object| object["status"]["lastHandledReconcileAt"] == *request)
-        .await;
+    datadog.until("looked at", |object| object["status"]["lastHandledReconcileAt"] == *request).await;
 
     operator.pause();
-    let edit = json!({"spec": samples::of("DATADOG").edit.0});
-    let edited = world.patch("AtlasIntegration", "datadog", &edit).await;
+    let edited = datadog.change(&samples::of("DATADOG").edit.0).await;
     assert_health(&world, &edited, "edited");
     assert_ne!(watched(&resumed), watched(&edited));
     operator.resume();
-    world.until_ready("datadog", "True", "Synced").await;
+    datadog.synced().await;
 }
 
 /// What Argo CD is told of objects in the other states.
@@ -220,14 +216,13 @@ async fn health(#[case] state: State, #[case] file: &str) {
 async fn overwritten() {
     let world = World::with_datadog_key("argo-overwritten").await;
     let _operator = world.operator(&[]).await;
-    world.create(&world.integration("datadog", &samples::of("DATADOG").spec)).await;
-    world.until_ready("datadog", "True", "Synced").await;
+    let datadog = world.synced_datadog("datadog").await;
     let given_up = |object: &Value| condition(object, "InSync")["reason"] == "Overwritten";
     let overwritten = loop {
         world.project.edit("DATADOG", |stored| stored["region"] = "EU".into());
-        let repaired = || world.project.stored_type("DATADOG").unwrap()["region"] == "US5";
+        let repaired = || world.stored_datadog("region") == "US5";
         let seen = |object: &Value| given_up(object) || repaired();
-        let object = world.until("datadog", "repaired or given up", seen).await;
+        let object = datadog.until("repaired or given up", seen).await;
         if given_up(&object) {
             break object;
         }
@@ -244,5 +239,5 @@ async fn deleting_and_blocked() {
     let health = json!({"status": "Progressing", "message": "Pending deletion"});
     assert_eq!(ask(&reached.live, &[])["health"], health);
     world.project.clear_faults();
-    world.until_gone(NAME).await;
+    world.object(NAME).gone().await;
 }

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::LazyLock;
 
+use atlas_integration_stage::samples::{self, datadog};
 use control_plane::{Options, Tool, spawn_tied};
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{REQUEST, SETTINGS};
-use crate::samples::{self, datadog};
 use crate::states::{NAME, State};
 use crate::world::{PRIVATE_KEY, PUBLIC_KEY, Shared, World, condition, message, new_project_id, own, start};
 
@@ -96,7 +96,7 @@ impl<'a> App<'a> {
 
     /// The same with the object `x` and its two Secrets, these in wave -1.
     fn new(world: &'a World, spec: &Value, flags: &'static [&'static str]) -> App<'a> {
-        let mut object = world.integration("x", spec);
+        let mut object = world.manifest("x", spec);
         object["spec"]["credentialsSecretRef"] = json!({"name": "atlas-api"});
         let app = App::of(world, object, flags);
         for (name, values) in [
@@ -173,7 +173,8 @@ async fn synced_healed_and_pruned(#[case] name: &str, #[case] flags: &'static [&
 
     let expected = ["Secret", "Secret", "AtlasIntegration", "ConfigMap"].map(|kind| format!("{kind} Synced"));
     assert_eq!(app.sync(), expected);
-    let object = world.until_ready("x", "True", "Synced").await;
+    let x = world.object("x");
+    let object = x.synced().await;
     assert!(object["metadata"]["finalizers"].is_array(), "{object:#}");
     let versions = app.versions();
     assert_eq!(app.sync(), expected);
@@ -182,12 +183,12 @@ async fn synced_healed_and_pruned(#[case] name: &str, #[case] flags: &'static [&
     // What Git says comes back; what it does not say, as the actions set it, stays.
     let change = json!({"metadata": {"annotations": {(REQUEST): "now"}},
         "spec": {"suspend": false, "datadog": {"region": "EU"}}});
-    world.patch("AtlasIntegration", "x", &change).await;
-    world.until_ready("x", "True", "Synced").await;
-    assert_eq!(world.project.stored_type("DATADOG").unwrap()["region"], "EU");
+    x.patch(&change).await;
+    x.synced().await;
+    assert_eq!(world.stored_datadog("region"), "EU");
     app.sync();
-    let object = world.until_ready("x", "True", "Synced").await;
-    assert_eq!(world.project.stored_type("DATADOG").unwrap()["region"], "US5");
+    let object = x.synced().await;
+    assert_eq!(world.stored_datadog("region"), "US5");
     assert_eq!(object["metadata"]["annotations"][REQUEST], "now");
     assert_eq!(object["spec"]["suspend"], false);
 
@@ -213,13 +214,14 @@ async fn a_later_wave_waits(#[case] name: &str, #[case] spec: Value, #[case] rea
     let _operator = world.operator(&[]).await;
     let mut sync = app.begin();
     sync.until_waiting("x");
-    world.until_ready("x", "False", reason).await;
+    let x = world.object("x");
+    x.reaches("False", reason).await;
     assert!(!app.has_later());
     world.secret("keys", &samples::of("DATADOG").secrets).await;
-    world.patch("AtlasIntegration", "x", &json!({"spec": {"suspend": false}})).await;
+    x.change(&json!({"suspend": false})).await;
     let (lines, end) = sync.end();
     assert_eq!(end["phase"], "Succeeded", "{lines:#?} {end}");
-    world.until_ready("x", "True", "Synced").await;
+    x.synced().await;
     let resumed = app.last(&["patch"], "secrets", "keys");
     assert!(app.last(&["create", "patch"], "configmaps", "later") > resumed);
 }
@@ -279,9 +281,10 @@ async fn a_secret_that_is_pruned_too_early() {
         condition(object, "Ready")["reason"] == "SecretNotFound"
             && message(object).starts_with("deletion waits")
     };
-    world.until("x", "waiting for its Secret", waits).await;
+    let x = world.object("x");
+    x.until("waiting for its Secret", waits).await;
     assert_eq!(world.project.stored().len(), 1);
     world.secret("atlas-api", &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", PRIVATE_KEY)]).await;
-    world.until_gone("x").await;
+    x.gone().await;
     assert!(world.project.stored().is_empty(), "deleted in Atlas");
 }

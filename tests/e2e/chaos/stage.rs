@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use atlas_integration_stage::samples::merge;
 use atlas_sim::{Change, Fault, Operation, Project};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use super::plan::{
     Action, Credentials, Edit, NAMESPACES, Outside, PROJECTS, Place, SECRETS, Shape, WRONG, of_others,
 };
 use crate::operator::Operator;
-use crate::world::{PUBLIC_KEY, Shared, World, merge, new_project_id, until_found};
+use crate::world::{PUBLIC_KEY, Shared, World, new_project_id, until_found};
 
 const KIND: &str = "AtlasIntegration";
 /// The API key of the first two namespaces is `PUBLIC_KEY` with a digit; the third has a service account.
@@ -192,7 +193,7 @@ impl Stage {
 
     /// The log of all operators so far.
     pub fn logs(&self) -> String {
-        self.logs.concat() + &self.operator.as_ref().map(Operator::logs).unwrap_or_default()
+        self.logs.concat() + &self.operator.as_ref().map(|operator| operator.logs()).unwrap_or_default()
     }
 
     /// The metrics of the present operator.
@@ -324,7 +325,7 @@ impl Stage {
         merge(&mut spec, &settings);
         let spec = catalog::without_nulls(&spec);
         let from = Instant::now();
-        match world.try_create(&world.integration(&name(slot), &spec)).await {
+        match world.try_create(&world.manifest(&name(slot), &spec)).await {
             Ok(object) => {
                 let suspended = if shape.suspend { ", suspended" } else { "" };
                 let policies =
