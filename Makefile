@@ -34,7 +34,7 @@ demo: tools ## Show the operator at work on a real kube-apiserver and an Atlas s
 .PHONY: test
 test: tools lint control-plane test-tools ## Run every check and test, on real parts
 	# Without the operator in the build, so that its features of shared crates are not those of the simulator's tests.
-	$(CARGO) test --locked -p atlas-sim -p control-plane -p atlas-integration-demo
+	$(CARGO) test --locked -p atlas-sim -p control-plane -p atlas-integration-demo -p atlas-integration-stage
 	# It prints how much it checked.
 	$(CARGO) test --locked -p atlas-integration-model -- --nocapture --test-threads=1
 	# These mostly wait for servers, so more of them run at a time than there are cores.
@@ -61,7 +61,7 @@ crash: control-plane ## Let every write meet every fault (CRASH=text: where the 
 .PHONY: chaos
 chaos: tools control-plane ## Churn at random, then compare Kubernetes with Atlas, secrets too (SEED=7 MINUTES=5)
 	CHAOS_SEED=$(or $(SEED),$$RANDOM) CHAOS_MINUTES=$(or $(MINUTES),1) \
-		$(CARGO) test --locked --test e2e chaos::churn -- --exact
+		$(CARGO) test --locked --test e2e safety::chaos::churn -- --exact
 
 .PHONY: fuzz
 fuzz: tools ## Run the fuzz targets of the tests from other seeds, each for FUZZ_SECONDS (60)
