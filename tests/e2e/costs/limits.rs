@@ -38,8 +38,7 @@ async fn an_outage_that_says_its_end() {
     let x = world.integration("x", &pager_duty()).await;
     let object = x.reaches("False", "AtlasUnavailable").await;
     assert_eq!(condition(&object, "Reconciling")["status"], "True", "it goes on by itself");
-    x.change(&json!({"pagerDuty": {"region": "US"}})).await;
-    x.synced().await;
+    x.change(&json!({"pagerDuty": {"region": "US"}})).await.synced().await;
     assert_eq!(world.project.stored_type("PAGER_DUTY").unwrap()["region"], "US");
     let exchanges = world.project.exchanges();
     let at = exchanges.iter().position(|exchange| exchange.status == 503).unwrap();
@@ -53,8 +52,7 @@ async fn a_429_without_retry_after_backs_off() {
     let world = world("limit-wordless").await;
     let _operator = world.operator(&[]).await;
     world.project.fault(Fault::new(Effect::RateLimited { retry_after: None }).at(Operation::List).times(2));
-    let x = world.integration("x", &pager_duty()).await;
-    x.synced().await;
+    world.integration("x", &pager_duty()).await.in_sync().await;
     let exchanges = world.project.exchanges();
     let lists: Vec<&Exchange> =
         exchanges.iter().filter(|e| e.operation == Some(Operation::List) && e.status != 401).collect();
@@ -69,8 +67,7 @@ async fn a_429_without_retry_after_backs_off() {
 async fn a_paused_project_holds_nobody_up() {
     let world = world("limit-paused").await;
     let _operator = world.operator(&["--concurrency", "1"]).await;
-    let x = world.integration("x", &pager_duty()).await;
-    x.synced().await;
+    let x = world.integration("x", &pager_duty()).await.in_sync().await;
     let y = world.integration("y", &pager_duty()).await;
     y.reaches("False", "Conflict").await;
     let limit = Effect::RateLimitedTokenBucket { retry_after: Some(3_600) };
@@ -84,12 +81,10 @@ async fn a_paused_project_holds_nobody_up() {
     world.create(&object).await;
     world.object("z").synced().await;
     // In the paused project: in sync stays so, suspending and releasing need no call, an edit waits and says so.
-    y.change(&json!({"suspend": true})).await;
-    y.reaches("False", "Suspended").await;
+    y.change(&json!({"suspend": true})).await.reaches("False", "Suspended").await;
     let object = x.get().await;
     assert_eq!(condition(&object, "Ready")["status"], "True");
-    x.change(&json!({"pagerDuty": {"region": "US"}})).await;
-    x.reaches("False", "RateLimited").await;
+    x.change(&json!({"pagerDuty": {"region": "US"}})).await.reaches("False", "RateLimited").await;
     x.change(&json!({"deletionPolicy": "Retain"})).await;
     x.delete().await;
     assert_eq!(world.project.exchanges().len(), mark, "not one call");

@@ -66,11 +66,9 @@ async fn a_stale_nonce_costs_one_request() {
     world.project.settings(|settings| settings.nonce_max_uses = Some(2));
     let _operator = world.operator(LONG_RESYNC).await;
     world.secret("keys", &samples::of("DATADOG").secrets).await;
-    let x = world.integration("x", &datadog()).await;
-    x.synced().await;
+    let x = world.integration("x", &datadog()).await.in_sync().await;
     for region in ["EU", "US", "US3"] {
-        x.change(&json!({"datadog": {"region": region}})).await;
-        x.synced().await;
+        x.change(&json!({"datadog": {"region": region}})).await.synced().await;
     }
     let exchanges = world.project.exchanges();
     let challenged = exchanges.iter().filter(|e| e.status == 401).count();

@@ -8,10 +8,8 @@ use atlas_sim::{Effect, Fault, Operation};
 use serde_json::{Value, json};
 
 use crate::world::meter::{Cost, Meter};
-use crate::world::object::Object;
-use crate::world::operator::Operator;
 use crate::world::rules::SECRETS_WATCHED;
-use crate::world::{PRIVATE_KEY, World, condition, until_true};
+use crate::world::{Object, Operator, PRIVATE_KEY, World, condition, until_true};
 
 /// Long enough that an event has been counted before the next resync.
 const RESYNC: &[&str] = &["--resync-interval", "6s"];
@@ -67,14 +65,12 @@ async fn start(world: &World, flags: &[&str]) -> Operator {
 }
 
 async fn create<'a>(world: &'a World, kind: &str, extra: Value) -> Object<'a> {
-    let object = world.sample_with(kind, &extra).await;
-    object.synced().await;
+    let object = world.sample_with(kind, &extra).await.in_sync().await;
     object
 }
 
 async fn edit(object: &Object<'_>, change: Value) {
-    object.change(&change).await;
-    object.synced().await;
+    object.change(&change).await.synced().await;
 }
 
 /// Waits for the next LIST, so that what is counted from here has a whole interval before the one after.
@@ -321,8 +317,7 @@ async fn troubles() -> Vec<Cost> {
     world.project.fault(Fault::new(Effect::error(400, "INVALID_ATTRIBUTE", "no")).at(Operation::Update));
     meter
         .count("Settings that Atlas refuses (`Rejected`)", async {
-            datadog.change(&json!({"datadog": {"region": "US3"}})).await;
-            datadog.reaches("False", "Rejected").await;
+            datadog.change(&json!({"datadog": {"region": "US3"}})).await.reaches("False", "Rejected").await;
         })
         .await;
     meter.costs

@@ -76,8 +76,7 @@ async fn an_entry_that_is_not_visible_right_after_its_creation() {
             .at(Operation::Create),
     );
     world.project.fault(Fault::new(Effect::ReplaceAnswer { value }).at(Operation::List).after(1));
-    let datadog = world.sample("DATADOG").await;
-    datadog.synced().await;
+    let datadog = world.sample("DATADOG").await.in_sync().await;
     assert_eq!(world.project.stored().len(), 1);
     datadog.delete().await;
     assert!(world.project.stored().is_empty(), "it was ours all along");
@@ -88,7 +87,7 @@ async fn an_entry_that_is_not_visible_right_after_its_creation() {
 async fn configured_and_not_shown() {
     let world = World::with_datadog_key("not-shown").await;
     let _operator = world.operator(&[]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     // Ours was removed and another's is hidden: the POST of the repair meets it.
     let conflict = Effect::error(409, "INTEGRATION_ALREADY_CONFIGURED", "configured");
     world.project.fault(Fault::new(conflict).at(Operation::Create));
@@ -153,6 +152,5 @@ async fn slack_refusals_are_explained(#[case] code: &str, #[case] words: &str) {
     // Connected meanwhile.
     world.project.settings(|settings| settings.slack_first_create = SlackFirstCreate::Accept);
     world.project.clear_faults();
-    slack.annotate("reconcile-requested-at", "connected").await;
-    slack.synced().await;
+    slack.annotate("reconcile-requested-at", "connected").await.synced().await;
 }

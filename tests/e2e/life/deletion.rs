@@ -9,11 +9,9 @@ use control_plane::Options;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::world::object::Object;
-use crate::world::operator::Operator;
-use crate::world::rules;
 use crate::world::{
-    PRIVATE_KEY, PUBLIC_KEY, Shared, World, condition, message, new_project_id, own, start, until,
+    Object, Operator, PRIVATE_KEY, PUBLIC_KEY, Shared, World, condition, message, new_project_id, own, rules,
+    start, until,
 };
 
 const LET_GO: &str = "kubectl patch atlasintegration ";
@@ -102,9 +100,8 @@ async fn a_blocked_deletion_says_what_to_do(
 ) {
     let world = World::with_datadog_key(&format!("blocked-{name}")).await;
     let _operator = world.operator(&[]).await;
-    let x = world.synced_datadog("x").await;
-    let microsoft_teams = world.sample("MICROSOFT_TEAMS").await;
-    microsoft_teams.synced().await;
+    let x = world.datadog("x").await.in_sync().await;
+    let microsoft_teams = world.sample("MICROSOFT_TEAMS").await.in_sync().await;
     world.project.fault(Fault::new(effect).at(at).always());
     if at == Operation::List {
         // A pass that listed before the fault would still delete.
@@ -139,8 +136,7 @@ const LONG: &str = {
 async fn a_webhook_in_use() {
     let world = World::new("in-use").await;
     let _operator = world.operator(&[]).await;
-    let webhook = world.sample("WEBHOOK").await;
-    webhook.synced().await;
+    let webhook = world.sample("WEBHOOK").await.in_sync().await;
     world.project.settings(|settings| settings.webhook_notifications_present = true);
     webhook.begin_deletion().await;
     let message = until_waiting(&webhook, "Rejected").await;
@@ -160,7 +156,7 @@ async fn a_webhook_in_use() {
 async fn the_policy_changes_while_it_waits(#[case] name: &str, #[case] change: Value) {
     let world = World::with_datadog_key(&format!("waits-{name}")).await;
     let _operator = world.operator(&[]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     let limit = Effect::RateLimitedTokenBucket { retry_after: Some(3_600) };
     world.project.fault(Fault::new(limit).at(Operation::Delete));
     x.begin_deletion().await;
@@ -183,7 +179,7 @@ async fn the_policy_changes_while_it_waits(#[case] name: &str, #[case] change: V
 async fn the_project_is_gone(#[case] name: &str, #[case] by_list: bool) {
     let world = World::with_datadog_key(&format!("project-gone-{name}")).await;
     let _operator = world.operator(&["--resync-interval", "1h"]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     if by_list {
         assert!(world.shared.sim.remove_project(world.project.id()));
     } else {
@@ -198,7 +194,7 @@ async fn the_project_is_gone(#[case] name: &str, #[case] by_list: bool) {
 async fn the_integration_is_gone() {
     let world = World::with_datadog_key("gone").await;
     let _operator = world.operator(&["--resync-interval", "1h"]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     world.project.remove_by_other("DATADOG");
     x.delete().await;
     assert!(world.project.stored().is_empty());
@@ -209,7 +205,7 @@ async fn the_integration_is_gone() {
 async fn without_the_credentials_secret() {
     let world = World::with_datadog_key("no-credentials").await;
     let _operator = world.operator(&[]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     world.delete("Secret", "atlas").await;
     x.reaches("False", "SecretNotFound").await;
     x.delete().await;
@@ -224,7 +220,7 @@ async fn without_the_credentials_secret() {
 async fn without_the_credentials_secret_after_a_restart(#[case] name: &str, #[case] restored: bool) {
     let world = World::with_datadog_key(&format!("secret-{name}")).await;
     let operator = world.operator(&[]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     operator.stop().await;
     world.delete("Secret", "atlas").await;
     x.begin_deletion().await;
@@ -245,7 +241,7 @@ async fn without_the_credentials_secret_after_a_restart(#[case] name: &str, #[ca
 async fn while_the_operator_is_down() {
     let world = World::with_datadog_key("down").await;
     let operator = world.operator(&[]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     operator.kill();
     x.begin_deletion().await;
     assert!(x.find().await.is_some());
@@ -259,7 +255,7 @@ async fn while_the_operator_is_down() {
 async fn killed_in_a_deletion() {
     let world = World::with_datadog_key("kill-delete").await;
     let operator = world.operator(&[]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     world.project.fault(Fault::new(Effect::AppliedThenHeld).at(Operation::Delete));
     x.begin_deletion().await;
     world.until_faulted(1).await;
@@ -300,7 +296,7 @@ async fn before_it_ever_wrote(
 async fn the_loser_of_a_conflict() {
     let world = World::with_datadog_key("loser").await;
     let _operator = world.operator(&[]).await;
-    world.synced_datadog("x").await;
+    world.datadog("x").await.in_sync().await;
     let loser = world.datadog("loser").await;
     loser.reaches("False", "Conflict").await;
     world.project.fault(Fault::new(Effect::ServerError).always());
@@ -414,7 +410,7 @@ async fn a_namespace_under_an_operator_with_a_role(#[case] name: &str, #[case] g
         grant();
     }
     let _operator = Operator::start_as(&shared.plane, account, &shared.sim.url(), &flags).await.ready().await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     world.delete_namespace_until_gone(&[&format!("rolebinding/{home}-objects"), "secret/atlas"]).await;
     if !granted {
         let user = format!("system:serviceaccount:{home}:operator");

@@ -5,8 +5,7 @@ use atlas_sim::{Api, Operation};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::world::rules;
-use crate::world::{World, condition, until};
+use crate::world::{World, condition, rules, until};
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
@@ -90,8 +89,7 @@ async fn created(world: &World, sample: &Sample) {
 async fn edited(world: &World, sample: &Sample) {
     let x = world.object("x");
     let before = x.get().await;
-    x.change(&sample.edit.0).await;
-    let object = x.synced().await;
+    let object = x.change(&sample.edit.0).await.synced().await;
     assert_eq!(object["status"]["observedGeneration"], 2);
     assert_ne!(object["status"]["applied"]["config"], before["status"]["applied"]["config"]);
     let stored = world.project.stored_type(sample.kind).unwrap();
@@ -127,8 +125,7 @@ async fn deleted(world: &World, sample: &Sample) {
 async fn retained(world: &World, sample: &Sample) {
     let mut spec = sample.spec.clone();
     spec["deletionPolicy"] = "Retain".into();
-    let kept = world.integration("kept", &spec).await;
-    kept.synced().await;
+    let kept = world.integration("kept", &spec).await.in_sync().await;
     let before = world.project.stored_type(sample.kind);
     assert!(before.is_some());
     kept.delete().await;

@@ -5,8 +5,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use crate::security::canary::assert_clean;
-use crate::world::rules;
-use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition, message, until_true};
+use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition, message, rules, until_true};
 
 const KEY: &str = "fedcba9876543210fedcba9876540001";
 
@@ -70,8 +69,7 @@ async fn one_trailing_line_break_is_ignored(#[case] name: &str, #[case] ending: 
         )
         .await;
     world.secret("keys", &[("api", &format!("{KEY}{ending}"))]).await;
-    let x = world.integration("x", &datadog("keys", "api")).await;
-    x.synced().await;
+    world.integration("x", &datadog("keys", "api")).await.in_sync().await;
     assert_eq!(world.stored_datadog("apiKey"), KEY);
 }
 

@@ -39,8 +39,7 @@ async fn auto_works_on_an_atlas_that_serves_1_0_only(#[case] serve: Serve) {
     assert_eq!(writes_over(&world, Api::V2), 0);
     let datadog = world.object("datadog");
     // FLOWDOCK and the others share one LIST there.
-    datadog.change(&json!({"datadog": {"region": "EU"}})).await;
-    datadog.synced().await;
+    datadog.change(&json!({"datadog": {"region": "EU"}})).await.synced().await;
 }
 
 /// A proxy that answers 404 for a while must not make the operator take version 1.0 for the rest of its life.
@@ -74,8 +73,7 @@ async fn slack_lacks_what_the_version_requires(
     assert!(message.contains(missing), "{message}");
     assert_eq!(condition(&object, "Stalled")["status"], "True");
     assert_eq!(world.project.count(Exchange::is_write), 0);
-    slack.change(&json!({"slack": {missing: "now there"}})).await;
-    slack.synced().await;
+    slack.change(&json!({"slack": {missing: "now there"}})).await.synced().await;
 }
 
 /// Where nobody listens, that is said, and the operator lives on.

@@ -5,9 +5,9 @@ use atlas_sim::{Effect, Exchange, Fault, Operation};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::world::object::Object;
-use crate::world::operator::Operator;
-use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition, message, until_found, until_true};
+use crate::world::{
+    Object, Operator, PRIVATE_KEY, PUBLIC_KEY, World, condition, message, until_found, until_true,
+};
 
 const LONG: &[&str] = &["--resync-interval", "1h"];
 
@@ -90,8 +90,7 @@ async fn a_squatter_with_bad_credentials(#[values("wrong", "missing")] credentia
 async fn the_winner_only_observes(#[values("Refuse", "Adopt")] policy: &str) {
     let world = World::with_datadog_key(&format!("observes-{}", policy.to_lowercase())).await;
     let _operator = world.operator(LONG).await;
-    let first = world.integration("first", &in_region("US5")).await;
-    first.synced().await;
+    let first = world.integration("first", &in_region("US5")).await.in_sync().await;
     let second = world
         .integration("second", &datadog(json!({"datadog": {"region": "EU"}, "adoptionPolicy": policy})))
         .await;
@@ -122,8 +121,7 @@ async fn the_winner_is_suspended_before_it_claims() {
     second.synced().await;
     // Claimed and applied come before older.
     world.secret("later", &samples::of("DATADOG").secrets).await;
-    first.change(&json!({"suspend": false})).await;
-    first.reaches("False", "Conflict").await;
+    first.change(&json!({"suspend": false})).await.reaches("False", "Conflict").await;
     second.synced().await;
     assert_eq!(world.stored_datadog("region"), "EU");
     assert_eq!(world.project.count(Exchange::is_write), 1);
@@ -141,8 +139,7 @@ async fn claimed_before_older() {
     let claimed = younger(&world, "claimed", &in_region("EU")).await;
     let object = claimed.reaches("False", "Forbidden").await;
     assert!(!object["metadata"]["finalizers"].is_null(), "it has claimed: {object:#}");
-    older.change(&json!({"suspend": false})).await;
-    older.reaches("False", "Conflict").await;
+    older.change(&json!({"suspend": false})).await.reaches("False", "Conflict").await;
     world.project.clear_faults();
     claimed.synced().await;
     assert_eq!(world.stored_datadog("region"), "EU");
@@ -165,8 +162,7 @@ async fn what_atlas_refuses_gives_way() {
     good.delete().await;
     refused.reaches("False", "Rejected").await;
     assert_eq!(world.project.count(Exchange::is_write), 3, "the DELETE: what was refused is not sent again");
-    refused.change(&json!({"datadog": {"region": "US3"}})).await;
-    refused.synced().await;
+    refused.change(&json!({"datadog": {"region": "US3"}})).await.synced().await;
     assert_eq!(world.stored_datadog("region"), "US3");
 }
 

@@ -23,8 +23,7 @@ async fn every_visible_field() {
     let operator = world.operator(&["--atlas-api", "v1.0"]).await;
     let mut repaired = 0;
     for sample in samples::all() {
-        let x = world.sample(sample.kind).await;
-        x.synced().await;
+        let x = world.sample(sample.kind).await.in_sync().await;
         let wanted = world.project.stored_type(sample.kind).unwrap();
         let shown = sample.echo.as_object().unwrap().iter();
         let visible =
@@ -69,7 +68,7 @@ fn other(value: &Value) -> Value {
 async fn deleted_and_created_by_others() {
     let world = World::with_datadog_key("drift-gone").await;
     let _operator = world.operator(&[]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     world.project.remove_by_other("DATADOG");
     until("the integration created again", || world.project.stored_type("DATADOG")).await;
     until_told(&world, "Drifted", "deleted").await;
@@ -90,8 +89,7 @@ async fn a_hidden_overwrite(#[case] kind: &str, #[case] field: &str, #[case] val
     let sample = samples::of(kind);
     let world = World::new(&format!("hidden-{}", sample.name())).await;
     let _operator = world.operator(&[]).await;
-    let x = world.sample(sample.kind).await;
-    x.synced().await;
+    world.sample(sample.kind).await.in_sync().await;
     let wanted = world.project.stored_type(kind).unwrap()[field].clone();
     let mut stored = world.project.stored_type(kind).unwrap();
     stored[field] = value.into();
@@ -135,7 +133,7 @@ async fn a_normalised_value(#[case] name: &str, #[case] how: HowNormalised) {
             vec![Normalise { integration_type: "DATADOG".into(), field: "region".into(), how }];
     });
     let _operator = world.operator(&[]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     world.until_looked(5).await;
     assert_eq!(world.atlas_writes().len(), 1, "the POST");
     let object = x.synced().await;
@@ -170,8 +168,7 @@ async fn what_atlas_does_not_take_is_not_tried_for_ever() {
     world.project.settings(|settings| settings.put_omitted = PutOmitted::Merge);
     let _operator = world.operator(&[]).await;
     let unsigned = json!({"webhook": {"signingSecretRef": null, "headersTemplateSecretRef": null}});
-    let webhook = world.sample_with("WEBHOOK", &unsigned).await;
-    webhook.synced().await;
+    let webhook = world.sample_with("WEBHOOK", &unsigned).await.in_sync().await;
     world.project.edit("WEBHOOK", |stored| stored["secret"] = "added-by-others".into());
     let object = webhook.says("InSync", "NotAcceptedByAtlas").await;
     assert!(condition(&object, "InSync")["message"].as_str().unwrap().contains("secret"));
@@ -186,7 +183,7 @@ async fn what_atlas_does_not_take_is_not_tried_for_ever() {
 async fn ids_that_roll_for_ever() {
     let world = World::with_datadog_key("rolling").await;
     let _operator = world.operator(&[]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     world.project.fault(Fault::new(Effect::RollIds).at(Operation::List).always());
     let object = x.says("InSync", "Overwritten").await;
     assert_eq!(condition(&object, "Ready")["status"], "True", "the settings are as they should be");
@@ -207,8 +204,7 @@ async fn two_owners_who_both_adopt() {
     other.secret("keys", &samples::of("DATADOG").secrets).await;
     let _operators = (one.operator(&[]).await, other.operator(&[]).await);
     let adopt = json!({"adoptionPolicy": "Adopt"});
-    let x_of_one = one.integration("x", &datadog(adopt.clone())).await;
-    x_of_one.synced().await;
+    let x_of_one = one.integration("x", &datadog(adopt.clone())).await.in_sync().await;
     let mut second = adopt;
     second["datadog"] = json!({"region": "EU"});
     let x_of_other = other.integration("x", &datadog(second)).await;

@@ -33,7 +33,7 @@ async fn the_operators_default_policies_hold_where_an_object_has_none() {
     world.project.replace_by_other(foreign());
     let _operator =
         world.operator(&["--default-adoption-policy", "Adopt", "--default-deletion-policy", "Retain"]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     x.delete().await;
     assert!(world.project.stored_type("DATADOG").is_some());
 }
@@ -69,8 +69,7 @@ async fn suspended_means_no_call() {
     let object = x.reaches("False", "Suspended").await;
     assert_eq!(condition(&object, "Suspended")["status"], "True");
     assert_eq!(world.project.exchanges().len(), 0, "not even a LIST");
-    x.change(&json!({"suspend": false})).await;
-    let object = x.synced().await;
+    let object = x.change(&json!({"suspend": false})).await.synced().await;
     assert!(condition(&object, "Suspended").is_null());
     x.change(&json!({"suspend": true})).await;
     let suspended = |object: &Value| {
@@ -90,22 +89,19 @@ async fn suspended_means_no_call() {
 async fn manage_observe_manage() {
     let world = World::with_datadog_key("policies").await;
     let _operator = world.operator(&["--resync-interval", "1h"]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     let id = world.stored_datadog("id");
     let policy = |policy: &str| json!({"managementPolicy": policy, "datadog": {"region": "EU"}});
-    x.change(&policy("Observe")).await;
-    let object = x.reaches("True", "Observed").await;
+    let object = x.change(&policy("Observe")).await.reaches("True", "Observed").await;
     assert_eq!(condition(&object, "InSync")["status"], "False", "the region differs from the new spec");
     assert!(
         object["metadata"]["finalizers"].is_null() && object["status"]["applied"].is_null(),
         "{object:#}"
     );
     assert_eq!(world.stored_datadog("id"), id, "only looked at");
-    x.change(&policy("Manage")).await;
-    x.reaches("False", "AlreadyExists").await;
+    x.change(&policy("Manage")).await.reaches("False", "AlreadyExists").await;
     assert_eq!(world.stored_datadog("id"), id);
-    x.change(&json!({"adoptionPolicy": "Adopt"})).await;
-    x.synced().await;
+    x.change(&json!({"adoptionPolicy": "Adopt"})).await.synced().await;
     assert_eq!(world.stored_datadog("region"), "EU");
 }
 
@@ -114,7 +110,7 @@ async fn manage_observe_manage() {
 async fn requests_by_annotation() {
     let world = World::with_datadog_key("requests").await;
     let _operator = world.operator(&["--resync-interval", "1h"]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     world.project.edit("DATADOG", |stored| stored["region"] = "EU".into());
     x.annotate("reconcile-requested-at", "1").await;
     world.until_stored("region", "US5").await;
@@ -152,14 +148,12 @@ async fn requests_under_policies_that_write_nothing() {
     x.says("Suspended", "True").await;
     let calls = world.project.exchanges().len();
     x.annotate("reconcile-requested-at", "2").await;
-    x.change(&json!({"datadog": {"region": "US3"}})).await;
-    let object = x.reaches("False", "Suspended").await;
+    let object = x.change(&json!({"datadog": {"region": "US3"}})).await.reaches("False", "Suspended").await;
     assert_eq!(object["status"]["lastHandledReconcileAt"], "1");
     assert_eq!(world.project.exchanges().len(), calls, "no call while suspended");
     assert_eq!(world.project.count(Exchange::is_write), 0);
 
-    x.change(&json!({"suspend": false, "managementPolicy": "Manage"})).await;
-    x.synced().await;
+    x.change(&json!({"suspend": false, "managementPolicy": "Manage"})).await.synced().await;
     let object = x.get().await;
     assert_eq!(object["status"]["lastHandledReconcileAt"], "2");
     assert_eq!(object["status"]["lastHandledRewriteAt"], "1");
@@ -178,15 +172,13 @@ async fn edits_while_a_pass_is_under_way() {
     world.project.fault(Fault::new(slow()).at(Operation::List));
     x.change(&json!({"credentialsSecretRef": {"name": "atlas"}})).await;
     world.until_faulted(1).await;
-    x.change(&json!({"suspend": true})).await;
-    x.reaches("False", "Suspended").await;
+    x.change(&json!({"suspend": true})).await.reaches("False", "Suspended").await;
     assert_eq!(world.project.count(Exchange::is_write), 0, "suspended before the write");
     // While POST is under way: another region.
     world.project.fault(Fault::new(slow()).at(Operation::Create));
     x.change(&json!({"suspend": false})).await;
     world.until_faulted(2).await;
-    x.change(&json!({"datadog": {"region": "EU"}})).await;
-    x.synced().await;
+    x.change(&json!({"datadog": {"region": "EU"}})).await.synced().await;
     assert_eq!(world.stored_datadog("region"), "EU");
     // Deleted while a PUT is under way.
     world.project.fault(Fault::new(slow()).at(Operation::Update));
@@ -219,8 +211,7 @@ async fn a_refusal_outlives_an_outage() {
     let object = x.reaches("False", "Rejected").await;
     assert_eq!(condition(&object, "Stalled")["status"], "True");
     assert_eq!(world.project.count(Exchange::is_write), 1, "not sent again as it is");
-    x.change(&json!({"datadog": {"region": "EU"}})).await;
-    x.synced().await;
+    x.change(&json!({"datadog": {"region": "EU"}})).await.synced().await;
 }
 
 /// A refused update never gives up what is ours.

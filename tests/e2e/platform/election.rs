@@ -8,10 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::world::operator::Operator;
 use crate::world::proxy::{self, At, Proxy, Request, Side};
-use crate::world::rules;
-use crate::world::{World, until_found, until_true};
+use crate::world::{Operator, World, rules, until_found, until_true};
 
 const LEASE: &str = "atlas-integration-operator";
 const DURATION: SignedDuration = SignedDuration::from_secs(6);
@@ -101,7 +99,7 @@ async fn only_one_replica_acts(#[case] name: &str, #[case] count: usize) {
     let world = World::with_datadog_key(&format!("lead-{name}")).await;
     // All at once: one of them creates the Lease.
     let replicas = futures::future::join_all((0..count).map(|_| world.replica())).await;
-    world.synced_datadog("x").await;
+    world.datadog("x").await.in_sync().await;
     world.move_to("EU").await;
     world.until_in("EU").await;
     let mut leaders = 0;
@@ -129,7 +127,7 @@ async fn a_killed_leader_is_followed() {
     let world = World::with_datadog_key("lead-killed").await;
     let old = world.replica().await;
     let new = world.replica().await;
-    world.synced_datadog("x").await;
+    world.datadog("x").await.in_sync().await;
     old.kill();
     let last = world.lease().await;
     let calls = world.project.exchanges().len();
@@ -157,7 +155,7 @@ async fn a_stopped_leader_hands_over() {
     ];
     let old = world.operator(&long).await;
     let new = world.operator(&long).await;
-    world.synced_datadog("x").await;
+    world.datadog("x").await.in_sync().await;
     let held = world.lease().await;
     assert_eq!(held["leaseDurationSeconds"], 600);
     let (code, logs) = old.stop().await;
@@ -193,7 +191,7 @@ async fn a_wait_for_a_former_leader_is_handed_on() {
 
     let next = world.replica().await;
     let taken = world.until_led_by(&next).await;
-    world.synced_datadog("x").await;
+    world.datadog("x").await.in_sync().await;
     assert!(world.calls_from(0)[0] > time(&lease, "renewTime") + ATLAS_LIMIT, "{taken}");
 }
 
@@ -224,7 +222,7 @@ async fn a_leader_that_stood_still_at_its_fence_sends_nothing() {
     let patient: Vec<&str> = TIMES.iter().map(|flag| if *flag == "2s" { "2m" } else { flag }).collect();
     let old = proxy.operator(&world, &patient).await;
     let new = world.replica().await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     let attempt = |object: &Value| object["status"]["attempt"]["id"].clone();
     let before = x.get().await;
     // The answer to its fence takes a while, which is when it is caught.
@@ -259,7 +257,7 @@ async fn a_leader_without_the_api_server_stops_in_time() {
     // Without that watch its last pass hangs in a read of a Secret, and the process outlasts its term.
     let old = proxy.operator(&world, &[&TIMES[..], &[rules::SECRETS_WATCHED]].concat()).await;
     let new = world.replica().await;
-    world.synced_datadog("x").await;
+    world.datadog("x").await.in_sync().await;
     proxy.freeze_watches(true);
     proxy.fault(|request| request.side == Side::Cluster, 0, usize::MAX, proxy::Fault::Silence(At::Before));
     let (code, logs) = old.ended().await;
@@ -289,7 +287,7 @@ async fn a_lease_that_others_change(#[case] name: &str, #[case] holder: Option<&
     let world = World::with_datadog_key(&format!("lead-{name}")).await;
     let old = world.replica().await;
     let new = world.replica().await;
-    world.synced_datadog("x").await;
+    world.datadog("x").await.in_sync().await;
     match holder {
         None => world.delete("Lease", LEASE).await,
         Some(holder) => {
@@ -342,7 +340,7 @@ async fn a_lease_with_garbage(#[case] name: &str, #[case] spec: Value) {
     let operator = world.replica().await;
     let lease = world.until_led_by(&operator).await;
     assert_eq!(lease["leaseDurationSeconds"], 6);
-    world.synced_datadog("x").await;
+    world.datadog("x").await.in_sync().await;
 }
 
 /// What the Role in the operator's own namespace gives is needed, and the log says so.
@@ -378,7 +376,7 @@ async fn a_rolling_restart_under_edits() {
     for _ in 0..3 {
         replicas.push(world.replica().await);
     }
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     let teams = samples::of("MICROSOFT_TEAMS");
     world.secret("teams", &teams.secrets).await;
     let teams = teams.with_secret("teams");

@@ -14,8 +14,9 @@ use crate::platform::argocd::sync::Sync;
 use crate::platform::waits::{chart_of, flux_sync};
 use crate::world::helm::{CHART, NAME, ROOT, fails, helm, succeeds};
 use crate::world::nodes::Node;
-use crate::world::operator::Operator;
-use crate::world::{Shared, World, condition, message, new_project_id, own, start_empty, until_true};
+use crate::world::{
+    Operator, Shared, World, condition, message, new_project_id, own, start_empty, until_true,
+};
 
 const CRD: &str = "atlasintegrations.atlas-integrations.dev";
 
@@ -170,7 +171,7 @@ async fn installed_upgraded_set_back_and_uninstalled() {
     let mut replicas = vec![shared.beside().await, shared.beside().await];
     let world = World::on(shared, "released", &new_project_id()).await;
     world.secret("keys", &samples::of("DATADOG").secrets).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     let crd = || shared.get(&["crd", CRD]);
     let suspend = || {
         let crd = crd();
@@ -196,8 +197,7 @@ async fn installed_upgraded_set_back_and_uninstalled() {
             replicas.push(fresh);
         }
         world.until_left_alone(&before, writes).await;
-        x.change(&json!({"datadog": {"region": region}})).await;
-        x.synced().await;
+        x.change(&json!({"datadog": {"region": region}})).await.synced().await;
         assert_eq!(world.stored_datadog("region"), region);
     }
 
@@ -319,7 +319,7 @@ async fn uninstalled_in_the_wrong_order() {
     for name in ["object", "namespace"] {
         let world = World::on(shared, name, &new_project_id()).await;
         world.secret("keys", &samples::of("DATADOG").secrets).await;
-        world.synced_datadog("x").await;
+        world.datadog("x").await.in_sync().await;
         worlds.push(world);
     }
     let (object, namespace) = (&worlds[0], &worlds[1]);
@@ -358,7 +358,7 @@ async fn uninstalled_in_the_wrong_order() {
     assert_eq!((namespace.project.stored().len(), deletions(namespace)), (1, 0));
 
     // No operator any more: the finalizer by hand. Atlas keeps the integration, and a new object does not take it.
-    object.synced_datadog("x").await;
+    object.datadog("x").await.in_sync().await;
     shared.helm(&["uninstall", NAME]);
     operator.stop().await;
     hang(object);
@@ -370,8 +370,7 @@ async fn uninstalled_in_the_wrong_order() {
     let operator = shared.beside().await;
     object.datadog("x").await;
     x.reaches("False", "AlreadyExists").await;
-    x.change(&datadog(json!({"adoptionPolicy": "Adopt"}))).await;
-    x.synced().await;
+    x.change(&datadog(json!({"adoptionPolicy": "Adopt"}))).await.synced().await;
 
     // The operator, then the CRD: all objects hang with it, until an operator releases them.
     shared.helm(&["uninstall", NAME]);

@@ -2,8 +2,7 @@
 
 use control_plane::{ControlPlane, Options};
 
-use crate::world::operator::Operator;
-use crate::world::{World, until};
+use crate::world::{Operator, World, until};
 
 /// Without its kind the operator waits and says so; it is alive, not ready, and goes on by itself.
 #[tokio::test(flavor = "multi_thread")]

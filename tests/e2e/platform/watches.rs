@@ -16,10 +16,9 @@ use kube::api::{Patch, PatchParams};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::world::operator::Operator;
 use crate::world::proxy::{Fault, Proxy, Request, Side};
 use crate::world::rules::{self, SECRETS_WATCHED};
-use crate::world::{Shared, World, new_project_id, own, start, until, until_found, until_true};
+use crate::world::{Operator, Shared, World, new_project_id, own, start, until, until_found, until_true};
 
 const LONG: &[&str] = &["--resync-interval", "1h"];
 
@@ -232,7 +231,7 @@ async fn an_object_that_went_unseen_keeps_its_place() {
     let world = World::with_datadog_key("watch-ghost").await;
     let proxy = Proxy::start(&world).await;
     let _operator = proxy.operator(&world, LONG).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     proxy.drop_events(|event| event["object"]["metadata"]["name"] == "x");
     x.patch(&json!({"metadata": {"finalizers": null}})).await;
     x.delete().await;

@@ -15,10 +15,8 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::world::object::Object;
-use crate::world::operator::Operator;
 use crate::world::proxy::{At, Fault, Proxy, Request, Side};
-use crate::world::{LIMIT, World, condition, leaves, until, until_found};
+use crate::world::{LIMIT, Object, Operator, World, condition, leaves, until, until_found};
 
 /// How many runs are under way at a time. They mostly wait.
 const CONCURRENCY: usize = 16;
@@ -167,8 +165,7 @@ const SCENARIOS: &[Scenario] = &[
         given: synced,
         when: |_, x| {
             async move {
-                x.change(&json!({"managementPolicy": "Observe"})).await;
-                x.reaches("True", "Observed").await;
+                x.change(&json!({"managementPolicy": "Observe"})).await.reaches("True", "Observed").await;
                 x.change(&json!({"managementPolicy": "Manage", "adoptionPolicy": "Adopt"})).await;
             }
             .boxed()
@@ -180,8 +177,7 @@ const SCENARIOS: &[Scenario] = &[
         given: synced,
         when: |_, x| {
             async move {
-                x.change(&json!({"deletionPolicy": "Retain"})).await;
-                x.synced().await;
+                x.change(&json!({"deletionPolicy": "Retain"})).await.synced().await;
                 x.begin_deletion().await;
             }
             .boxed()
@@ -204,7 +200,7 @@ const SCENARIOS: &[Scenario] = &[
 ];
 
 fn synced<'a>(world: &'a World, _: Object<'a>) -> BoxFuture<'a, ()> {
-    async { _ = world.synced_datadog("x").await }.boxed()
+    async { _ = world.datadog("x").await.in_sync().await }.boxed()
 }
 
 fn is_synced<'a>(_: &'a World, x: Object<'a>) -> BoxFuture<'a, ()> {

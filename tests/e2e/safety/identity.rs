@@ -11,9 +11,8 @@ use control_plane::Options;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::world::operator::Operator;
 use crate::world::proxy::{self, Proxy, Request};
-use crate::world::{Shared, World, condition, new_project_id, own, start, until, until_true};
+use crate::world::{Operator, Shared, World, condition, new_project_id, own, start, until, until_true};
 
 const CLAIM: &str = "atlas-integrations.dev/claim";
 
@@ -82,8 +81,7 @@ async fn restored_by_a_backup_tool(
     // With consent it takes over.
     restore().await;
     x.reaches("False", "AlreadyExists").await;
-    x.change(&json!({"adoptionPolicy": "Adopt"})).await;
-    let object = x.synced().await;
+    let object = x.change(&json!({"adoptionPolicy": "Adopt"})).await.synced().await;
     assert_eq!(object["status"]["applied"]["uid"], object["metadata"]["uid"]);
     x.delete().await;
     assert_eq!(world.atlas_writes(), ["POST", "PUT", "DELETE"]);
@@ -198,8 +196,7 @@ async fn a_claim_dropped_while_it_is_used() {
     let x = world.datadog("x").await;
     world.until_faulted(1).await;
     let change = json!({"metadata": {"finalizers": null, "annotations": {CLAIM: null}}});
-    x.patch(&change).await;
-    let object = x.synced().await;
+    let object = x.patch(&change).await.synced().await;
     assert!(object["metadata"]["finalizers"][0].is_string(), "{object:#}");
     assert_eq!(world.atlas_writes(), ["POST", "PUT"]);
     x.delete().await;
@@ -212,7 +209,7 @@ async fn a_claim_dropped_while_it_is_used() {
 async fn a_finalizer_dropped_while_deleting_leaves_the_integration() {
     let world = World::with_datadog_key("dropped-deleting").await;
     let _operator = world.operator(&[]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     world.project.fault(Fault::new(Effect::Unavailable { retry_after: None }).at(Operation::Delete).always());
     x.begin_deletion().await;
     x.reaches("False", "AtlasUnavailable").await;
@@ -232,7 +229,7 @@ async fn created_again_before_the_release_is_answered() {
     let world = World::with_datadog_key("again").await;
     let proxy = Proxy::start(&world).await;
     let _operator = proxy.operator(&world, &["--resync-interval", "1h"]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     // The release is the one write to the object itself that is left.
     let release = |request: &Request| request.method == "PATCH" && request.path.ends_with("/x");
     proxy.fault(release, 0, 1, proxy::Fault::Slow(Duration::from_secs(3)));
@@ -308,8 +305,7 @@ async fn a_write_lands_late(
             assert!(world.project.stored().is_empty(), "no orphan");
         }
         "edited" => {
-            x.change(&json!({"datadog": {"region": "US3"}})).await;
-            x.synced().await;
+            x.change(&json!({"datadog": {"region": "US3"}})).await.synced().await;
             assert_eq!(world.stored_datadog("region"), "US3");
         }
         _ => {
@@ -336,7 +332,7 @@ async fn a_confirmed_deletion_is_not_repeated() {
     let world = World::on(shared, "confirmed", &new_project_id()).await;
     world.secret("keys", &samples::of("DATADOG").secrets).await;
     let _operator = world.operator(&[]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     let slow = Effect::Slow { delay: Duration::from_secs(4) };
     world.project.fault(Fault::new(slow).at(Operation::Delete));
     x.begin_deletion().await;
@@ -385,8 +381,7 @@ async fn etcd_is_restored_to_an_older_state(#[case] name: &str, #[case] restarte
     servers(&|dir| run("cp", &[&dir.join("etcd"), &dir.join("etcd-saved")], "-r"));
     let datadog = world.object("datadog");
 
-    datadog.change(&json!({"datadog": {"region": "EU"}})).await;
-    datadog.synced().await;
+    datadog.change(&json!({"datadog": {"region": "EU"}})).await.synced().await;
     world.secret("keys-pager-duty", &[("service", "0123456789abcdef0123456789abc777")]).await;
     let key = |world: &World| world.project.stored_type("PAGER_DUTY").map(|s| s["serviceKey"].clone());
     until("the rotated key", || key(&world).filter(|key| key == "0123456789abcdef0123456789abc777")).await;

@@ -8,8 +8,9 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::world::history::History;
-use crate::world::rules;
-use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition, message, new_project_id, until, until_true};
+use crate::world::{
+    PRIVATE_KEY, PUBLIC_KEY, World, condition, message, new_project_id, rules, until, until_true,
+};
 
 const OLD_KEY: &str = "fedcba9876543210fedcba9876540001";
 const NEW_KEY: &str = "fedcba9876543210fedcba9876540002";
@@ -35,7 +36,7 @@ async fn a_put_that_fails_once_during_a_rotation_ends_with_the_new_key_and_is_no
 ) {
     let world = World::with_datadog_key(&format!("promise-put-{name}")).await;
     let _operator = world.operator(&["--resync-interval", rules::rare_resync()]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     let history = History::of(&x).await;
 
     world.project.fault(Fault::new(effect).at(Operation::Update));
@@ -97,7 +98,7 @@ async fn objects_that_share_a_secret_all_get_the_rotated_key() {
 async fn an_integration_edited_or_deleted_in_atlas_comes_back_within_one_resync() {
     let world = World::with_datadog_key("promise-drift").await;
     let _operator = world.operator(&["--resync-interval", "2s"]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     let spec = world.project.stored_type("DATADOG").unwrap();
 
     let by_hand: [ByHand; 3] = [
@@ -143,7 +144,7 @@ async fn an_object_deleted_while_atlas_answers_503_or_429_leaves_no_orphan(
 ) {
     let world = World::with_datadog_key(&format!("promise-orphan-{name}")).await;
     let _operator = world.operator(LONG_RESYNC).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     let mut fault = Fault::new(effect).always();
     fault.when.operation = at;
     world.project.fault(fault);
@@ -223,8 +224,7 @@ async fn an_existing_integration_is_not_taken_without_consent() {
     assert_eq!(world.project.count(Exchange::is_write), 0);
     assert_eq!(world.project.stored_type("DATADOG"), before);
 
-    x.change(&json!({"adoptionPolicy": "Adopt"})).await;
-    x.synced().await;
+    x.change(&json!({"adoptionPolicy": "Adopt"})).await.synced().await;
     let stored = world.project.stored_type("DATADOG").unwrap();
     assert_eq!((stored["apiKey"].as_str(), stored["region"].as_str()), (Some(OLD_KEY), Some("US5")));
     x.delete().await;
@@ -235,7 +235,7 @@ async fn an_existing_integration_is_not_taken_without_consent() {
 async fn two_objects_for_one_place_are_reported() {
     let world = World::with_datadog_key("promise-conflict").await;
     let _operator = world.operator(LONG_RESYNC).await;
-    let first = world.synced_datadog("first").await;
+    let first = world.datadog("first").await.in_sync().await;
     let id = world.stored_datadog("id");
     let second = world.integration("second", &datadog(json!({"datadog": {"region": "EU"}}))).await;
     let object = second.reaches("False", "Conflict").await;
@@ -260,7 +260,7 @@ async fn no_secret_of_a_user_is_ever_written() {
     let world = World::with_datadog_key("promise-secrets").await;
     let _operator = world.operator(&["--resync-interval", rules::rare_resync()]).await;
     let before = world.list("Secret").await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     assert_eq!(world.list("Secret").await, before, "to the last byte, resourceVersion and managedFields too");
     world.secret("keys", &[("api", NEW_KEY)]).await;
     let before = world.list("Secret").await;

@@ -11,9 +11,8 @@ use atlas_sim::{Effect, Exchange, Fault, Operation};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::world::operator::Operator;
 use crate::world::rules::SECRETS_WATCHED;
-use crate::world::{World, condition, until, until_true};
+use crate::world::{Operator, World, condition, until, until_true};
 
 /// Keys that look alike once they are masked.
 const ONE: &str = "fedcba9876543210fedcba9876540001";
@@ -76,7 +75,7 @@ async fn trace_1_an_old_leader_hears_of_its_post_late() {
 async fn trace_1b_an_old_leaders_put_lands_last() {
     let world = World::with_datadog_key("trace-1b").await;
     let a = world.old_leader(&["--atlas-api", "v1.0"]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     // The second PUT is B's and goes through.
     let slow = Effect::Slow { delay: Duration::from_secs(12) };
     world.project.fault(Fault::new(slow).at(Operation::Update));
@@ -102,13 +101,12 @@ async fn trace_2_there_and_back_with_a_lost_answer() {
     let world = World::with_datadog_key("trace-2").await;
     world.secret("other", &[("api", TWO)]).await;
     let _operator = world.operator(&["--atlas-api", "v1.0", "--atlas-timeout", "2s"]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     world.project.fault(Fault::new(Effect::AppliedThenCut).at(Operation::Update));
     let reference = |name: &str| json!({"datadog": {"apiKeySecretRef": {"name": name, "key": "api"}}});
     x.change(&reference("other")).await;
     world.until_stored("apiKey", TWO).await;
-    x.change(&reference("keys")).await;
-    x.synced().await;
+    x.change(&reference("keys")).await.synced().await;
     assert_eq!(world.stored_datadog("apiKey"), ONE);
 }
 
@@ -117,7 +115,7 @@ async fn trace_2_there_and_back_with_a_lost_answer() {
 async fn trace_3_a_put_that_never_arrived_is_no_write() {
     let world = World::with_datadog_key("trace-3").await;
     let _operator = world.operator(&["--atlas-api", "v1.0", "--atlas-timeout", "2s"]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     world.project.fault(Fault::new(Effect::Close).at(Operation::Update));
     world.secret("keys", &[("api", TWO)]).await;
     x.reaches("False", "AtlasUnavailable").await;
@@ -132,7 +130,7 @@ async fn trace_3_a_put_that_never_arrived_is_no_write() {
 async fn trace_3b_what_was_sent_before_anothers_write_counts_for_nothing() {
     let world = World::with_datadog_key("trace-3b").await;
     let a = world.old_leader(&["--atlas-api", "v1.0"]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     a.pause();
     let b = world.new_leader(&["--atlas-api", "v1.0"]).await;
     world.secret("keys", &[("api", TWO)]).await;
@@ -266,8 +264,7 @@ async fn trace_6_a_list_from_before_a_late_post_landed() {
     world.secret("teams", &teams.secrets).await;
     let _operator = world.operator(&["--resync-interval", "1h"]).await;
     let spec = teams.with_secret("teams");
-    let a = world.integration("a", &spec).await;
-    a.synced().await;
+    let a = world.integration("a", &spec).await.in_sync().await;
     // With the operator's limit of 6 s, x's POST may land within 12 s. It does so after 10.
     world
         .project
@@ -319,8 +316,7 @@ async fn trace_8_a_hidden_overwrite_is_seen_by_its_id() {
     let sample = samples::of("PROMETHEUS");
     world.secret("keys", &sample.secrets).await;
     let _operator = world.operator(&[]).await;
-    let x = world.integration("x", &sample.spec).await;
-    x.synced().await;
+    let x = world.integration("x", &sample.spec).await.in_sync().await;
     let mut other = sample.stored.clone();
     other["password"] = "somebody-elses".into();
     world.project.replace_by_other(other);
@@ -338,7 +334,7 @@ async fn trace_8_a_hidden_overwrite_is_seen_by_its_id() {
 async fn trace_9_what_was_released_proves_nothing() {
     let world = World::with_datadog_key("trace-9").await;
     let operator = world.operator(&[]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     operator.stop().await;
     let released = json!({"metadata": {"finalizers": null, "annotations": {
         "atlas-integrations.dev/claim": null, "atlas-integrations.dev/released": "2026-11-24T12:00:00Z"}}});
@@ -390,8 +386,7 @@ async fn trace_11_what_adoption_refuses_does_not_compete() {
     let _operator = world.operator(&[]).await;
     let x = world.datadog("x").await;
     x.reaches("False", "AlreadyExists").await;
-    let y = world.integration("y", &datadog(json!({"adoptionPolicy": "Adopt"}))).await;
-    y.synced().await;
+    world.integration("y", &datadog(json!({"adoptionPolicy": "Adopt"}))).await.in_sync().await;
     assert_eq!(world.stored_datadog("apiKey"), ONE);
     x.reaches("False", "Conflict").await;
 }
@@ -402,13 +397,12 @@ async fn trace_13_a_rotation_while_suspended_is_owed() {
     let world = World::with_datadog_key("trace-13").await;
     // Without that watch nobody looks at a Secret while the object is suspended.
     let _operator = world.operator(&[SECRETS_WATCHED]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     x.change(&json!({"suspend": true})).await;
     x.says("Suspended", "True").await;
     world.secret("keys", &[("api", TWO)]).await;
     x.reaches("False", "Suspended").await;
     assert_eq!(world.project.count(|e| Exchange::is_write(e) && e.method == "PUT"), 0);
-    x.change(&json!({"suspend": false})).await;
-    x.synced().await;
+    x.change(&json!({"suspend": false})).await.synced().await;
     assert_eq!(world.stored_datadog("apiKey"), TWO);
 }

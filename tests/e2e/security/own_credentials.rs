@@ -7,9 +7,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::world::helm::documents;
-use crate::world::operator::Operator;
-use crate::world::rules;
-use crate::world::{World, condition, message, until};
+use crate::world::{Operator, World, condition, message, rules, until};
 
 const PUBLIC: &str = "platform";
 const PRIVATE: &str = "8f0d7c52-canaryPRIVATE-platform";
@@ -124,8 +122,7 @@ async fn only_granted_projects(#[values(Scope::Cluster, Scope::Listed)] scope: S
     let upper = platform.project_id().to_uppercase();
     world.grant(Some(&format!("{} {upper} * {}0", platform.home.project.id(), platform.project_id()))).await;
     let edit = |region: &str| json!({"datadog": {"region": region}});
-    x.change(&edit("EU")).await;
-    x.reaches("False", "ProjectNotAllowed").await;
+    x.change(&edit("EU")).await.reaches("False", "ProjectNotAllowed").await;
     assert_eq!(world.project.exchanges().len(), 0, "not even a LIST");
 
     world.grant(Some(&format!("{},\n{}", platform.home.project.id(), platform.project_id()))).await;
@@ -138,8 +135,7 @@ async fn only_granted_projects(#[values(Scope::Cluster, Scope::Listed)] scope: S
     assert!(!object["status"]["applied"].is_null(), "what is ours stays ours: {object:#}");
     let (calls, stored) = (world.project.exchanges().len(), world.project.stored());
     world.secret("keys", &[("api", "fedcba9876543210fedcba9876540009")]).await;
-    x.change(&edit("US3")).await;
-    x.reaches("False", "ProjectNotAllowed").await;
+    x.change(&edit("US3")).await.reaches("False", "ProjectNotAllowed").await;
     assert_eq!(world.project.exchanges().len(), calls, "withdrawn: no call");
     assert_eq!(world.project.stored(), stored, "withdrawing deletes nothing");
 

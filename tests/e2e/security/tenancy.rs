@@ -5,9 +5,7 @@ use atlas_sim::{Api, Authentication, Effect, Exchange, Fault, Operation};
 use rstest::rstest;
 use serde_json::json;
 
-use crate::world::operator::Operator;
-use crate::world::rules;
-use crate::world::{PUBLIC_KEY, World, until_true};
+use crate::world::{Operator, PUBLIC_KEY, World, rules, until_true};
 
 const WRONG: &str = "8f0d7c52-1a2b-4c3d-9e8f-canaryWRONG";
 const LONG: &[&str] = &["--resync-interval", "1h"];
@@ -81,7 +79,7 @@ async fn a_list_for_each_credential() {
         .secret("atlas", &[("publicApiKey", "second"), ("privateApiKey", "8f0d7c52-canaryPRIVATE-second")])
         .await;
     let _operator = operator(&first, &second, LONG).await;
-    let x_of_first = first.synced_datadog("x").await;
+    let x_of_first = first.datadog("x").await.in_sync().await;
     let x_of_second = second.integration("x", &datadog(json!({"managementPolicy": "Observe"}))).await;
     x_of_second.reaches("True", "Observed").await;
     let calls = first.project.exchanges().len();
@@ -97,10 +95,8 @@ async fn a_list_for_each_credential() {
 
     // The one is revoked: the other goes on.
     second.project.revoke_key("second");
-    x_of_second.annotate("reconcile-requested-at", "1").await;
-    x_of_second.reaches("False", "Unauthorized").await;
-    x_of_first.change(&json!({"datadog": {"region": "EU"}})).await;
-    x_of_first.synced().await;
+    x_of_second.annotate("reconcile-requested-at", "1").await.reaches("False", "Unauthorized").await;
+    x_of_first.change(&json!({"datadog": {"region": "EU"}})).await.synced().await;
     assert_eq!(first.stored_datadog("region"), "EU");
 }
 
@@ -109,11 +105,10 @@ async fn a_list_for_each_credential() {
 async fn the_last_good_key_is_the_namespaces_own() {
     let (first, second) = tenants("last-good").await;
     let _operator = operator(&first, &second, &["--resync-interval", rules::rare_resync()]).await;
-    first.synced_datadog("x").await;
+    first.datadog("x").await.in_sync().await;
     second.secret("ops", &samples::of("OPS_GENIE").secrets).await;
     let spec = json!({"type": "OPS_GENIE", "opsGenie": {"apiKeySecretRef": {"name": "ops", "key": "api"}}});
-    let x_of_second = second.integration("x", &spec).await;
-    x_of_second.synced().await;
+    let x_of_second = second.integration("x", &spec).await.in_sync().await;
     // The one's Secret holds a wrong key now, the other's is good and of the same name.
     second.secret("atlas", &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", WRONG)]).await;
     x_of_second.reaches("False", "Unauthorized").await;
@@ -142,9 +137,8 @@ async fn an_account_without_a_token_holds_up_nobody_else() {
     let account = json!({"credentialsSecretRef": {"name": "account"}});
     let x_of_limited = limited.integration("x", &datadog(account)).await;
     x_of_limited.reaches("False", "RateLimited").await;
-    let x_of_good = good.synced_datadog("x").await;
-    x_of_good.change(&json!({"datadog": {"region": "EU"}})).await;
-    x_of_good.synced().await;
+    let x_of_good = good.datadog("x").await.in_sync().await;
+    x_of_good.change(&json!({"datadog": {"region": "EU"}})).await.synced().await;
     let strays = good.shared.sim.stray_exchanges();
     let asked = strays.iter().filter(|exchange| exchange.credential.as_deref() == Some(&*id)).count();
     assert_eq!(asked, 1, "the account itself is left alone");

@@ -12,10 +12,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::world::operator::Operator;
-use crate::world::rules;
 use crate::world::{
-    Shared, World, condition, leaves, message, new_project_id, own, start, until_found, until_true,
+    Operator, Shared, World, condition, leaves, message, new_project_id, own, rules, start, until_found,
+    until_true,
 };
 
 const LONG: &[&str] = &["--resync-interval", "1h"];
@@ -295,8 +294,7 @@ async fn t04_urls_of_users_are_never_fetched() {
         for name in ["teams", "prom"] {
             world.object(name).synced().await;
         }
-        hook.change(&json!({"webhook": {"urlSecretRef": url("other")}})).await;
-        hook.synced().await;
+        hook.change(&json!({"webhook": {"urlSecretRef": url("other")}})).await.synced().await;
         assert!(
             world.project.stored_type("WEBHOOK").unwrap()["url"]
                 .as_str()
@@ -419,7 +417,7 @@ async fn t10_large_secrets_and_endless_answers_stay_bounded() {
     .await;
     let flags = ["--watch-namespace", &huge.namespace];
     let operator = world.operator(&flags).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     let quiet = operator.memory().unwrap().peak;
 
     // As large as is taken, and always with a next one.
@@ -448,8 +446,7 @@ async fn t10_large_secrets_and_endless_answers_stay_bounded() {
     for number in 0..LARGE {
         huge.object(&format!("x-{number}")).synced().await;
     }
-    x.change(&json!({"datadog": {"region": "EU"}})).await;
-    x.synced().await;
+    x.change(&json!({"datadog": {"region": "EU"}})).await.synced().await;
     let limit = include_str!("../../../deploy/base/deployment.yaml");
     let (_, limit) = limit.split_once("limits: {memory: ").unwrap();
     let limit: u64 = limit.split_once("Mi}").unwrap().0.parse().unwrap();
@@ -575,7 +572,7 @@ async fn t19_slow_clients_hold_nothing_up() {
     const SERVED: usize = 64;
     let world = World::with_datadog_key("slow-clients").await;
     let operator = world.operator(&[]).await;
-    let x = world.synced_datadog("x").await;
+    let x = world.datadog("x").await.in_sync().await;
     let mut clients = Vec::new();
     for number in 0..SERVED {
         let mut client = TcpStream::connect(operator.address()).await.unwrap();
@@ -598,8 +595,7 @@ async fn t19_slow_clients_hold_nothing_up() {
     });
     let held = futures::future::join_all(held).await.into_iter().filter(|held| *held).count();
     assert_eq!(held, SERVED - 3, "those that were there before are there still");
-    x.change(&json!({"datadog": {"region": "EU"}})).await;
-    x.synced().await;
+    x.change(&json!({"datadog": {"region": "EU"}})).await.synced().await;
 }
 
 /// The series of a scrape without their values.

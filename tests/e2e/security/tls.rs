@@ -7,9 +7,7 @@ use rstest::rstest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::world::operator::Operator;
-use crate::world::rules;
-use crate::world::{World, message, until};
+use crate::world::{Operator, World, message, rules, until};
 
 /// How the certificate of an Atlas behind TLS is.
 #[derive(Clone, Copy, PartialEq)]

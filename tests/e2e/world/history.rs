@@ -7,8 +7,7 @@ use kube::api::{WatchEvent, WatchParams};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use crate::world::object::Object;
-use crate::world::until;
+use crate::world::{Object, until};
 
 /// The versions of one object since the history was begun. Dropping it ends the watch.
 pub struct History<'a> {

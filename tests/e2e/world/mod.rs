@@ -5,8 +5,8 @@ pub mod helm;
 pub mod history;
 pub mod meter;
 pub mod nodes;
-pub mod object;
-pub mod operator;
+mod object;
+mod operator;
 pub mod proxy;
 pub mod rules;
 pub mod states;
@@ -28,8 +28,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
-use crate::world::object::Object;
-use crate::world::operator::Operator;
+pub use self::object::Object;
+pub use self::operator::Operator;
 
 /// How long anything is waited for. Generous: nothing is asserted about time.
 pub const LIMIT: Duration = Duration::from_secs(120);
@@ -288,13 +288,6 @@ impl World {
     /// Creates the DATADOG sample.
     pub async fn datadog(&self, name: &str) -> Object<'_> {
         self.integration(name, &samples::of("DATADOG").spec).await
-    }
-
-    /// Creates it and waits until it is in sync.
-    pub async fn synced_datadog(&self, name: &str) -> Object<'_> {
-        let object = self.datadog(name).await;
-        object.synced().await;
-        object
     }
 
     /// Creates the object of a type's sample and its Secret, under names of their own, so that samples can stand side by

@@ -41,19 +41,20 @@ impl<'a> Object<'a> {
     }
 
     /// Merges a change into its spec.
-    pub async fn change(&self, spec: &Value) -> Value {
+    pub async fn change(&self, spec: &Value) -> &Object<'a> {
         self.patch(&json!({"spec": spec})).await
     }
 
     /// Gives it an annotation of the operator's.
-    pub async fn annotate(&self, name: &str, value: &str) -> Value {
+    pub async fn annotate(&self, name: &str, value: &str) -> &Object<'a> {
         let name = format!("atlas-integrations.dev/{name}");
         self.patch(&json!({"metadata": {"annotations": {name: value}}})).await
     }
 
     /// Merges a change into it.
-    pub async fn patch(&self, change: &Value) -> Value {
-        self.world.patch(KIND, &self.name, change).await
+    pub async fn patch(&self, change: &Value) -> &Object<'a> {
+        self.world.patch(KIND, &self.name, change).await;
+        self
     }
 
     /// Gives it a status, as a backup tool does.
@@ -76,6 +77,12 @@ impl<'a> Object<'a> {
     /// Waits until it is gone.
     pub async fn gone(&self) {
         self.until("gone", Value::is_null).await;
+    }
+
+    /// The same object once it is in sync.
+    pub async fn in_sync(self) -> Object<'a> {
+        self.synced().await;
+        self
     }
 
     /// Waits until Ready says that Atlas has what the present generation wants.

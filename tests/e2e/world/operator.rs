@@ -9,8 +9,7 @@ use atlas_integration_stage::{Launch, Operator as Process};
 use control_plane::ControlPlane;
 use rustix::process::Signal;
 
-use crate::world::rules;
-use crate::world::{LIMIT, World, until};
+use crate::world::{LIMIT, World, rules, until};
 
 /// A running operator; dropping it kills it.
 pub struct Operator(Process);

@@ -36,9 +36,7 @@ use tokio::sync::{oneshot, watch};
 
 use atlas_integration_operator::api::CLAIM_ANNOTATION;
 
-use crate::world::operator::Operator;
-use crate::world::rules;
-use crate::world::{World, until_true};
+use crate::world::{Operator, World, rules, until_true};
 
 /// One of the operator's servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,8 +4,7 @@ use atlas_integration_stage::samples::{self, datadog, foreign};
 use atlas_sim::{Effect, Fault, Operation};
 use serde_json::{Value, json};
 
-use crate::world::operator::Operator;
-use crate::world::{World, condition, until_true};
+use crate::world::{Operator, World, condition, until_true};
 
 /// The object's name.
 pub const NAME: &str = "datadog";

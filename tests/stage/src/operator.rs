@@ -56,9 +56,6 @@ pub struct Memory {
 
 impl Operator {
     /// The binary that was built beside this program.
-    ///
-    /// # Errors
-    /// When it is not there.
     pub fn binary() -> Result<PathBuf, Error> {
         let own = std::env::current_exe().map_err(Error::system("finding this program's own binary"))?;
         let binary = own.with_file_name(NAME);
@@ -71,9 +68,6 @@ impl Operator {
     }
 
     /// Starts it, without waiting for anything.
-    ///
-    /// # Errors
-    /// When the system refuses.
     pub fn start(launch: &Launch<'_>) -> Result<Operator, Error> {
         let creating = Error::system(format!("creating {}", launch.log.display()));
         let mut command = Command::new(launch.binary);
@@ -99,18 +93,12 @@ impl Operator {
     }
 
     /// Whether `/readyz` says that it is ready.
-    ///
-    /// # Errors
-    /// When it has ended.
     pub fn is_ready(&self) -> Result<bool, Error> {
         let Some(address) = self.address()? else { return Ok(false) };
         Ok(get(address, "/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 ")))
     }
 
     /// Where `/metrics`, `/livez` and `/readyz` are served, once its log says so.
-    ///
-    /// # Errors
-    /// When it has ended.
     pub fn address(&self) -> Result<Option<SocketAddr>, Error> {
         if let Some(address) = self.address.get() {
             return Ok(Some(*address));
@@ -122,9 +110,6 @@ impl Operator {
     }
 
     /// A GET of its own port, with head and body.
-    ///
-    /// # Errors
-    /// When it does not answer.
     pub fn get(&self, path: &str) -> io::Result<String> {
         let address = self.address.get().ok_or_else(|| io::Error::other("its address is not known yet"))?;
         get(*address, path)
@@ -154,9 +139,6 @@ impl Operator {
     }
 
     /// Its memory.
-    ///
-    /// # Errors
-    /// When the kernel does not say.
     pub fn memory(&self) -> Result<Memory, Error> {
         let file = self.proc("status");
         let reading = || Error::system(format!("reading {}", file.display()));
@@ -187,17 +169,11 @@ impl Operator {
     }
 
     /// Its exit status, once it has ended.
-    ///
-    /// # Errors
-    /// When the system does not say.
     pub fn status(&self) -> Result<Option<ExitStatus>, Error> {
         self.child().try_wait().map_err(Error::system("looking at the operator"))
     }
 
     /// Sends it a signal.
-    ///
-    /// # Errors
-    /// When it has ended.
     pub fn signal(&self, signal: Signal) -> Result<(), Error> {
         // Locked, and with that not reaped between: the id can't belong to another process.
         let mut child = self.child();
@@ -240,9 +216,6 @@ impl Drop for Operator {
 }
 
 /// A GET of an operator's own port, with head and body.
-///
-/// # Errors
-/// When it does not answer.
 pub fn get(address: SocketAddr, path: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, SILENCE)?;
     stream.set_read_timeout(Some(SILENCE))?;

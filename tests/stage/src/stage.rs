@@ -25,9 +25,6 @@ pub struct Stage {
 
 impl Stage {
     /// Starts both, with nothing installed.
-    ///
-    /// # Errors
-    /// When one of them can't be built or started.
     pub fn empty(options: Options) -> Result<Stage, Error> {
         let sim = AtlasSim::start_blocking(([127, 0, 0, 1], 0).into())
             .map_err(Error::system("starting the Atlas simulator"))?;
@@ -35,9 +32,6 @@ impl Stage {
     }
 
     /// Starts both, and installs [`MANIFESTS`].
-    ///
-    /// # Errors
-    /// When something can't be started, or kubectl refuses a manifest.
     pub fn set(options: Options) -> Result<Stage, Error> {
         let stage = Stage::empty(options)?;
         let root = repository()?;
@@ -50,9 +44,6 @@ impl Stage {
 }
 
 /// The repository that this program was built from.
-///
-/// # Errors
-/// When it has been moved or removed since.
 pub fn repository() -> Result<PathBuf, Error> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let found = root.canonicalize().ok().filter(|root| root.join(MANIFESTS[0]).is_file());

@@ -190,7 +190,7 @@ async fn new_ready_suspended_and_edited() {
     datadog.until("looked at", |object| object["status"]["lastHandledReconcileAt"] == *request).await;
 
     operator.pause();
-    let edited = datadog.change(&samples::of("DATADOG").edit.0).await;
+    let edited = datadog.change(&samples::of("DATADOG").edit.0).await.get().await;
     assert_health(&world, &edited, "edited");
     assert_ne!(watched(&resumed), watched(&edited));
     operator.resume();
@@ -216,7 +216,7 @@ async fn health(#[case] state: State, #[case] file: &str) {
 async fn overwritten() {
     let world = World::with_datadog_key("argo-overwritten").await;
     let _operator = world.operator(&[]).await;
-    let datadog = world.synced_datadog("datadog").await;
+    let datadog = world.datadog("datadog").await.in_sync().await;
     let given_up = |object: &Value| condition(object, "InSync")["reason"] == "Overwritten";
     let overwritten = loop {
         world.project.edit("DATADOG", |stored| stored["region"] = "EU".into());

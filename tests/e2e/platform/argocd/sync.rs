@@ -183,8 +183,7 @@ async fn synced_healed_and_pruned(#[case] name: &str, #[case] flags: &'static [&
     // What Git says comes back; what it does not say, as the actions set it, stays.
     let change = json!({"metadata": {"annotations": {(REQUEST): "now"}},
         "spec": {"suspend": false, "datadog": {"region": "EU"}}});
-    x.patch(&change).await;
-    x.synced().await;
+    x.patch(&change).await.synced().await;
     assert_eq!(world.stored_datadog("region"), "EU");
     app.sync();
     let object = x.synced().await;

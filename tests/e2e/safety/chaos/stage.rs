@@ -12,8 +12,7 @@ use super::catalog::{self, Content};
 use super::plan::{
     Action, Credentials, Edit, NAMESPACES, Outside, PROJECTS, Place, SECRETS, Shape, WRONG, of_others,
 };
-use crate::world::operator::Operator;
-use crate::world::{PUBLIC_KEY, Shared, World, new_project_id, until_found};
+use crate::world::{Operator, PUBLIC_KEY, Shared, World, new_project_id, until_found};
 
 const KIND: &str = "AtlasIntegration";
 /// The API key of the first two namespaces is `PUBLIC_KEY` with a digit; the third has a service account.
