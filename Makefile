@@ -37,7 +37,7 @@ demo: tools ## Show the operator at work on a real kube-apiserver and an Atlas s
 test: tools lint control-plane test-tools ## Run every check and test, with a real kube-apiserver and etcd
 	# The operator is not in this build: cargo would otherwise give the simulator the crate features that only the
 	# operator asks for.
-	$(CARGO) test --locked -p atlas-sim -p control-plane -p atlas-integration-demo
+	$(CARGO) test --locked -p atlas-sim -p control-plane -p atlas-integration-demo -p atlas-integration-stage
 	# The model prints how many states it checked.
 	$(CARGO) test --locked -p atlas-integration-model -- --nocapture --test-threads=1
 	# These tests mostly wait for servers, so six run at a time, whatever the number of cores.
@@ -65,7 +65,7 @@ crash: control-plane ## Inject every fault at every write (CRASH=text: only posi
 .PHONY: chaos
 chaos: tools control-plane ## Make random changes and faults, then compare Kubernetes with Atlas (SEED=7 MINUTES=5)
 	CHAOS_SEED=$(or $(SEED),$$RANDOM) CHAOS_MINUTES=$(or $(MINUTES),1) \
-		$(CARGO) test --locked --test e2e chaos::churn -- --exact
+		$(CARGO) test --locked --test e2e safety::chaos::churn -- --exact
 
 .PHONY: fuzz
 fuzz: tools ## Run the tests' fuzz targets from new seeds, each for FUZZ_SECONDS (60)

@@ -1,4 +1,4 @@
-//! The scripts of `deploy/argocd` in Argo CD's own Lua machine, on the objects that `tests/e2e/argocd` keeps there.
+//! The scripts of `deploy/argocd` in Argo CD's own Lua machine, on the objects that `tests/e2e/platform/argocd` keeps there.
 
 use std::collections::BTreeSet;
 

@@ -5,48 +5,10 @@
 // A failed expectation is how a test fails.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
-mod admission;
-mod answers;
-mod argocd;
-mod canary;
-mod chaos;
-mod conflict;
 mod costs;
-mod costs_table;
-mod crash;
-mod create_page;
-mod deletion;
-mod drift;
-mod election;
-#[path = "../chart/helm.rs"]
-mod helm;
-mod history;
-mod identity;
-mod kstatus;
-mod lifecycle;
-mod limits;
-mod meter;
-mod moving;
-mod nodes;
-mod operator;
-mod ownership;
+mod life;
+mod others;
 mod platform;
-mod promises;
-mod proxy;
-mod release;
-mod restart;
-mod rules;
-mod samples;
-mod secrets;
-mod start;
-mod states;
-mod tenancy;
-mod threats;
-mod tls;
-#[path = "../chart/tools.rs"]
-mod tools;
-mod traces;
-mod versions;
-mod waits;
-mod watches;
+mod safety;
+mod security;
 mod world;

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use atlas_integration_operator::atlas::{
     ApiVersion, Client, Credential, Key, Options, Session, VersionChoice,
 };
+use atlas_integration_operator::cluster::{Defaults, Writer};
 use atlas_integration_operator::domain::{
-    FieldValue, Integration, IntegrationType as T, MemoryKey, ProjectId, SecretValue,
+    AdoptionPolicy, DeletionPolicy, Integration, MemoryKey, ObjectKey, ProjectId, SecretKey, SecretValue,
 };
 use atlas_sim::Project;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -32,7 +33,7 @@ pub async fn run(stage: &Stage, namespace: &str, projects: &[Project]) -> Result
     let key = Key::ApiKey { public_key: public_key.to_owned(), private_key: secret(private_key)? };
     let fingerprint = MemoryKey::generate().ok_or("no randomness")?.fingerprint([private_key]);
     let session = atlas.session(&Credential { key, fingerprint });
-    let integrations = integrations()?;
+    let integrations = integrations(stage).await?;
     let begun = Instant::now();
     let passes = stream::iter(projects)
         .map(|project| one_project(stage, namespace, project, &atlas, &session, &integrations));
@@ -74,39 +75,23 @@ async fn one_project(
     Ok(())
 }
 
-/// The ten, in the order of [`stage::objects`].
-fn integrations() -> Result<Vec<Integration<SecretValue>>, Failed> {
-    let value = |text: &str| SecretValue::from_bytes(text.as_bytes()).map(FieldValue::Secret);
-    let text = || value("a-key-for-benchmarks-1");
-    let hex = || value(&stage::datadog_key(1));
-    let url = || value("https://hooks.example.com/1");
-    Ok(vec![
-        Integration::new(T::PagerDuty, [("serviceKey", hex()?), ("region", "EU".into())])?,
-        Integration::new(
-            T::Slack,
-            [("apiToken", text()?), ("teamName", "team".into()), ("channelName", "alerts".into())],
-        )?,
-        Integration::new(T::Datadog, [("apiKey", hex()?), ("region", "US5".into())])?,
-        Integration::new(
-            T::NewRelic,
-            [
-                ("accountId", "1234567".into()),
-                ("licenseKey", text()?),
-                ("writeToken", text()?),
-                ("readToken", text()?),
-            ],
-        )?,
-        Integration::new(T::OpsGenie, [("apiKey", text()?), ("region", "EU".into())])?,
-        Integration::new(T::VictorOps, [("apiKey", text()?), ("routingKey", "database".into())])?,
-        Integration::new(
-            T::Flowdock,
-            [("flowName", "flow".into()), ("orgName", "org".into()), ("apiToken", text()?)],
-        )?,
-        Integration::new(T::Webhook, [("url", url()?), ("secret", text()?)])?,
-        Integration::new(T::MicrosoftTeams, [("microsoftTeamsWebhookUrl", url()?)])?,
-        Integration::new(
-            T::Prometheus,
-            [("username", "prom".into()), ("password", text()?), ("serviceDiscovery", "http".into())],
-        )?,
-    ])
+/// The ten, in the order of [`stage::objects`]: as the operator reads them from an example of each.
+async fn integrations(stage: &Stage) -> Result<Vec<Integration<SecretValue>>, Failed> {
+    const EXAMPLES: &str = "examples";
+    let projects = stage.populate(EXAMPLES, 1, 1 << 21).await?;
+    let defaults = Defaults { adoption: AdoptionPolicy::Refuse, deletion: DeletionPolicy::Delete };
+    let reader = Writer::new(stage.client.clone(), defaults, Arc::new(|_| {}));
+    let keys = stage::keys(1);
+    let mut found = Vec::new();
+    for object in stage::objects(EXAMPLES, &projects[0]) {
+        let name = stage.create(&object).await?.metadata.name.unwrap_or_default();
+        let key = ObjectKey { namespace: EXAMPLES.into(), name: name.as_str().into() };
+        let read = reader.get(&key).await.map_err(|error| error.to_string())?.ok_or("an example is gone")?;
+        let value =
+            |key: &SecretKey| SecretValue::from_bytes(keys[&key.key].as_str().unwrap_or_default().as_bytes());
+        let integration = read.object.spec?.integration.try_map(|_, key| value(key));
+        found.push(integration.map_err(|error| error.to_string())?);
+    }
+    stage.delete_objects(EXAMPLES).await?;
+    Ok(found)
 }

@@ -101,7 +101,7 @@ async fn measure(number: usize, latency: Duration) -> Result<Vec<(String, String
     row("floor: from the first apply to the last status", seconds(floor));
 
     let own = stage.populate("bench", projects, 1).await?;
-    let mut operator = Operator::start(&stage).await?;
+    let operator = Operator::start(&stage).await?;
     row("memory without objects", mebibytes(operator.memory()?.now));
     let audit = stage.plane.audit_position()?;
     let (begun, cpu) = (Instant::now(), operator.cpu_seconds()?);
@@ -146,7 +146,7 @@ async fn measure(number: usize, latency: Duration) -> Result<Vec<(String, String
     row("memory after the rotations", mebibytes(operator.memory()?.now));
 
     drop(operator);
-    let mut operator = Operator::start(&stage).await?;
+    let operator = Operator::start(&stage).await?;
     row("cold start to the first lists complete", seconds(operator.age()));
     row("memory after listing", mebibytes(operator.memory()?.now));
     operator
@@ -173,7 +173,7 @@ async fn measure(number: usize, latency: Duration) -> Result<Vec<(String, String
     operator.until_idle().await?;
     row(&format!("memory with {FOREIGN_SECRETS} foreign Secrets more"), mebibytes(operator.memory()?.now));
     drop(operator);
-    let mut operator = Operator::start(&stage).await?;
+    let operator = Operator::start(&stage).await?;
     operator.until_idle().await?;
     let memory = operator.memory()?;
     row("the same after a start", mebibytes(memory.now));

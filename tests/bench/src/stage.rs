@@ -1,10 +1,12 @@
 //! What is measured on: a control plane, a simulator, and the objects, projects and Secrets in them.
 
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use atlas_sim::{AtlasSim, Project};
-use control_plane::{ControlPlane, Options};
+use atlas_integration_stage::{self as shared, ACCOUNT, samples};
+use atlas_sim::Project;
+use control_plane::Options;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -20,31 +22,31 @@ pub const TYPES: usize = 10;
 
 const PUBLIC_KEY: &str = "benchkey";
 const PRIVATE_KEY: &str = "8f0d7c52-1a2b-4c3d-9e8f-1234567890ab";
-const ACCOUNT: &str = "atlas-integration-operator";
 
 /// The parts.
 pub struct Stage {
-    pub plane: ControlPlane,
-    pub sim: AtlasSim,
+    parts: shared::Stage,
     pub client: Client,
     pub kubeconfig: PathBuf,
+}
+
+impl Deref for Stage {
+    type Target = shared::Stage;
+
+    fn deref(&self) -> &shared::Stage {
+        &self.parts
+    }
 }
 
 impl Stage {
     /// Starts everything but the operator.
     pub async fn set(latency: Duration) -> Result<Stage, Failed> {
-        let sim = AtlasSim::start().await?;
-        sim.settings(|settings| settings.latency = latency);
-        let plane = ControlPlane::start(Options::default())?;
-        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-        for file in ["crds/atlasintegrations.yaml", "deploy/base/namespace.yaml", "deploy/base/rbac.yaml"] {
-            plane.kubectl(&["apply", "-f", &root.join(file).to_string_lossy()])?;
-        }
-        plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"])?;
-        let kubeconfig = plane.kubeconfig_for_service_account(ACCOUNT, ACCOUNT)?;
-        let admin = Kubeconfig::read_from(plane.kubeconfig())?;
+        let parts = shared::Stage::set(Options::default())?;
+        parts.sim.settings(|settings| settings.latency = latency);
+        let kubeconfig = parts.plane.kubeconfig_for_service_account(ACCOUNT, ACCOUNT)?;
+        let admin = Kubeconfig::read_from(parts.plane.kubeconfig())?;
         let config = Config::from_custom_kubeconfig(admin, &KubeConfigOptions::default()).await?;
-        Ok(Stage { plane, sim, client: Client::try_from(config)?, kubeconfig })
+        Ok(Stage { parts, client: Client::try_from(config)?, kubeconfig })
     }
 
     /// Objects of a kind in a namespace.
@@ -148,43 +150,40 @@ pub fn datadog_key(number: usize) -> String {
     format!("{number:032x}")
 }
 
-fn keys(number: usize) -> Value {
-    json!({"hex": datadog_key(number), "text": format!("a-key-for-benchmarks-{number}"),
-        "url": format!("https://hooks.example.com/{number}")})
+/// The nth set of values, one for each way in which the samples' secrets are written.
+pub fn keys(number: usize) -> Value {
+    let text = format!("a-key-for-benchmarks-{number}");
+    let headers = json!({"X-Token": text}).to_string();
+    json!({"hex": datadog_key(number), "url": format!("https://hooks.example.com/{number}"), "headers": headers,
+        "text": text})
+}
+
+/// Which of these a sample's value is written as.
+fn way_of(value: &str) -> &'static str {
+    match value {
+        value if value.starts_with('{') => "headers",
+        value if value.starts_with("https://") => "url",
+        value if value.len() == 32 && value.chars().all(|c| c.is_ascii_hexdigit()) => "hex",
+        _ => "text",
+    }
 }
 
 /// The ten objects of a project.
 pub fn objects(namespace: &str, project: &Project) -> Vec<Value> {
-    let key = |name: &str| json!({"name": keys_of(project), "key": name});
-    let (hex, text, url) = (key("hex"), key("text"), key("url"));
-    let blocks = [
-        ("PAGER_DUTY", "pagerDuty", json!({"serviceKeySecretRef": hex, "region": "EU"})),
-        ("SLACK", "slack", json!({"apiTokenSecretRef": text, "teamName": "team", "channelName": "alerts"})),
-        ("DATADOG", "datadog", json!({"apiKeySecretRef": hex, "region": "US5"})),
-        (
-            "NEW_RELIC",
-            "newRelic",
-            json!({"accountId": "1234567", "licenseKeySecretRef": text,
-            "writeTokenSecretRef": text, "readTokenSecretRef": text}),
-        ),
-        ("OPS_GENIE", "opsGenie", json!({"apiKeySecretRef": text, "region": "EU"})),
-        ("VICTOR_OPS", "victorOps", json!({"apiKeySecretRef": text, "routingKey": "database"})),
-        ("FLOWDOCK", "flowdock", json!({"flowName": "flow", "orgName": "org", "apiTokenSecretRef": text})),
-        ("WEBHOOK", "webhook", json!({"urlSecretRef": url, "signingSecretRef": text})),
-        ("MICROSOFT_TEAMS", "microsoftTeams", json!({"webhookUrlSecretRef": url})),
-        (
-            "PROMETHEUS",
-            "prometheus",
-            json!({"username": "prom", "passwordSecretRef": text, "serviceDiscovery": "http"}),
-        ),
-    ];
-    let object = |(kind, block, settings): (&str, &str, Value)| {
-        let name = format!("{}-{}", block.to_lowercase(), project.id());
+    let object = |sample: samples::Sample| {
+        let name = format!("{}-{}", sample.name(), project.id());
+        let mut spec = json!({"projectId": project.id(), "credentialsSecretRef": {"name": "atlas"}});
+        samples::merge(&mut spec, &sample.with_secret(&keys_of(project)));
+        for field in spec[sample.block()].as_object_mut().into_iter().flat_map(|block| block.values_mut()) {
+            let value = sample.secrets.iter().find(|(key, _)| field["key"] == *key).map(|(_, value)| *value);
+            if let Some(value) = value {
+                field["key"] = way_of(value).into();
+            }
+        }
         json!({"apiVersion": "atlas-integrations.dev/v1", "kind": "AtlasIntegration",
-            "metadata": {"name": name, "namespace": namespace},
-            "spec": {"projectId": project.id(), "credentialsSecretRef": {"name": "atlas"}, "type": kind, block: settings}})
+            "metadata": {"name": name, "namespace": namespace}, "spec": spec})
     };
-    blocks.into_iter().map(object).collect()
+    samples::all().into_iter().map(object).collect()
 }
 
 /// What the operator's client needs to act as it does, for the floor.

@@ -9,6 +9,10 @@ pub enum Error {
     #[error(transparent)]
     ControlPlane(#[from] control_plane::Error),
 
+    /// The operator can't be started, or another part of the stage.
+    #[error(transparent)]
+    Stage(#[from] atlas_integration_stage::Error),
+
     /// The system refused something.
     #[error("{action}: {source}")]
     System {

@@ -6,7 +6,6 @@
 
 mod atlas;
 mod error;
-mod http;
 mod kubectl;
 mod operator;
 mod patience;

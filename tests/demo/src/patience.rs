@@ -1,12 +1,12 @@
 //! Waiting: with a limit, with a sign of life for the reader, until a signal says stop, and for as long as the
 //! operator runs.
 
-use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use atlas_integration_stage::Operator;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::error::Error;
@@ -22,23 +22,7 @@ pub const SILENCE: Duration = Duration::from_secs(4);
 pub struct Patience {
     screen: Screen,
     stop: Arc<AtomicBool>,
-    operator: Arc<OnceLock<SharedChild>>,
-}
-
-/// A process that is waited for, and ended, in different places.
-#[derive(Clone, Debug)]
-pub struct SharedChild(Arc<Mutex<Child>>);
-
-impl SharedChild {
-    /// To share a process.
-    pub fn new(child: Child) -> SharedChild {
-        SharedChild(Arc::new(Mutex::new(child)))
-    }
-
-    /// The process.
-    pub fn lock(&self) -> MutexGuard<'_, Child> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    operator: Arc<OnceLock<Arc<Operator>>>,
 }
 
 impl Patience {
@@ -56,9 +40,9 @@ impl Patience {
     }
 
     /// From here on every wait also ends with an error when this process has ended by itself.
-    pub fn watch_operator(&self, child: &SharedChild) {
+    pub fn watch_operator(&self, operator: &Arc<Operator>) {
         // There is one operator only.
-        let _ = self.operator.set(child.clone());
+        let _ = self.operator.set(Arc::clone(operator));
     }
 
     /// Fails once a signal came, or the operator has ended.
@@ -67,7 +51,7 @@ impl Patience {
             return Err(Error::Interrupted);
         }
         let Some(operator) = self.operator.get() else { return Ok(()) };
-        match operator.lock().try_wait().map_err(Error::system("looking at the operator"))? {
+        match operator.status()? {
             Some(status) => Err(Error::Unexpected(format!("the operator ended by itself ({status})"))),
             None => Ok(()),
         }

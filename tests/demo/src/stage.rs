@@ -1,9 +1,9 @@
 //! Everything that runs: the control plane, the simulator, the operator. Set up once, taken down by dropping it.
 
-use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use atlas_integration_stage::{ACCOUNT, ESTABLISHED, MANIFESTS, Operator as Process, repository};
 use atlas_sim::{AtlasSim, Project};
 use control_plane::{Assets, ControlPlane, Options};
 
@@ -14,8 +14,6 @@ use crate::operator::Operator;
 use crate::patience::Patience;
 use crate::screen::Screen;
 
-/// Name of the operator's ServiceAccount and of its namespace in `deploy/`.
-const ACCOUNT: &str = "atlas-integration-operator";
 /// Longer than the control plane gives itself.
 const START: Duration = Duration::from_secs(240);
 
@@ -38,7 +36,7 @@ impl Stage {
     pub fn set(assets: &Assets, screen: Screen, patience: &Patience) -> Result<Stage, Error> {
         screen.heading("The parts");
         // Found before minutes pass.
-        Operator::binary()?;
+        let binary = Process::binary()?;
         let root = repository()?;
         let sim = AtlasSim::start_blocking(([127, 0, 0, 1], 0).into())
             .map_err(Error::system("starting the Atlas simulator"))?;
@@ -57,18 +55,12 @@ impl Stage {
             begun.elapsed().as_secs_f32()
         ));
 
-        kubectl.show(&[
-            "apply",
-            "-f",
-            "crds/atlasintegrations.yaml",
-            "-f",
-            "deploy/base/namespace.yaml",
-            "-f",
-            "deploy/base/rbac.yaml",
-        ])?;
-        kubectl.quiet(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"])?;
+        let files: Vec<&str> = MANIFESTS.iter().flat_map(|file| ["-f", file]).collect();
+        kubectl.show(&[&["apply"], files.as_slice()].concat())?;
+        kubectl.quiet(&ESTABLISHED)?;
         let kubeconfig = plane.kubeconfig_for_service_account(ACCOUNT, ACCOUNT)?;
-        let operator = Operator::start(&kubeconfig, &sim.url(), plane.dir().join("operator.log"), patience)?;
+        let log = plane.dir().join("operator.log");
+        let operator = Operator::start(&binary, &kubeconfig, &sim.url(), &log, patience)?;
         screen.good(
             "the operator is ready; it may do what deploy/base/rbac.yaml allows its ServiceAccount, no more",
         );
@@ -117,17 +109,4 @@ fn start_plane(assets: &Assets, screen: Screen, patience: &Patience) -> Result<C
         let ended = starting.join();
         Ok(ended.map_err(|_| Error::Unexpected("the start of the control plane panicked".to_owned()))??)
     })
-}
-
-/// The repository that the demo was built from; its manifests are applied.
-fn repository() -> Result<PathBuf, Error> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    root.canonicalize().ok().filter(|root| root.join("crds/atlasintegrations.yaml").is_file()).ok_or_else(
-        || {
-            Error::Unexpected(
-            "the repository that this demo was built from is not there any more: run `make demo` in a clone"
-                .to_owned(),
-        )
-        },
-    )
 }

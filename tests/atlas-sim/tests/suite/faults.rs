@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use atlas_sim::{Api, Authentication, Effect, Fault, Operation};
+use atlas_sim::{Api, Authentication, Effect, Fault, Operation, Project};
 use reqwest::Method;
 use rstest::rstest;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::client::{Answer, Client, fresh, sample};
@@ -87,22 +89,30 @@ async fn connections_are_cut_before_an_answer(#[case] effect: Effect) {
     assert_eq!(v2.list().await.status, 200, "the next connection works");
 }
 
-/// RST and FIN are told apart by who reads the socket.
+/// The socket of a LIST without credentials that meets a fault.
+async fn asked_without_credentials(project: &Project, client: &Client, effect: Effect) -> TcpStream {
+    let mut fault = Fault::new(effect);
+    fault.when.authentication = Authentication::Missing;
+    project.fault(fault);
+    let address = client.root.trim_start_matches("http://");
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {} HTTP/1.1\r\nHost: {address}\r\n\r\n", client.path(""));
+    socket.write_all(request.as_bytes()).await.unwrap();
+    socket
+}
+
+/// Only a reader of the socket itself can tell RST from FIN.
 #[tokio::test]
 async fn a_reset_is_a_reset_and_a_close_is_a_close() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let (project, _, v2) = fresh();
     for (effect, wanted) in
         [(Effect::Reset, Err(std::io::ErrorKind::ConnectionReset)), (Effect::Close, Ok(0))]
     {
-        let mut fault = Fault::new(effect);
-        fault.when.authentication = Authentication::Missing;
-        project.fault(fault);
-        let address = v2.root.trim_start_matches("http://");
-        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
-        let request = format!("GET {} HTTP/1.1\r\nHost: {address}\r\n\r\n", v2.path(""));
-        socket.write_all(request.as_bytes()).await.unwrap();
-        let read = socket.read(&mut [0; 100]).await.map_err(|error| error.kind());
+        let read = asked_without_credentials(&project, &v2, effect)
+            .await
+            .read(&mut [0; 100])
+            .await
+            .map_err(|error| error.kind());
         assert_eq!(read, wanted);
     }
 }
@@ -192,15 +202,8 @@ async fn bodies_are_broken() {
 /// What arrives of a truncated answer is the beginning of the real one.
 #[tokio::test]
 async fn a_truncated_answer_begins_well() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let (project, _, v2) = fresh();
-    let mut fault = Fault::new(Effect::TruncatedBody { keep: 10 });
-    fault.when.authentication = Authentication::Missing;
-    project.fault(fault);
-    let address = v2.root.trim_start_matches("http://");
-    let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {} HTTP/1.1\r\nHost: {address}\r\n\r\n", v2.path(""));
-    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut socket = asked_without_credentials(&project, &v2, Effect::TruncatedBody { keep: 10 }).await;
     let mut text = String::new();
     let _ = socket.read_to_string(&mut text).await;
     let (head, body) = text.split_once("\r\n\r\n").unwrap();

@@ -1,0 +1,5 @@
+//! Others who write the same integration: a second object, a person in Atlas's UI, another owner.
+
+mod conflict;
+mod drift;
+mod ownership;

@@ -1,0 +1,10 @@
+//! The operator in its cluster: release, leader election, watches, and the tools that wait for its objects.
+
+pub mod argocd;
+mod election;
+pub mod kstatus;
+mod moving;
+mod release;
+mod start;
+pub mod waits;
+mod watches;
