@@ -193,8 +193,11 @@ impl Engine {
             None if object.spec.suspend => {
                 let secret = state.secrets[usize::from(object.spec.secret)];
                 let what = object.applied.and_then(|applied| applied.what);
-                let changed = what
-                    .is_none_or(|what| (what.secret, what.version) != (object.spec.secret, secret.version));
+                // An observing object is held against no Secrets, so to the engine those that were applied have changed.
+                let changed = object.spec.observe
+                    || what.is_none_or(|what| {
+                        (what.secret, what.version) != (object.spec.secret, secret.version)
+                    });
                 let current = self.core.is_applied(&object, changed);
                 let reason = if current { Reason::Synced } else { Reason::Suspended };
                 self.say(state, op, slot, reason, None, |object| object.said_suspended = true);

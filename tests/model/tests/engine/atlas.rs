@@ -179,10 +179,11 @@ async fn call(stage: &Stage, change: Change) -> Result<Response<Full<Bytes>>, Cu
             return Ok(limited);
         }
         Course::KilledUnderWay { landed } => {
-            stage.kill().await;
+            // With its operator this request ends, too.
             if landed {
                 stage.scene().atlas.land(change);
             }
+            stage.kill().await;
             return Err(Cut);
         }
         Course::Meanwhile { act, landed: false } => stage.act(act).await,

@@ -160,7 +160,7 @@ impl Cluster {
     pub fn strip(&mut self, slot: usize) {
         let Some(mut object) = self.objects.get(NAMES[slot]).cloned() else { return };
         object["metadata"]["finalizers"] = json!([]);
-        object["metadata"]["annotations"][CLAIM_ANNOTATION] = Value::Null;
+        merge(&mut object["metadata"]["annotations"], &json!({CLAIM_ANNOTATION: null}));
         self.store(Kind::Object, NAMES[slot], Some(object));
     }
 

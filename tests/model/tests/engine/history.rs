@@ -189,9 +189,9 @@ impl Mirror {
     fn settle(&mut self) -> Result<(), ()> {
         let mut over = false;
         for _ in 0..PASSES {
-            let known = self.lines.len();
+            let (known, late) = (self.lines.len(), self.state.late[0].is_some());
             self.pass();
-            if self.lines.len() > known {
+            if self.lines.len() > known || (late && self.state.late[0].is_none()) {
                 over = false;
             } else if let Some(call) = self.state.late[0].take() {
                 land(&mut self.state, call);

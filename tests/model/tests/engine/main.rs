@@ -68,14 +68,14 @@ async fn compare() {
     let (mut requests, mut again) = (0, 0);
     let mut wrong = Vec::new();
     for (history, expected, mut found) in lived {
-        if found != expected {
+        if found != expected && std::env::var("ONCE").is_err() {
             again += 1;
             found = stage::play(&history, PATIENT).await.expect("a stage");
         }
         requests += expected.iter().filter(|line| !line.starts_with("--")).count();
         if found != expected {
             wrong.push(differs(&history, &expected, &found));
-            if wrong.len() == 3 {
+            if wrong.len() == 8 {
                 break;
             }
         }

@@ -22,6 +22,8 @@ pub struct Seen {
     said: Option<String>,
     suspended: bool,
     edited: bool,
+    /// What tells one fence or answer from the next; only good for a comparison with the same object before.
+    marks: [String; 4],
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -85,6 +87,13 @@ impl Seen {
             said: object.said.map(|reason| reason.as_str().to_owned()),
             suspended: object.said_suspended,
             edited: object.edited,
+            marks: [
+                object.claim.map(|claim| claim.begun.id),
+                object.attempt.map(|attempt| attempt.begun.id),
+                confirmed,
+                object.echo.map(|echo| echo.id),
+            ]
+            .map(|mark| format!("{mark:?}")),
         }
     }
 
@@ -103,7 +112,7 @@ impl Seen {
             deleting: metadata["deletionTimestamp"].is_string(),
             finalizer: finalizers.iter().any(|finalizer| finalizer == FINALIZER),
             released: metadata["annotations"][RELEASED_ANNOTATION].is_string(),
-            claim: claim.map(|claim| Claim {
+            claim: claim.as_ref().map(|claim| Claim {
                 own: claim["uid"] == uid,
                 adopted: claim["adopted"] == true,
                 sent: visible(&claim["sent"]),
@@ -128,6 +137,13 @@ impl Seen {
             said: condition("Ready").and_then(|ready| ready["reason"].as_str().map(str::to_owned)),
             suspended: condition("Suspended").is_some(),
             edited: status["observedGeneration"].as_i64() != metadata["generation"].as_i64(),
+            marks: [
+                claim.as_ref().map(|claim| &claim["time"]),
+                Some(&status["attempt"]["id"]),
+                Some(&status["applied"]["attempt"]),
+                Some(&status["integration"]["id"]),
+            ]
+            .map(|mark| format!("{mark:?}")),
         }
     }
 
