@@ -7,14 +7,14 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use atlas_integration_operator::core::conflict::{self, Candidate, Stance};
-use atlas_integration_operator::core::outcome::{self, Fence, Moved};
+use atlas_integration_operator::core::outcome::{self, Claiming, Fence, Moved};
 use atlas_integration_operator::core::plan::{self, Input, Plan, Why, Write};
 use atlas_integration_operator::core::quiet;
 use atlas_integration_operator::domain::{
     self, AdoptionPolicy, AppliedSecret, Condition, ConditionStatus, ConditionType, CredentialsRef,
     DeletionPolicy, Failure, FailureKind, FieldValue, Fingerprint, Integration, IntegrationType,
     ManagementPolicy, MemoryKey, ObjectKey, ProjectId, Prospect, Reason, Redacted, RedactedValue, SecretKey,
-    SecretValue, Status,
+    SecretValue, SecretsSince, Status,
 };
 use jiff::Timestamp;
 
@@ -525,7 +525,7 @@ fn answer(core: Core, question: Question) -> Reply {
         }
         Question::Failed(object, claim, answer) => {
             let failure = failure(answer).unwrap_or_else(|| Failure::known(FailureKind::Unavailable, ""));
-            let failed = outcome::failed(&object_to(&object), &spec(&object.spec), claim, &failure);
+            let failed = outcome::failed(&object_to(&object), &spec(&object.spec), claiming(claim), &failure);
             Reply::Failed(Failed {
                 reason: failed.reason,
                 for_good: failed.for_good,
@@ -562,7 +562,7 @@ fn answer(core: Core, question: Question) -> Reply {
             }))
         }
         Question::IsApplied(object, changed) => {
-            Reply::Yes(quiet::is_applied(&object_to(&object), &spec(&object.spec), changed))
+            Reply::Yes(quiet::is_applied(&object_to(&object), &spec(&object.spec), since(changed)))
         }
         Question::Evidence(object, entry) => {
             let claim = object.claim.filter(|_| claims(&object));
@@ -574,9 +574,21 @@ fn answer(core: Core, question: Question) -> Reply {
     }
 }
 
+fn claiming(claim: Option<bool>) -> Claiming {
+    match claim {
+        None => Claiming::Already,
+        Some(false) => Claiming::Fresh,
+        Some(true) => Claiming::ByConsent,
+    }
+}
+
+fn since(changed: bool) -> SecretsSince {
+    if changed { SecretsSince::Changed } else { SecretsSince::Same }
+}
+
 fn fence(core: Core, object: Object, claim: Option<bool>, kind: Kind, attempt: Attempt) -> Object {
     let mut after = object;
-    match outcome::fence(&object_to(&object), claim, write(kind), &attempt_to(&attempt)) {
+    match outcome::fence(&object_to(&object), claiming(claim), write(kind), &attempt_to(&attempt)) {
         Fence::Claim { first, claim } => {
             if let Some(status) = first {
                 after.applied = status.applied.as_ref().map(applied_from);
@@ -665,14 +677,14 @@ fn plan(core: Core, mut object: Object, mut sight: Sight) -> Step {
         object: &real,
         spec: &spec,
         entry: entry.as_ref(),
-        secrets_changed: !object.applied.is_some_and(same),
+        secrets: since(!object.applied.is_some_and(same)),
         owner: sight.owned.then_some("another"),
         outcome_known,
         landing_limit: if core.lacks(Mutant::NoWait) { Duration::ZERO } else { LANDING_LIMIT },
         crd_terminating: false,
         listed_at,
     };
-    let planned = plan::plan(&input);
+    let planned = plan::plan(&input).plan;
     match planned {
         Plan::Release { .. }
             if core.lacks(Mutant::DeleteUnproved)
