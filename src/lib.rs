@@ -2,7 +2,7 @@
 //! `AtlasIntegration` objects.
 //!
 //! Data flows one way: watch → index → queue of projects → pass (LIST, plan, fence, Secrets, write) → status.
-//! `tests/layers.rs` fails if a module uses a layer that it may not use; `docs/architecture.md` says why.
+//! `tests/layers/main.rs` fails if a module uses a layer that it may not use; `docs/architecture.md` says why.
 
 pub mod api;
 pub mod atlas;

@@ -3,7 +3,7 @@
 //!
 //! Elsewhere: a restarted API server that has forgotten what a stopped operator missed (`security/threats.rs`, t16), stored
 //! objects that can't be decoded among good ones (`security/threats.rs`, t01), a watch of Namespaces that is not allowed
-//! (`security/own_credentials.rs`), lists of a restored etcd (`src/engine/index_tests.rs`).
+//! (`security/own_credentials.rs`), lists of a restored etcd (`src/engine/index/tests.rs`).
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
