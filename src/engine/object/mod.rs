@@ -92,7 +92,7 @@ async fn act(
             return Ok(());
         }
         let sight = Sight { spec: &spec, entry, owner, listed_at: seen.listed_at, crd_terminating };
-        let claiming = match planned(shared, turn, &stored, &sight) {
+        let (claiming, kind, why) = match planned(shared, turn, &stored, &sight) {
             Plan::Gone => return Ok(()),
             Plan::Settled { reason, message, drift } => {
                 let verdict = settled(&stored, reason, message, drift);
@@ -119,7 +119,6 @@ async fn act(
             }
             Plan::Write { write, why } => (Claiming::Already, write, Some(why)),
         };
-        let (claiming, kind, why) = claiming;
         let job = Job { spec: &spec, session: &seen.session, entry, write: kind, claiming, why };
         return write(shared, turn, &stored, job).await;
     }
