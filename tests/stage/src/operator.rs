@@ -17,7 +17,7 @@ use crate::Error;
 
 const NAME: &str = "atlas-integration-operator";
 /// How long its port may be silent.
-const SILENCE: Duration = Duration::from_secs(20);
+const SILENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(20);
 
 /// How to start it. What all users need alike is added: the kubeconfig, consent to the simulator's `http`, a free port.
@@ -115,12 +115,11 @@ impl Operator {
         get(*address, path)
     }
 
-    /// The sum of all samples of a metric that begin like this and have this text in their labels; 0 when it does not
-    /// answer.
-    pub fn metric(&self, beginning: &str, labels: &str) -> f64 {
-        let metrics = self.get("/metrics").unwrap_or_default();
+    /// The sum of all samples of a metric that begin like this and have this text in their labels.
+    pub fn metric(&self, beginning: &str, labels: &str) -> io::Result<f64> {
+        let metrics = self.get("/metrics")?;
         let samples = metrics.lines().filter(|line| line.starts_with(beginning) && line.contains(labels));
-        samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        Ok(samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }
 
     /// How long ago it was started.
