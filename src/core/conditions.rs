@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(words(&derive(&before, 2, &fresh, STALL, at(2))), ["Ready=False", "Reconciling=True"]);
     }
 
-    /// What has lasted is counted by cause: the next one begins anew.
+    /// The time until an object stalls is counted for each cause separately.
     #[test]
     fn another_cause_is_not_stalled_by_the_one_before() {
         let lasted = Verdict { lasting: STALL, ..Verdict::new(Reason::SecretNotFound, "m") };
@@ -245,7 +245,7 @@ mod tests {
         vec!["region".into(), "url".into()]
     }
 
-    /// A failed read says nothing new of Atlas; what was said before holds for the object as it is now.
+    /// A failed read says nothing new about Atlas, so the operator repeats the last InSync for the new generation.
     #[test]
     fn without_news_in_sync_stays_as_it_was() {
         let drifted = Verdict::new(Reason::Synced, "m").with_sync(InSync::Drifted(region_and_url()));

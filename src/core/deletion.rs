@@ -69,7 +69,7 @@ mod tests {
         }
     }
 
-    /// A remedy that fits every cause helps nobody: each says what somebody has to put right, or that nobody has to.
+    /// A remedy that fits every cause helps nobody: each says what to put right, or that nobody has to act.
     #[rstest]
     #[case(Reason::SecretNotFound, "put the credentials Secret right")]
     #[case(Reason::SecretKeyMissing, "put the credentials Secret right")]

@@ -149,7 +149,7 @@ fn a_deletion_remembers_what_was_sent_and_what_was_confirmed() {
     assert!(!nothing_to_delete(&failure(FailureKind::NotServed, false)));
 }
 
-/// What an object gave up bears its own uid still, so that a new claim would make it prove something again.
+/// After a release `applied` and `attempt` still bear the object's own uid, so a new claim would make proofs of them.
 #[test]
 fn a_new_claim_voids_whatever_an_earlier_one_left() {
     let begun = attempt("x.3", 900);
@@ -178,7 +178,7 @@ fn a_claim_that_is_put_back_bears_what_the_status_shows_and_no_consent() {
 }
 
 #[test]
-fn what_is_stored_of_a_confirmed_write_is_what_was_sent() {
+fn a_confirmed_write_is_stored_as_it_was_sent() {
     let secrets = synced().applied().map(|applied| applied.secrets.clone()).unwrap_or_default();
     let stored = applied(&fresh(), &attempt("x.1", 1), &spec(), &secrets, at(1));
     assert_eq!(Some(&stored), synced().applied());
@@ -201,7 +201,7 @@ fn only_a_claim_of_an_absent_place_can_find_somebody_faster() {
 }
 
 #[test]
-fn where_the_project_is_gone_there_is_nothing_to_delete() {
+fn a_project_that_is_gone_leaves_nothing_to_delete() {
     assert!(nothing_to_delete(&failure(FailureKind::ProjectNotFound, false)));
     assert!(!nothing_to_delete(&failure(FailureKind::WrongProject, false)), "the id may be mistyped");
 }

@@ -65,7 +65,7 @@ mod tests {
     }
 
     proptest! {
-        /// Chance takes at most half of a wait away: what is left still grows with the number of failures.
+        /// Chance takes at most half of a wait away, so the waits still grow with the number of failures.
         #[test]
         fn chance_takes_at_most_half_of_a_wait(failures in 1..100_u32, random: u32) {
             let full = backoff(failures, u32::MAX);

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_owes_nothing_is_quiet_while_its_entry_and_its_secrets_stay() {
+    fn an_object_that_owes_nothing_is_quiet_while_its_entry_and_secrets_stay() {
         let echo = entry("****aaaa", "1").digest();
         let object = managing();
         let secrets = object.applied_secrets();
@@ -95,9 +95,9 @@ mod tests {
         assert_eq!(quiet(&observing()), Some(Quiet { echo, secrets: AppliedSecret::digest(&[]) }));
     }
 
-    /// Each of these alone is enough for a look.
+    /// Each of these causes alone makes the operator look at the object.
     #[test]
-    fn what_owes_anything_is_not_quiet() {
+    fn an_object_that_owes_anything_is_not_quiet() {
         type Change = fn(&mut Object);
         let due: [(&str, Change); 10] = [
             ("is being deleted", |object| object.deleting = true),
@@ -125,7 +125,7 @@ mod tests {
         }
     }
 
-    /// Once it manages, what an observer is asked to write is written.
+    /// An observing object cannot write, so the request stays until the object manages.
     #[test]
     fn only_a_managing_object_owes_a_rewrite() {
         let asked = |object| Object { rewrite_requested: Some("now".into()), ..object };

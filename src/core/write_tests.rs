@@ -1,4 +1,4 @@
-//! Why a write is due, what of Atlas is ours, and what a settled object says.
+//! The reasons for a write, the entries that count as ours, and the messages of settled objects.
 
 use super::tests::{at, claimed, entry, fresh, input, plan, sent, synced};
 use super::*;
@@ -11,7 +11,7 @@ fn settled(plan: &Plan) -> Option<Reason> {
     }
 }
 
-/// A repair is paced, so that two owners don't fight for ever; what somebody asked for is not.
+/// The operator paces repairs, so that two owners don't fight for ever; a write that somebody asked for is not paced.
 #[test]
 fn a_write_is_a_repair_only_where_nothing_but_drift_speaks_for_it() {
     let drift = Why { drift: vec!["url".into()], ..Why::default() };
@@ -29,7 +29,7 @@ fn a_write_is_a_repair_only_where_nothing_but_drift_speaks_for_it() {
     }
 }
 
-/// Each of these makes a write due, alone and under its own name.
+/// Each of these reasons makes a write due, alone and under its own name.
 #[test]
 fn a_write_says_everything_that_speaks_for_it() {
     let now = entry("****aaaa", "1");
@@ -48,7 +48,7 @@ fn a_write_says_everything_that_speaks_for_it() {
     let mut proven = synced();
     proven.status.applied = proven.status.applied.map(|applied| Applied { config: None, ..applied });
     let owed = why(&input(&proven, Some(&now)));
-    assert!(owed.owed, "the place is proven, and nothing is known of what Atlas holds");
+    assert!(owed.owed, "the place is proven, and nobody knows what Atlas holds");
     // The first write is owed whether or not anything landed.
     let first = claimed("****aaaa");
     assert_eq!(why(&input(&first, None)), Why { owed: true, ..Why::default() });
@@ -57,7 +57,7 @@ fn a_write_says_everything_that_speaks_for_it() {
     assert_eq!(gone, Why { drift: vec!["deleted".into()], ..Why::default() }, "somebody deleted it");
 }
 
-/// Only the claim's own write can land late; once another was confirmed, that one is what Atlas holds.
+/// The write that the claim began is in doubt only until any write was confirmed.
 #[test]
 fn a_confirmed_write_ends_the_doubt_about_the_claims_own() {
     let now = entry("****aaaa", "1");
@@ -73,9 +73,9 @@ fn a_confirmed_write_ends_the_doubt_about_the_claims_own() {
     assert_eq!(settled(&plan(&input(&object, Some(&now)))), Some(Reason::Synced));
 }
 
-/// A later write may carry other settings than the claim's: what it sent is ours as well.
+/// A later write may carry other settings than the claim's, and may have landed as well.
 #[test]
-fn what_the_last_begun_write_sent_is_ours_too() {
+fn the_settings_of_the_last_begun_write_are_ours_too() {
     let mut object = claimed("****aaaa");
     object.status.attempt = Some(Attempt { id: "x.2".into(), time: at(900), sent: Some(sent("****bbbb")) });
     for key in ["****aaaa", "****bbbb"] {

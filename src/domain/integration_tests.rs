@@ -1,4 +1,4 @@
-//! What follows from the values of an integration: what it refers to, what is stored of it, what Atlas may show.
+//! The references, the stored forms and the visible differences of an integration's settings.
 
 use rstest::rstest;
 
@@ -59,7 +59,7 @@ fn read() -> Integration<SecretValue> {
         .unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// All of them are scrubbed from texts, and none of what stands in the spec in clear.
+/// The operator scrubs all of them from texts. Texts that stand in the spec in clear are not among them.
 #[test]
 fn the_secrets_are_the_values_that_were_read() {
     let read = read();
@@ -93,14 +93,18 @@ fn shown(fields: &[(&str, RedactedValue)]) -> Redacted {
     Redacted(fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
 }
 
-/// An observer reads no Secret, so it says nothing of keys; a flag that is off may be left out.
+/// An observing object reads no Secret, so it says nothing about keys; Atlas may leave out a flag that is off.
 #[rstest]
 #[case::equal("EU", Some(true), &[])]
 #[case::other_text("US", Some(true), &["region"])]
 #[case::other_flag("EU", Some(false), &["sendCollectionLatencyMetrics"])]
 #[case::flag_not_shown("EU", None, &["sendCollectionLatencyMetrics"])]
 #[case::both("US", None, &["region", "sendCollectionLatencyMetrics"])]
-fn what_differs_visibly(#[case] region: &str, #[case] metrics: Option<bool>, #[case] differs: &[&str]) {
+fn visible_differences_name_the_fields(
+    #[case] region: &str,
+    #[case] metrics: Option<bool>,
+    #[case] differs: &[&str],
+) {
     let mut entry =
         shown(&[("apiKey", RedactedValue::Text("****0000".into())), ("id", RedactedValue::Text("1".into()))]);
     entry.0.insert("region".into(), RedactedValue::Text(region.into()));
@@ -119,7 +123,7 @@ fn a_text_that_atlas_does_not_show_differs() {
     assert!(template.is_empty());
 }
 
-/// What only one version of the API demands is known by the version, not by the schema.
+/// The schema cannot demand a field that only one version of the API demands, so the version checks for it.
 #[test]
 fn a_slack_without_what_a_version_demands_lacks_it() {
     let slack = |values: &[(&'static str, &str)]| {

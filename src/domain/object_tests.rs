@@ -1,4 +1,4 @@
-//! What an object proves: which of the words on it are its own, and which still hold.
+//! A claim or a status proves something only for the object that made it, and only until it is given up.
 
 use proptest::prelude::*;
 use rstest::rstest;
@@ -94,9 +94,9 @@ fn the_secrets_of_an_object_are_those_of_the_write_that_proves_something() {
     assert_eq!(claimed().applied_secrets(), AppliedSecret::digest(&[]));
 }
 
-/// A backup, or a manifest that somebody copied, brings the words of another object along.
+/// A backup, or a manifest that somebody copied, brings the claim and the status of another object along.
 #[test]
-fn what_another_object_wrote_proves_nothing() {
+fn the_claim_and_the_status_of_another_object_prove_nothing() {
     let own = applied();
     assert!(own.applied().is_some() && own.attempt().is_some() && own.own_claim().is_some());
     let copy = Object { uid: "y".into(), ..own };
@@ -104,7 +104,7 @@ fn what_another_object_wrote_proves_nothing() {
 }
 
 #[test]
-fn what_was_given_up_proves_nothing() {
+fn a_released_status_proves_nothing() {
     let released = Object { released: true, ..applied() };
     assert!(released.applied().is_none() && released.attempt().is_none());
     assert!(released.unconfirmed().is_none());
@@ -128,7 +128,7 @@ fn a_begun_write_is_unconfirmed_until_a_confirmed_one_bears_its_id() {
     assert_eq!(object.unconfirmed(), Some(&begun), "the first write");
 }
 
-/// An annotation asks once: what was handled is not done again, and another text asks anew.
+/// An annotation asks once: a request that was handled is not repeated, and another text is another request.
 #[rstest]
 #[case::never_asked(None, None, false)]
 #[case::withdrawn(None, Some("1"), false)]

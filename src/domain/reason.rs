@@ -125,7 +125,7 @@ impl fmt::Display for Reason {
 mod tests {
     use super::*;
 
-    /// Conditions, Events and metrics all carry the same word, and what a status holds is understood again.
+    /// Conditions, Events and metrics carry the same word, and the operator understands the word in a status again.
     #[test]
     fn the_word_of_a_reason_is_its_name() {
         for reason in Reason::ALL {
@@ -137,8 +137,8 @@ mod tests {
         assert_eq!(Reason::parse(""), None);
     }
 
-    /// A good reason makes Ready true, a passing one never stalls, a final one stalls at once; whatever somebody else
-    /// has to act on first stalls after a while.
+    /// A good reason makes Ready true, a passing one never stalls, a final one stalls at once; every other
+    /// reason needs somebody to act, and stalls after a while.
     #[test]
     fn every_reason_has_its_prospect() {
         let of = |prospect| Reason::ALL.into_iter().filter(move |reason| reason.prospect() == prospect);

@@ -259,7 +259,7 @@ mod tests {
         assert_eq!([&on, &off, &text].map(Redacted::digest).iter().collect::<HashSet<_>>().len(), 3);
     }
 
-    /// A password is never shown and `false` may be left out; everything else that is not there is missing.
+    /// Atlas never shows a password and may leave `false` out; every other field that is not there is missing.
     #[rstest]
     #[case(RedactedValue::Text("****".into()), true)]
     #[case(RedactedValue::Text("****cdef".into()), false)]

@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(SecretValue::headers_from_bytes(bytes).is_ok(), good);
     }
 
-    /// What is remembered of values tells whether they are the same again, and says nothing outside this process.
+    /// A fingerprint tells whether values are the same again, and is useless to any other process.
     #[test]
     fn fingerprints_are_equal_for_equal_values_only() {
         let key = MemoryKey::generate().expect("randomness");
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_attempt_carried_is_told_from_other_values_and_other_attempts() {
+    fn values_carried_by_an_attempt_differ_from_other_values_and_attempts() {
         let key = MemoryKey::generate().expect("randomness");
         let (one, two) = (key.fingerprint(["1"]), key.fingerprint(["2"]));
         assert_eq!(one.carried_by("x.1"), key.fingerprint(["1"]).carried_by("x.1"));
