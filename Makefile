@@ -42,6 +42,8 @@ test: tools lint control-plane test-tools ## Run every check and test, with a re
 	$(CARGO) test --locked -p atlas-integration-model -- --nocapture --test-threads=1
 	# These tests mostly wait for servers, so six run at a time, whatever the number of cores.
 	$(CARGO) test --locked -p atlas-integration-operator --tests -- --test-threads=6 --skip crash:: --skip argocd::sync::
+	# The examples in doc comments: a call that changes Atlas compiles with a fence, and only with one.
+	$(CARGO) test --locked -p atlas-integration-operator --doc
 	$(MAKE) --no-print-directory crash
 	$(MAKE) --no-print-directory test-argocd
 	# The tests above ran under the ClusterRole. The chart can install two other sets of rules; the tests in which these

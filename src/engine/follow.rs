@@ -86,6 +86,7 @@ impl Watches {
     }
 
     fn on_object(&mut self, shared: &Shared, event: WatchEvent<Stored>) -> Vec<ProjectKey> {
+        warn_of_failure("watch of AtlasIntegration objects", &event);
         let mut index = shared.index.lock();
         match event {
             WatchEvent::ListBegins { list } => index.list_begins(list),
@@ -104,6 +105,7 @@ impl Watches {
 
     /// A Secret that may not be watched is read when it is needed instead.
     fn on_secret(&mut self, shared: &Shared, event: WatchEvent<Secret>) -> Vec<ProjectKey> {
+        warn_of_failure("watch of Secrets", &event);
         let secrets = &mut shared.index.lock().secrets;
         match event {
             WatchEvent::ListBegins { list } => secrets.list_begins(list),
@@ -113,18 +115,17 @@ impl Watches {
                 self.open.remove(&(Watch::Secrets, list));
                 return secrets.list_complete(list, in_list(&shared.settings, list));
             }
-            WatchEvent::Failed { list, message, forbidden } => {
-                tracing::warn!(%message, "watch of Secrets");
-                if forbidden {
-                    self.open.remove(&(Watch::Secrets, list));
-                    secrets.unwatched(list);
-                }
+            WatchEvent::Failed { list, forbidden: true, .. } => {
+                self.open.remove(&(Watch::Secrets, list));
+                secrets.unwatched(list);
             }
+            WatchEvent::Failed { .. } => {}
         }
         Vec::new()
     }
 
     fn on_namespace(&mut self, shared: &Shared, event: WatchEvent<Grant>) -> Vec<ProjectKey> {
+        warn_of_failure("watch of Namespaces", &event);
         let mut index = shared.index.lock();
         match event {
             WatchEvent::ListBegins { .. } => index.namespace_list_begins(),
@@ -137,15 +138,20 @@ impl Watches {
                 self.open.remove(&(Watch::Namespaces, list));
                 return index.namespace_list_complete();
             }
-            WatchEvent::Failed { list, message, forbidden } => {
-                tracing::warn!(%message, "watch of Namespaces");
-                if forbidden {
-                    self.open.remove(&(Watch::Namespaces, list));
-                    index.namespaces_unwatched();
-                }
+            WatchEvent::Failed { list, forbidden: true, .. } => {
+                self.open.remove(&(Watch::Namespaces, list));
+                index.namespaces_unwatched();
             }
+            WatchEvent::Failed { .. } => {}
         }
         Vec::new()
+    }
+}
+
+/// Logs why a watch failed; outside the lock of the index, since writing a log line may block.
+fn warn_of_failure<T>(watch: &str, event: &WatchEvent<T>) {
+    if let WatchEvent::Failed { message, .. } = event {
+        tracing::warn!(%message, "{watch}");
     }
 }
 

@@ -16,6 +16,6 @@ mod turn;
 
 pub use crate::core::election::{LONGEST_LEASE, Timing};
 pub use election::ElectionSettings;
-pub use object::{Called, Fenced};
+pub use object::{CallResult, Fenced};
 pub use run::Engine;
 pub use shared::{Settings, Telemetry};

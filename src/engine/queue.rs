@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::index::ProjectKey;
-use super::turn::{Project, Turn};
+use super::turn::{ProjectMemory, Turn};
 
 /// The least time between the end of one turn of a project and the begin of the next.
 const BREATH: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ struct Inner {
 struct Waiting {
     due: Instant,
     /// What is remembered of it; `None` where that is nothing.
-    memory: Option<Box<Project>>,
+    memory: Option<Box<ProjectMemory>>,
 }
 
 impl Queue {
@@ -140,7 +140,7 @@ impl Queue {
 
 impl Inner {
     /// Makes a project due. `memory` is what a turn that ended remembers; `None` leaves what is at rest as it is.
-    fn schedule(&mut self, key: ProjectKey, at: Instant, memory: Option<Project>) {
+    fn schedule(&mut self, key: ProjectKey, at: Instant, memory: Option<ProjectMemory>) {
         let at = self.not_before.get(&key).map_or(at, |until| at.max(*until));
         let memory = memory.filter(|memory| !memory.is_blank()).map(Box::new);
         match self.waiting.get_mut(&key) {
@@ -229,11 +229,11 @@ mod tests {
         queue.add([project('a')]);
         let turn = queue.next().await.expect("a turn");
         assert_eq!(start.elapsed(), BREATH);
-        assert_eq!(turn.project.known("uid").map(|memory| memory.failures), Some(7));
+        assert_eq!(turn.memory.known("uid").map(|memory| memory.failures), Some(7));
         queue.done(turn);
         queue.add([project('a')]);
         let turn = queue.next().await.expect("a turn");
-        assert!(turn.project.is_blank(), "the project was forgotten");
+        assert!(turn.memory.is_blank(), "the project was forgotten");
     }
 
     #[tokio::test(start_paused = true)]

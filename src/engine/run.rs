@@ -17,7 +17,7 @@ use super::pass::pass;
 use super::queue::Queue;
 use super::shared::{Settings, Shared, Telemetry};
 use super::store::Store;
-use super::turn::{Project, Turn};
+use super::turn::{ProjectMemory, Turn};
 use crate::atlas;
 use crate::cluster::{Events, Namespaces, Secrets, Writer};
 use crate::domain::MemoryKey;
@@ -148,6 +148,7 @@ impl Engine {
 async fn follow(shared: Arc<Shared>, client: kube::Client, ready: Arc<AtomicBool>, not_before: Instant) {
     let mut watches = Watches::begin(client, &shared.settings);
     let mut workers = JoinSet::new();
+    let mut begun = false;
     loop {
         tokio::select! {
             next = watches.next(&shared) => if next.is_none() { return },
@@ -159,7 +160,8 @@ async fn follow(shared: Arc<Shared>, client: kube::Client, ready: Arc<AtomicBool
                 }
             }
         }
-        if workers.is_empty() && watches.are_listed() {
+        if !begun && watches.are_listed() {
+            begun = true;
             let projects = shared.index.lock().projects();
             tracing::info!(places = projects.len(), "first lists complete");
             ready.store(true, Ordering::Relaxed);
@@ -191,12 +193,10 @@ struct Held<'a> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        let blank = Turn::new(self.turn.key().clone(), Project::default());
+        let blank = Turn::new(self.turn.key().clone(), ProjectMemory::default());
         let mut turn = std::mem::replace(&mut self.turn, blank);
         if std::thread::panicking() {
-            // What a pass left half done must not be remembered.
-            turn = Turn::new(turn.key().clone(), Project::default());
-            turn.look_again(Instant::now() + self.shared.settings.resync_interval);
+            turn.look_again_only(Instant::now() + self.shared.settings.resync_interval);
         }
         self.shared.queue.done(turn);
     }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::fence;
+use super::fence::{self, Begun};
 use super::say::{self, Echo};
 use crate::atlas::Session;
 use crate::cluster::{Stored, WriteError};
@@ -27,24 +27,24 @@ pub(super) async fn delete(
     let object = &stored.object;
     let kind = spec.integration.integration_type();
     let note = format!("the {kind} integration of project {} is deleted in Atlas", spec.project);
-    let deleted = turn.project.known(&object.uid).and_then(|memory| memory.deleted.as_deref());
+    let deleted = turn.memory.known(&object.uid).and_then(|memory| memory.deleted.as_deref());
     if outcome::is_deleted(object, deleted) {
         // Only the finalizer is left: the API server failed after the DELETE.
         say::release(shared, turn, stored, &note).await?;
         return Ok(());
     }
     let signature = fence::signature(shared, object, spec, None, true);
-    if let Some(verdict) = fence::refused(turn, object, &signature) {
+    if let Some(verdict) = fence::held_back(turn, object, &signature) {
         return say::say(shared, turn, stored, verdict, Echo::Keep).await;
     }
     let attempt = outcome::deletion(object, fence::attempt_id(object), Timestamp::now());
-    let fence = (spec, attempt, Fence::Attempt);
-    let Some(fenced) = fence::raise(shared, turn, stored, fence).await? else { return Ok(()) };
-    let (mut stored, attempt, result) = fenced.delete(&shared.atlas, session, kind).await.noted(turn);
+    let begun = Begun { project: &spec.project, attempt, fence: Fence::Attempt };
+    let Some(fenced) = fence::raise(shared, turn, stored, begun).await? else { return Ok(()) };
+    let (mut stored, attempt, result) = fenced.delete(&shared.atlas, session, kind).await.record_in(turn);
     if let Err(failure) = result {
         let reason = failure.reason();
         let verdict = Verdict::new(reason, deletion_waits(&stored.object.key, reason, &failure.message));
-        fence::refuse(shared, turn, &stored.object, (signature, &verdict), &failure, false);
+        fence::remember_failure(shared, turn, &stored.object, (signature, &verdict), &failure, false);
         return say::say(shared, turn, &stored, verdict, Echo::Keep).await;
     }
     let memory = turn.object(&stored.object.uid);

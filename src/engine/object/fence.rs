@@ -1,6 +1,7 @@
-//! The fence: the only way to a call that changes Atlas. [`raise`] stores a write to the API server that fails if the
-//! object moved since it was planned, and gives a [`Fenced`], which `post`, `put` and `delete` consume. So no such call
-//! is made without a fence, and none twice behind one.
+//! The fence: the only way to a call that changes Atlas. [`raise`] makes a write to the API server, which fails if the
+//! object has changed since the plan, and returns a [`Fenced`], which `post`, `put` and `delete` consume. So no such call
+//! is made without a fence, and no fence serves two calls. In all other files clippy refuses the three calls of the
+//! client (`disallowed-methods` in `clippy.toml`).
 
 use std::time::Duration;
 
@@ -20,9 +21,9 @@ use crate::engine::jitter::random;
 use crate::engine::shared::Shared;
 use crate::engine::turn::{Signature, Turn};
 
-/// A fence that took longer than this part of a call's time limit does not leave enough of
-/// [`atlas::Client::landing_limit`] to the call that it guards.
-const SLOW_FENCE: u32 = 3;
+/// A fence may take at most this share (a third) of a call's time limit. After a slower one, too little of
+/// [`atlas::Client::landing_limit`] is left for the call.
+const FENCE_SHARE: u32 = 3;
 
 /// A fence that the API server has just taken. It allows one call that changes Atlas, and that call consumes it.
 ///
@@ -61,7 +62,7 @@ const SLOW_FENCE: u32 = 3;
 /// }
 /// ```
 ///
-/// Nobody else can make one, since its fields are private:
+/// Only one module can make a `Fenced`, since its fields are private:
 ///
 /// ```compile_fail
 /// use atlas_integration_operator::cluster::Stored;
@@ -78,14 +79,16 @@ pub struct Fenced {
     project: ProjectId,
 }
 
-/// What came of a call behind a fence.
+/// The result of a call that was made with a fence.
 #[must_use]
-pub struct Called<T> {
+pub struct CallResult<T> {
     stored: Stored,
     attempt: Attempt,
     result: Result<T, Failure>,
 }
 
+// The one place for these calls.
+#[allow(clippy::disallowed_methods)]
 impl Fenced {
     /// Creates the integration. The result has the entry that Atlas then shows.
     pub async fn post(
@@ -93,9 +96,9 @@ impl Fenced {
         atlas: &atlas::Client,
         session: &Session,
         integration: &Integration<SecretValue>,
-    ) -> Called<Redacted> {
+    ) -> CallResult<Redacted> {
         let result = atlas.create(session, &self.project, integration).await;
-        self.called(result)
+        self.finished(result)
     }
 
     /// Replaces the integration. The result has the entry that Atlas then shows.
@@ -104,51 +107,66 @@ impl Fenced {
         atlas: &atlas::Client,
         session: &Session,
         integration: &Integration<SecretValue>,
-    ) -> Called<Redacted> {
+    ) -> CallResult<Redacted> {
         let result = atlas.update(session, &self.project, integration).await;
-        self.called(result)
+        self.finished(result)
     }
 
-    /// Deletes the integration. An integration that does not exist is deleted.
-    pub async fn delete(self, atlas: &atlas::Client, session: &Session, kind: IntegrationType) -> Called<()> {
+    /// Deletes the integration. If it does not exist, that is a success.
+    pub async fn delete(
+        self,
+        atlas: &atlas::Client,
+        session: &Session,
+        kind: IntegrationType,
+    ) -> CallResult<()> {
         let result = match atlas.delete(session, &self.project, kind).await {
             Err(failure) if outcome::nothing_to_delete(&failure) => Ok(()),
             result => result,
         };
-        self.called(result)
+        self.finished(result)
     }
 
-    fn called<T>(self, result: Result<T, Failure>) -> Called<T> {
-        Called { stored: self.stored, attempt: self.attempt, result }
+    fn finished<T>(self, result: Result<T, Failure>) -> CallResult<T> {
+        CallResult { stored: self.stored, attempt: self.attempt, result }
     }
 }
 
-impl<T> Called<T> {
-    /// The object as the fence left it, the attempt, and the result, once the turn remembers what a failure means for
-    /// the project and for the object's next plan.
-    pub(super) fn noted(self, turn: &mut Turn) -> (Stored, Attempt, Result<T, Failure>) {
+impl<T> CallResult<T> {
+    /// Records a failure in `turn`: the pause that Atlas asked for, and whether the outcome of the call is known. Returns
+    /// the object as the fence left it, the attempt, and the result.
+    pub(super) fn record_in(self, turn: &mut Turn) -> (Stored, Attempt, Result<T, Failure>) {
         if let Err(failure) = &self.result {
-            turn.heed(failure);
-            turn.object(&self.stored.object.uid).called(self.attempt.time, failure);
+            turn.pause_if_asked(failure);
+            turn.object(&self.stored.object.uid).call_failed(self.attempt.time, failure);
         }
         (self.stored, self.attempt, self.result)
     }
 }
 
-/// A fresh attempt id. It begins with the uid, so that a copied status claims nothing.
+/// A fresh attempt id. It begins with the uid, so that a status copied from another object is not taken for this
+/// object's own.
 pub(super) fn attempt_id(object: &Object) -> String {
     format!("{}.{:08x}{:08x}", object.uid, random(), random())
 }
 
-/// Stores the `fence` of an `attempt`. It carries the resourceVersion that was planned for, so what the API server
-/// returns is that very object. `None` if nothing may be sent: the term has ended, or the fence took too long; then the
-/// next pass plans anew.
+/// A call that is about to be made.
+pub(super) struct Begun<'a> {
+    pub project: &'a ProjectId,
+    pub attempt: Attempt,
+    /// The write to the API server that comes first.
+    pub fence: Fence,
+}
+
+/// Makes the fence, with the resourceVersion of the object that was planned for; so if it succeeds, nobody changed the
+/// object meanwhile. Returns `None` if the call must not be made, because the term has ended or the fence took too long;
+/// then the turn looks again at once.
 pub(super) async fn raise(
     shared: &Shared,
     turn: &mut Turn,
     stored: &Stored,
-    (spec, attempt, fence): (&Spec, Attempt, Fence),
+    begun: Begun<'_>,
 ) -> Result<Option<Fenced>, WriteError> {
+    let Begun { project, attempt, fence } = begun;
     if !shared.leads() {
         turn.look_again_now();
         return Ok(None);
@@ -170,7 +188,7 @@ pub(super) async fn raise(
         return Ok(None);
     }
     shared.index.lock().confirm(&stored.object.key, uid, None);
-    Ok(Some(Fenced { stored, attempt, project: spec.project.clone() }))
+    Ok(Some(Fenced { stored, attempt, project: project.clone() }))
 }
 
 /// Whether a fence took so long that its call must not be sent any more, or the term has ended meanwhile.
@@ -179,10 +197,11 @@ fn too_late(shared: &Shared, attempt: &Attempt) -> bool {
         return true;
     }
     let passed = Timestamp::now().duration_since(attempt.time);
-    Duration::try_from(passed).is_ok_and(|passed| passed > shared.atlas.time_limit() / SLOW_FENCE)
+    Duration::try_from(passed).is_ok_and(|passed| passed > shared.atlas.time_limit() / FENCE_SHARE)
 }
 
-/// What a write depends on. A DELETE (`None`) does not depend on the settings.
+/// What a write depends on. For a DELETE `resolved` is `None`, since it does not depend on the settings. `entry` says
+/// whether Atlas showed an entry.
 pub(super) fn signature(
     shared: &Shared,
     object: &Object,
@@ -199,9 +218,10 @@ pub(super) fn signature(
     }
 }
 
-/// What was said of this very write when Atlas refused it, if it may not be sent again yet, or not again at all.
-pub(super) fn refused(turn: &mut Turn, object: &Object, signature: &Signature) -> Option<Verdict> {
-    let refused = turn.object(&object.uid).refusal_of(signature, tokio::time::Instant::now())?;
+/// If this very write failed and may not be sent again now: the verdict of that failure. If it may be sent later, the
+/// turn looks again then. The failure of any other write is forgotten.
+pub(super) fn held_back(turn: &mut Turn, object: &Object, signature: &Signature) -> Option<Verdict> {
+    let refused = turn.object(&object.uid).held_back(signature, tokio::time::Instant::now())?;
     let (retry_at, verdict) = (refused.retry_at, refused.verdict.clone());
     if let Some(at) = retry_at {
         turn.look_again(at);
@@ -209,9 +229,9 @@ pub(super) fn refused(turn: &mut Turn, object: &Object, signature: &Signature) -
     Some(verdict)
 }
 
-/// Remembers a failed write, so that the same write is not sent again before its time, or (`for_good`) not again at
-/// all.
-pub(super) fn refuse(
+/// Remembers a failed write, so that the same write is not sent again before its time, or (`for_good`) not again at all.
+/// The turn looks again when it may be sent.
+pub(super) fn remember_failure(
     shared: &Shared,
     turn: &mut Turn,
     object: &Object,
@@ -225,7 +245,7 @@ pub(super) fn refuse(
         wait = wait.max(shared.atlas.landing_limit());
     }
     let wait = (!for_good).then_some(wait);
-    if let Some(at) = memory.refuse(object.generation, signature, wait, verdict.clone()) {
+    if let Some(at) = memory.hold_back(object.generation, signature, wait, verdict.clone()) {
         turn.look_again(at);
     }
 }

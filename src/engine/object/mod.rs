@@ -7,7 +7,7 @@ mod unseen;
 mod view;
 mod write;
 
-pub use fence::{Called, Fenced};
+pub use fence::{CallResult, Fenced};
 pub(super) use view::{Blocked, Seen, View};
 
 use std::sync::Arc;
@@ -78,7 +78,7 @@ async fn act(
 ) -> Result<(), WriteError> {
     let entry = record.kind().and_then(|kind| seen.listing.get(&kind));
     let mut stored = shared.read(record).await?;
-    if let Some(memory) = turn.project.known_mut(&record.uid) {
+    if let Some(memory) = turn.memory.known_mut(&record.uid) {
         memory.unread_since = None;
     }
     for _ in 0..MAX_STEPS {
@@ -140,7 +140,7 @@ fn planned(shared: &Shared, turn: &Turn, stored: &Stored, sight: &Sight<'_>) -> 
     let names: Vec<_> = sight.spec.integration.secret_names().into_iter().map(Arc::from).collect();
     let applied = object.applied_secrets();
     let secrets = shared.index.lock().secrets.since(&object.key.namespace, &names, applied);
-    let known = turn.project.known(&object.uid).and_then(|memory| memory.outcome_known);
+    let known = turn.memory.known(&object.uid).and_then(|memory| memory.outcome_known);
     let planned = plan(&Input {
         object,
         spec: sight.spec,

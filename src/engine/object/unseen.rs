@@ -139,7 +139,7 @@ fn owes_nothing(shared: &Shared, record: &Record) -> bool {
 /// Whether the last word was a refusal that an outage does not change: neither the object nor its Secrets have changed
 /// since the refusal.
 fn refusal_stands(shared: &Shared, turn: &Turn, record: &Record) -> bool {
-    let Some(memory) = turn.project.known(&record.uid) else { return false };
+    let Some(memory) = turn.memory.known(&record.uid) else { return false };
     let stands = memory.said.as_deref().is_some_and(|(version, said)| {
         said.reason.prospect() == Prospect::Final && *version == record.resource_version
     });

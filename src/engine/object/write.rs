@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::fence::{self, Fenced};
+use super::fence::{self, Begun, Fenced};
 use super::say::{self, Echo};
 use crate::atlas::{ApiVersion, Session};
 use crate::cluster::{EventKind, Stored, WriteError};
@@ -61,7 +61,7 @@ pub(super) async fn write(
         return record_secrets(shared, stored, &job, &resolved).await;
     }
     let signature = fence::signature(shared, object, job.spec, Some(&resolved), job.entry.is_some());
-    if let Some(verdict) = fence::refused(turn, object, &signature) {
+    if let Some(verdict) = fence::held_back(turn, object, &signature) {
         // Something else may have been said meanwhile; this is still how it stands.
         return say::say(shared, turn, stored, verdict, Echo::Keep).await;
     }
@@ -74,9 +74,9 @@ pub(super) async fn write(
     let sent = Some(resolved.integration.redacted());
     let attempt = Attempt { id: fence::attempt_id(object), time: Timestamp::now(), sent };
     let fence = outcome::fence(object, job.claiming, job.write, &attempt);
-    let fence = (job.spec, attempt, fence);
-    let Some(fenced) = fence::raise(shared, turn, stored, fence).await? else { return Ok(()) };
-    let (stored, attempt, result) = send(shared, &job, fenced, &resolved).await.noted(turn);
+    let begun = Begun { project: &job.spec.project, attempt, fence };
+    let Some(fenced) = fence::raise(shared, turn, stored, begun).await? else { return Ok(()) };
+    let (stored, attempt, result) = send(shared, &job, fenced, &resolved).await.record_in(turn);
     match result {
         Ok(entry) => {
             let written = Written { attempt: &attempt, resolved: &resolved, entry: &entry };
@@ -91,7 +91,7 @@ async fn send(
     job: &Job<'_>,
     fenced: Fenced,
     resolved: &Resolved,
-) -> fence::Called<Redacted> {
+) -> fence::CallResult<Redacted> {
     match job.write {
         Write::Post => fenced.post(&shared.atlas, job.session, &resolved.integration).await,
         Write::Put => fenced.put(&shared.atlas, job.session, &resolved.integration).await,
@@ -195,8 +195,9 @@ async fn confirm(
         let moved = outcome::moved(object, &stored.object, claiming, attempt);
         let Some(now) = now.filter(|_| moved != Moved::Gone) else { return Err(WriteError::Gone) };
         if moved == Moved::Doubt {
+            doubt(shared, &now, attempt).await?;
             turn.look_again_now();
-            return doubt(shared, &now, attempt).await;
+            return Ok(());
         }
         stored = now;
     }
@@ -224,7 +225,7 @@ async fn fail(
 ) -> Result<(), WriteError> {
     let failed = outcome::failed(&stored.object, job.spec, job.claiming, failure);
     let verdict = Verdict::new(failed.reason, failed.message);
-    fence::refuse(shared, turn, &stored.object, (signature, &verdict), failure, failed.for_good);
+    fence::remember_failure(shared, turn, &stored.object, (signature, &verdict), failure, failed.for_good);
     if let Some(note) = failed.release {
         stored = say::release(shared, turn, &stored, note).await?;
     }

@@ -39,14 +39,14 @@ pub(super) async fn look(shared: &Shared, turn: &mut Turn, project: &ProjectId, 
             None => continue,
         };
         if let Entry::Vacant(place) = listings.entry(key) {
-            let listing = match turn.paused(&shared.atlas) {
+            let listing = match turn.check_pause(&shared.atlas) {
                 Some(pause) => Err(pause.failure),
                 // The term has ended, and no step gets past its read.
                 None if !shared.leads() => break,
                 None => {
                     let listing = shared.atlas.list(&session, project, key.1).await;
                     if let Err(failure) = &listing {
-                        turn.heed(failure);
+                        turn.pause_if_asked(failure);
                         outage.get_or_insert_with(|| failure.clone());
                     }
                     listing.map(Arc::new)
@@ -84,8 +84,8 @@ async fn session(shared: &Shared, project: &ProjectId, record: &Record) -> Optio
 /// Notes how the LISTs went. The status of an object in sync does not show an outage at first, so the log says it: once
 /// when the outage begins, once when it ends.
 fn listed(shared: &Shared, turn: &mut Turn, project: &ProjectId, outage: Option<Failure>, read: bool) {
-    let pause = turn.paused(&shared.atlas);
-    let (before, failures) = turn.project.listed(outage.is_some(), read);
+    let pause = turn.check_pause(&shared.atlas);
+    let (before, failures) = turn.memory.listed(outage.is_some(), read);
     match (&outage, before) {
         (Some(failure), 0) => tracing::warn!(%project, "{}", failure.message),
         (None, 1..) if read => tracing::info!(%project, "Atlas can be read again"),

@@ -1,5 +1,5 @@
-//! One pass over one project: observe (a LIST for each credential), decide (which object owns which place in Atlas),
-//! and act (one object after another).
+//! One pass over one project: observe (a LIST for each credential), decide (which object owns each place in Atlas, that
+//! is each type of integration in the project), and act (one object after another).
 
 mod look;
 mod owners;
@@ -18,108 +18,112 @@ use super::turn::Turn;
 use crate::atlas::Listing;
 use crate::domain::{IntegrationType, ProjectId, SecretsSince};
 
-/// Runs a pass. The turn then says when the next one is due.
+/// Runs one pass. Afterwards `turn` holds when the next one is due.
 pub(super) async fn pass(shared: &Shared, turn: &mut Turn) {
     let mut records = shared.index.lock().of_project(turn.key());
-    if !records.is_empty() && shared.leads() {
+    if records.is_empty() {
+        turn.outlast_pause();
+    } else if shared.leads() {
         match turn.key().clone() {
-            Some(project) => over_project(shared, turn, &project, &mut records).await,
-            None => over_unreadable(shared, turn, &records).await,
+            Some(project) => pass_over_project(shared, turn, &project, &mut records).await,
+            None => pass_over_unreadable(shared, turn, &records).await,
         }
     }
-    turn.project.keep_only(records.iter().map(|record| record.uid.as_str()));
+    turn.memory.keep_only(records.iter().map(|record| record.uid.as_str()));
 }
 
-/// The objects whose spec can't be read. Each step asks whether it may write.
-async fn over_unreadable(shared: &Shared, turn: &mut Turn, records: &[Record]) {
+/// The objects whose spec can't be read. Leadership is not checked between them, since each step checks it itself.
+async fn pass_over_unreadable(shared: &Shared, turn: &mut Turn, records: &[Record]) {
     turn.look_again(Instant::now() + shared.settings.resync_interval);
     for record in records {
         step(shared, turn, record, None, None).await;
     }
 }
 
-async fn over_project(shared: &Shared, turn: &mut Turn, project: &ProjectId, records: &mut [Record]) {
+/// The objects of a project.
+async fn pass_over_project(shared: &Shared, turn: &mut Turn, project: &ProjectId, records: &mut [Record]) {
     let begun = Instant::now();
-    in_waiting_order(turn, records);
+    sort_by_wait(turn, records);
     let views = look(shared, turn, project, records).await;
     turn.look_again(shared.next_resync(project, Instant::now()));
     let owners = owners(shared, turn, records, &views);
-    let mut busy = Vec::new();
+    let mut not_quiet = Vec::new();
     for record in &*records {
-        match stand(shared, turn, record, &views, &owners) {
-            Stand::Quiet => {
-                if let Some(memory) = turn.project.known_mut(&record.uid) {
+        match need(shared, turn, record, &views, &owners) {
+            Need::Nothing => {
+                if let Some(memory) = turn.memory.known_mut(&record.uid) {
                     memory.rests();
                 }
             }
-            Stand::Waits => busy.push(record),
-            Stand::Due { view, owner } => {
-                busy.push(record);
+            Need::Pause => not_quiet.push(record),
+            Need::Step { view, owner } => {
+                not_quiet.push(record);
                 step(shared, turn, record, view, owner.as_deref()).await;
             }
         }
     }
-    keep_turns(shared, turn, &busy, begun, &views);
+    note_waiting(shared, turn, &not_quiet, begun, &views);
 }
 
-/// How an object stands in a pass.
-enum Stand<'a> {
-    /// It needs nothing.
-    Quiet,
-    /// It waits until the project's pause is over.
-    Waits,
-    /// It is taken; `owner` describes another object that owns its place.
-    Due { view: Option<&'a View>, owner: Option<String> },
+/// What an object needs in a pass.
+enum Need<'a> {
+    /// Nothing.
+    Nothing,
+    /// The end of the project's pause.
+    Pause,
+    /// A step, now. `owner` describes the object that owns its place, if that is another one.
+    Step { view: Option<&'a View>, owner: Option<String> },
 }
 
-fn stand<'a>(
+fn need<'a>(
     shared: &Shared,
     turn: &mut Turn,
     record: &Record,
     views: &'a Views,
     owners: &HashMap<IntegrationType, &Record>,
-) -> Stand<'a> {
+) -> Need<'a> {
     let view = views.get(&record.key);
     let owner = record.kind().and_then(|kind| owners.get(&kind)).filter(|owner| owner.uid != record.uid);
     let owner = owner.map(|owner| described(owner, record));
-    let Some(View::Seen(seen)) = view else { return Stand::Due { view, owner } };
+    let Some(View::Seen(seen)) = view else { return Need::Step { view, owner } };
     if owner.is_none() && is_quiet(shared, record, &seen.listing) {
-        return Stand::Quiet;
+        return Need::Nothing;
     }
-    if turn.paused(&shared.atlas).is_some() { Stand::Waits } else { Stand::Due { view, owner } }
+    if turn.check_pause(&shared.atlas).is_some() { Need::Pause } else { Need::Step { view, owner } }
 }
 
 /// Objects that an earlier pass left waiting come first, longest wait first; then the rest, oldest first.
-fn in_waiting_order(turn: &Turn, records: &mut [Record]) {
+fn sort_by_wait(turn: &Turn, records: &mut [Record]) {
     let now = Instant::now();
     records.sort_by_cached_key(|record| {
-        let since = turn.project.known(&record.uid).and_then(|memory| memory.waiting_since);
+        let since = turn.memory.known(&record.uid).and_then(|memory| memory.waiting_since);
         (since.unwrap_or(now), record.created, record.key.clone())
     });
 }
 
-/// At the end of a pass that began at `begun`: while the project is paused, the objects that were not quiet keep their
-/// turn.
-fn keep_turns(shared: &Shared, turn: &mut Turn, busy: &[&Record], begun: Instant, views: &Views) {
-    if turn.paused(&shared.atlas).is_none() {
-        for record in busy {
-            if let Some(memory) = turn.project.known_mut(&record.uid) {
+/// Ends a pass. If the project is paused, remembers that the objects that were not quiet have waited since `begun`, so
+/// that the next pass takes them first. If not, forgets their waits.
+fn note_waiting(shared: &Shared, turn: &mut Turn, not_quiet: &[&Record], begun: Instant, views: &Views) {
+    if turn.check_pause(&shared.atlas).is_none() {
+        for record in not_quiet {
+            if let Some(memory) = turn.memory.known_mut(&record.uid) {
                 memory.waiting_since = None;
             }
         }
-        turn.project.unlimited();
+        turn.memory.reset_limited();
         return;
     }
-    for record in busy {
+    for record in not_quiet {
         turn.object(&record.uid).waiting_since.get_or_insert(begun);
     }
-    if busy.iter().any(|record| matches!(views.get(&record.key), Some(View::Seen(_)))) {
-        // The next pass is due at once: it says that they wait, without a call.
+    if not_quiet.iter().any(|record| matches!(views.get(&record.key), Some(View::Seen(_)))) {
+        // The next pass makes no call, and stores in these objects that they wait for the end of the pause.
         turn.look_again_now();
     }
 }
 
-/// Whether nothing is to be done: the object owes nothing, Atlas shows what it showed, the Secrets are the same.
+/// Whether an object needs nothing: no write is owed, Atlas shows the same entry as last time, and its Secrets have not
+/// changed.
 fn is_quiet(shared: &Shared, record: &Record, listing: &Listing) -> bool {
     let Some(quiet) = &record.quiet else { return false };
     let entry = record.kind().and_then(|kind| listing.get(&kind));

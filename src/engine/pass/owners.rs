@@ -59,7 +59,7 @@ fn candidate<'a>(shared: &Shared, turn: &Turn, record: &'a Record, views: &Views
 /// Whether Atlas refused the object's write for good, and neither the object nor, as far as they are watched, its
 /// Secrets have changed since. Where Secrets are not watched, the object's own pass reads them and writes what is new.
 fn is_refused(shared: &Shared, turn: &Turn, record: &Record) -> bool {
-    let refused = turn.project.known(&record.uid).and_then(|memory| memory.refused.as_ref());
+    let refused = turn.memory.known(&record.uid).and_then(|memory| memory.refused.as_ref());
     refused.filter(|refused| refused.retry_at.is_none()).is_some_and(|refused| {
         let secrets = refused.signature.secrets;
         refused.generation == record.generation

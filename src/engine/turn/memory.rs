@@ -1,5 +1,5 @@
-//! What this process remembers of an object, apart from what the cluster stores. All of it can be lost: after a restart
-//! the operator reads once more, and where it must, writes once more.
+//! What this process remembers of an object, apart from what the cluster stores. All of it can be lost, by a restart or
+//! when the spec can't be read for a while: then the operator reads once more, and where it must, writes once more.
 
 use std::time::Duration;
 
@@ -104,9 +104,9 @@ impl Memory {
         self.failures
     }
 
-    /// The refusal of this very write, if it may not be sent again yet, or not again at all. A refusal of another
+    /// The failure of this very write, if it may not be sent again yet, or not again at all. The failure of another
     /// write is forgotten.
-    pub fn refusal_of(&mut self, signature: &Signature, now: Instant) -> Option<&Refused> {
+    pub fn held_back(&mut self, signature: &Signature, now: Instant) -> Option<&Refused> {
         let refused = self.refused.as_deref()?;
         let mut same = refused.signature.clone();
         if refused.retry_at.is_none() {
@@ -124,7 +124,7 @@ impl Memory {
 
     /// Remembers a write that failed, so that the same write is not sent again before `wait` is over, or (`None`) not
     /// again at all. Returns when it may be sent again.
-    pub fn refuse(
+    pub fn hold_back(
         &mut self,
         generation: i64,
         signature: Signature,
@@ -152,8 +152,8 @@ impl Memory {
         Ok(())
     }
 
-    /// Notes of a failed call whether its outcome is known; `begun` is the time of its fence.
-    pub fn called(&mut self, begun: Timestamp, failure: &Failure) {
+    /// Notes whether the outcome of a failed call is known; `begun` is the time of its fence.
+    pub fn call_failed(&mut self, begun: Timestamp, failure: &Failure) {
         if !failure.outcome_unknown {
             self.outcome_known = Some(begun);
         }

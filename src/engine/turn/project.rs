@@ -10,16 +10,16 @@ use crate::core::pacing;
 use crate::domain::{Failure, FailureKind};
 use crate::engine::jitter::random;
 
-/// The memory of a project. One at rest, with nothing to remember, has none.
+/// The memory of a project. The queue stores none for a project of which there is nothing to remember.
 #[derive(Default)]
-pub(in crate::engine) struct Project {
-    /// Passes in a row in which a LIST failed.
+pub(in crate::engine) struct ProjectMemory {
+    /// How many passes failed to LIST since the last pass whose LISTs all succeeded.
     failures: u32,
-    /// Passes in a row in which Atlas limited a call.
+    /// How many calls Atlas limited since the last pass that ended without a pause.
     limited: u32,
-    /// No call is made before its end.
+    /// While this lasts, no call is made to Atlas for the project.
     pause: Option<Box<Pause>>,
-    /// By uid: only the objects of which something is remembered.
+    /// The memories of objects, by uid. An object with nothing to remember has none between passes.
     objects: HashMap<String, Memory>,
 }
 
@@ -27,17 +27,17 @@ pub(in crate::engine) struct Project {
 #[derive(Clone)]
 pub(in crate::engine) struct Pause {
     pub until: Instant,
-    /// What an object says that waits for the end of the pause.
+    /// The failure that waiting objects report.
     pub failure: Failure,
 }
 
-impl Project {
-    /// The memory of an object, which is kept while there is something in it.
+impl ProjectMemory {
+    /// The memory of an object, created empty if it has none. [`ProjectMemory::keep_only`] drops it if it is still empty.
     pub fn object(&mut self, uid: &str) -> &mut Memory {
         self.objects.entry(uid.to_owned()).or_default()
     }
 
-    /// The memory of an object, if there is something to remember.
+    /// The memory of an object, if it has one.
     pub fn known(&self, uid: &str) -> Option<&Memory> {
         self.objects.get(uid)
     }
@@ -47,7 +47,7 @@ impl Project {
         self.objects.get_mut(uid)
     }
 
-    /// Forgets every object but these, and each of which there is nothing to remember.
+    /// Forgets the objects that are not in `uids`, and those with nothing to remember.
     pub fn keep_only<'a>(&mut self, uids: impl Iterator<Item = &'a str>) {
         if self.objects.is_empty() {
             return;
@@ -62,7 +62,7 @@ impl Project {
     }
 
     /// The pause, if there is one now.
-    pub fn pause(&mut self, now: Instant) -> Option<&Pause> {
+    pub fn current_pause(&mut self, now: Instant) -> Option<&Pause> {
         self.pause = self.pause.take().filter(|pause| pause.until > now);
         self.pause.as_deref()
     }
@@ -72,9 +72,10 @@ impl Project {
         self.pause = Some(Box::new(Pause { until: Instant::now() + wait, failure }));
     }
 
-    /// Begins a pause if Atlas asked us to back off: by a 429, or with any answer that says `Retry-After`. Returns its
-    /// length. A failure to get a token concerns only that account and must not delay others in the project.
-    pub fn heed(&mut self, failure: &Failure) -> Option<Duration> {
+    /// Begins a pause if Atlas asked us to back off: by a 429, or with any answer that says `Retry-After`. Returns the
+    /// length of the pause. A failure to get a token (`without_call`) concerns only that account and must not delay
+    /// objects with other credentials.
+    pub fn pause_if_asked(&mut self, failure: &Failure) -> Option<Duration> {
         if failure.without_call {
             return None;
         }
@@ -89,13 +90,13 @@ impl Project {
         Some(wait)
     }
 
-    /// A pass ended without a pause.
-    pub fn unlimited(&mut self) {
+    /// Resets the count of limited calls: a pass ended without a pause.
+    pub fn reset_limited(&mut self) {
         self.limited = 0;
     }
 
-    /// Notes how the LISTs of a pass went: whether one failed, else whether one succeeded. Returns how many passes in a
-    /// row failed before, and how many now.
+    /// Notes how the LISTs of a pass went: `failed` if at least one failed, `succeeded` if at least one succeeded. Returns
+    /// how many passes in a row failed without this pass, and with it.
     pub fn listed(&mut self, failed: bool, succeeded: bool) -> (u32, u32) {
         let before = self.failures;
         if failed {
