@@ -51,6 +51,7 @@ const COUNTS: &[(&str, Source)] = &[
         },
     ),
     ("fewer than {} different states", after("tests/model/tests/model.rs", "assert!(total >= ")),
+    ("lives the same {} random histories", after("tests/model/tests/engine/main.rs", "HISTORIES: u64 = ")),
     (
         "each of {} rules back",
         Source::Times { file: "tests/model/src/mutant.rs", text: ": \"", from: "\nmutants! {", to: "\n}" },
