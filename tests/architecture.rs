@@ -200,7 +200,9 @@ fn number(word: &str) -> Option<usize> {
 fn prose(page: &str) -> String {
     let mut text = String::new();
     for line in page.lines().filter(|line| !line.starts_with("    ")) {
-        let line = line.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches(". ");
+        // The number of an item in a list counts nothing.
+        let item = line.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix(". ");
+        let line = item.unwrap_or(line);
         let cells = line.strip_prefix("| ").and_then(|row| row.split_once(" | "));
         let line = cells.filter(|(first, _)| first.len() < 4).map_or(line, |(_, rest)| rest);
         let plain: Vec<&str> = line.split('`').step_by(2).collect();
