@@ -65,8 +65,7 @@ async fn start(world: &World, flags: &[&str]) -> Operator {
 }
 
 async fn create<'a>(world: &'a World, kind: &str, extra: Value) -> Object<'a> {
-    let object = world.sample_with(kind, &extra).await.in_sync().await;
-    object
+    world.sample_with(kind, &extra).await.in_sync().await
 }
 
 async fn edit(object: &Object<'_>, change: Value) {
@@ -157,7 +156,7 @@ async fn a_life() -> Vec<Cost> {
         .count("The operator restarted, nothing to do", async {
             started = Some(start(&world, LONG_RESYNC).await);
             let listed = || world.project.exchanges()[begun..].iter().any(|e| e.status == 200);
-            until_true("a LIST of the new life", || listed()).await;
+            until_true("a LIST of the new life", listed).await;
         })
         .await;
     meter.costs

@@ -288,7 +288,7 @@ async fn secrets_unwatched() {
     let reads = || world.requests().iter().filter(|r| r.resource == "secrets" && r.verb == "get").count();
     let watched =
         || world.requests().iter().any(|r| r.resource == "secrets" && r.verb == "watch" && r.code == 200);
-    until_true("a watch of Secrets", || watched()).await;
+    until_true("a watch of Secrets", watched).await;
     let lists = || world.project.count(|e| e.method == "GET" && e.status == 200);
     let after = async |more: usize| {
         let before = lists();
