@@ -1,6 +1,6 @@
 //! An operator's pass, step by step, after `src/engine`: what is decided comes from [`Core`], what happens between two
 //! decisions from here. A read of an object and the write that follows are one step: a write from an older read fails
-//! at the API server and changes nothing.
+//! at the API server and changes nothing. The test `engine` holds this copy against the engine, request by request.
 
 use atlas_integration_operator::core::outcome::Moved;
 use atlas_integration_operator::core::pacing;
@@ -8,6 +8,7 @@ use atlas_integration_operator::domain::{Prospect, Reason};
 
 use crate::mutant::Mutant;
 use crate::real::{self, Core, FRESH, Sight, Step, applies, claims};
+use crate::requests::{self, Request};
 use crate::state::{
     Answer, Attempt, Begun, Call, Confirmed, Entry, Form, Kind, Memory, OUTSIDE, Object, Operator, Pass,
     Pending, Spec, State, Uid, Wrong,
@@ -149,13 +150,13 @@ impl Engine {
             Step::Settled(reason) => {
                 let shown =
                     matches!(reason, Reason::Synced | Reason::Observed).then_some(pass.listing).flatten();
-                self.say(state, op, slot, reason, Some(shown));
+                self.say(state, op, slot, reason, Some(shown), |_| {});
                 Self::done(state, op, slot);
             }
             Step::Wait => {
                 let good = object.said.is_none_or(|reason| reason.prospect() == Prospect::Good);
                 if good || object.edited {
-                    self.say(state, op, slot, Reason::AtlasUnavailable, None);
+                    self.say(state, op, slot, Reason::AtlasUnavailable, None, |_| {});
                 }
                 Self::done(state, op, slot);
             }
@@ -173,9 +174,8 @@ impl Engine {
             Step::Delete => self.delete(state, op, slot, object, memory),
             Step::Claim { adopted, kind } => self.begin(state, op, slot, object, Some(adopted), kind, false),
             Step::Write { identities: true, .. } => {
-                self.say(state, op, slot, Reason::Synced, Some(pass.listing));
                 let version = secret.version;
-                self.write(state, op, slot, |object| {
+                self.say(state, op, slot, Reason::Synced, Some(pass.listing), |object| {
                     if let Some(what) = object.applied.as_mut().and_then(|applied| applied.what.as_mut()) {
                         (what.secret, what.version) = (object.spec.secret, version);
                     }
@@ -193,11 +193,14 @@ impl Engine {
             None if object.spec.suspend => {
                 let secret = state.secrets[usize::from(object.spec.secret)];
                 let what = object.applied.and_then(|applied| applied.what);
-                let changed = what
-                    .is_none_or(|what| (what.secret, what.version) != (object.spec.secret, secret.version));
+                // An observing object is held against no Secrets, so to the engine those that were applied have changed.
+                let changed = object.spec.observe
+                    || what.is_none_or(|what| {
+                        (what.secret, what.version) != (object.spec.secret, secret.version)
+                    });
                 let current = self.core.is_applied(&object, changed);
-                self.say(state, op, slot, if current { Reason::Synced } else { Reason::Suspended }, None);
-                self.write(state, op, slot, |object| object.said_suspended = true);
+                let reason = if current { Reason::Synced } else { Reason::Suspended };
+                self.say(state, op, slot, reason, None, |object| object.said_suspended = true);
             }
             None => {}
         }
@@ -223,14 +226,14 @@ impl Engine {
         let Memory { refuted, .. } = *Self::memory(state, op, slot, object.uid);
         let memory = Self::memory(state, op, slot, object.uid);
         if memory.refused == Some(what) {
-            self.say(state, op, slot, Reason::Rejected, None);
+            self.say(state, op, slot, Reason::Rejected, None, |_| {});
             return Self::done(state, op, slot);
         }
         memory.refused = None;
         if repair {
             let wait = pacing::repair_wait(u32::from(memory.repairs));
             if !wait.is_zero() && !self.core.lacks(Mutant::RepairsAtOnce) {
-                self.say(state, op, slot, Reason::Synced, None);
+                self.say(state, op, slot, Reason::Synced, None, |_| {});
                 return Self::done(state, op, slot);
             }
             memory.repairs = (memory.repairs + 1).min(8);
@@ -339,6 +342,13 @@ impl Engine {
             }
             return;
         }
+        // What an earlier claim left in the status goes first, with a write of its own.
+        self.write(state, op, slot, |object| {
+            let after = fence(object);
+            if after.claim != object.claim {
+                (object.applied, object.attempt) = (after.applied, after.attempt);
+            }
+        });
         self.write(state, op, slot, |object| *object = fence(object));
     }
 
@@ -346,6 +356,7 @@ impl Engine {
     pub fn send(self, state: &mut State, op: usize, fate: Fate) {
         let Some(Pending { mut call, .. }) = pending(state, op) else { return };
         call.raced |= state.operators[op].pass.is_some_and(|pass| pass.raced);
+        requests::note(state, Request::Call(call));
         let answer = match fate {
             Fate::Answered => land(state, call),
             Fate::Lost => Answer::Lost,
@@ -411,12 +422,11 @@ impl Engine {
 
     /// The API server fails: what was to be sent, or stored, is not.
     pub fn give_up(self, state: &mut State, op: usize) {
-        if let Some(pending) = pending(state, op)
-            && let Some(answer) = pending.answer
-        {
+        let Some(pending) = pending(state, op) else { return };
+        if let Some(answer) = pending.answer {
             self.learn(state, op, pending, answer);
         }
-        state.operators[op].pass = None;
+        Self::done(state, op, usize::from(pending.slot));
     }
 
     fn confirm(self, state: &mut State, op: usize, slot: usize, pending: Pending, id: u8) {
@@ -441,8 +451,7 @@ impl Engine {
         };
         let reason = if again { Reason::Synced } else { Reason::AtlasUnavailable };
         let echo = again.then_some(Some(Form { visible: pending.call.visible, id }));
-        self.say(state, op, slot, reason, echo);
-        self.write(state, op, slot, |object| {
+        self.say(state, op, slot, reason, echo, |object| {
             (object.applied, object.attempt) = (Some(applied), Some(attempt));
             object.edited = again && !pending.unedited;
         });
@@ -463,7 +472,7 @@ impl Engine {
             self.truth(state, slot, |object| object.truth.consented = false);
             self.release(state, op, slot);
         }
-        self.say(state, op, slot, failed.reason, None);
+        self.say(state, op, slot, failed.reason, None, |_| {});
     }
 
     fn deleted(self, state: &mut State, op: usize, slot: usize, pending: Pending, answer: Answer) {
@@ -477,12 +486,20 @@ impl Engine {
         } else if pending.unmoved {
             let reason =
                 if answer == Answer::Limited { Reason::RateLimited } else { Reason::AtlasUnavailable };
-            self.say(state, op, slot, reason, None);
+            self.say(state, op, slot, reason, None, |_| {});
         }
     }
 
-    /// A verdict is stored; what is not the object's own is not carried on.
-    fn say(self, state: &mut State, op: usize, slot: usize, reason: Reason, echo: Option<Option<Form>>) {
+    /// A verdict is stored, and with it whatever else `more` changes; what is not the object's own is not carried on.
+    fn say(
+        self,
+        state: &mut State,
+        op: usize,
+        slot: usize,
+        reason: Reason,
+        echo: Option<Option<Form>>,
+        more: impl FnOnce(&mut Object),
+    ) {
         let core = self.core;
         self.write(state, op, slot, |object| {
             let seen = core.seen(object);
@@ -494,6 +511,7 @@ impl Engine {
             if let Some(echo) = echo {
                 object.echo = echo;
             }
+            more(object);
         });
     }
 
@@ -515,7 +533,7 @@ impl Engine {
         moved(state, slot);
         if object.deleting {
             state.objects[slot] = None;
-            return;
+            return requests::note(state, Request::Write { slot, before: object });
         }
         self.truth(state, slot, |object| {
             object.truth.landed = false;
@@ -524,6 +542,7 @@ impl Engine {
         if let Some(object) = &mut state.objects[slot] {
             (object.claim, object.finalizer, object.released) = (None, false, true);
         }
+        requests::note(state, Request::Write { slot, before: object });
     }
 
     /// A write of the operator to the API server.
@@ -533,6 +552,7 @@ impl Engine {
         change(object);
         if *object != before {
             moved(state, slot);
+            requests::note(state, Request::Write { slot, before });
         }
         self.wrote(state, op, slot);
     }

@@ -384,6 +384,11 @@ static CONFIGS: LazyLock<Vec<(String, u8, u8)>> = LazyLock::new(|| {
     all.map(|(visible, secret)| (config(visible, secret), visible, secret)).collect()
 });
 
+/// The visible setting and the Secret that a hash in `status.applied` stands for.
+pub fn configured(hash: &str) -> Option<(u8, u8)> {
+    CONFIGS.iter().find(|(known, ..)| known == hash).map(|(_, visible, secret)| (*visible, *secret))
+}
+
 fn read(secret: u8, version: u8) -> AppliedSecret {
     AppliedSecret { name: format!("s{secret}"), uid: "s".into(), resource_version: version.to_string() }
 }
@@ -400,10 +405,9 @@ fn applied_to(applied: &Applied) -> domain::Applied {
 
 fn applied_from(applied: &domain::Applied) -> Applied {
     let what = || {
-        let hash = applied.config.as_ref()?;
-        let (_, visible, secret) = CONFIGS.iter().find(|(known, ..)| known == hash)?;
+        let (visible, secret) = configured(applied.config.as_ref()?)?;
         let version = applied.secrets.first()?.resource_version.parse().ok()?;
-        Some(Confirmed { visible: *visible, secret: *secret, version })
+        Some(Confirmed { visible, secret, version })
     };
     let attempt = applied.attempt.as_ref().and_then(|id| id.split('.').nth(1)?.parse().ok());
     Applied { uid: number(&applied.uid), attempt, what: what() }
