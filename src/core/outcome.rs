@@ -1,5 +1,5 @@
-//! What becomes of an object by a write and its answer: what is stored before the call, what after it, what is
-//! given up, and what stays in doubt.
+//! Decides what a write to Atlas, and the answer to it, change in an object: what is stored before the call and after
+//! it, when the claim is given up, and what is stored when nobody knows which write landed last.
 
 use jiff::Timestamp;
 
@@ -9,8 +9,8 @@ use crate::domain::{
     Reason, Redacted, Spec, Status, differing_fields,
 };
 
-/// Whether the last begun write is the one of which this process knows that it has no effect any more; `known` is the
-/// time of that one's fence.
+/// Whether this process knows that the last begun write can't take effect any more. `known` is the time of the fence of
+/// the write of which it knows this.
 pub fn is_outcome_known(object: &Object, known: Option<Timestamp>) -> bool {
     let begun = match object.unconfirmed() {
         Some(attempt) => Some(attempt.time),
@@ -19,10 +19,10 @@ pub fn is_outcome_known(object: &Object, known: Option<Timestamp>) -> bool {
     begun.is_some() && begun == known
 }
 
-/// The reasons to write that remain once the Secrets are `read`. A changed Secret is no longer a reason if it is in the
-/// state that was applied, or if its values equal those of the last write that this process saw `confirmed` and no
-/// attempt was begun since. Without a watch of Secrets every write is planned with them as a reason, so only this tells
-/// a repair from a rotation.
+/// Returns the reasons to write that remain after the Secrets were `read`. The Secrets stop being a reason in two
+/// cases: if they are in the state that was applied; or if their values equal those of the last write that this process
+/// saw `confirmed` and no attempt was begun since. Without a watch of Secrets every planned write has them as a reason,
+/// so only this function tells a repair from a rotation.
 pub fn due_once_read(
     object: &Object,
     why: &Why,
@@ -50,8 +50,8 @@ pub enum Claiming {
 /// The write to the API server that comes before every write to Atlas.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fence {
-    /// The claim. `released` voids what an earlier claim left and goes with the new one; where there is something
-    /// to void, the status without it is stored first.
+    /// The claim. The annotation `released` voids all that an earlier claim left in the status, and a new claim removes
+    /// the annotation. So if the status still has something of the earlier claim, a status without it is stored first.
     Claim {
         /// The status to store first.
         first: Option<Box<Status>>,
@@ -60,12 +60,12 @@ pub enum Fence {
     },
     /// The attempt alone.
     Attempt,
-    /// The attempt, and the proof that the place is ours: LIST has just given it, and later fences, or a refusal, must
-    /// not lose it.
+    /// The attempt, together with the proof that the place is ours. The LIST has just given this proof. It is stored,
+    /// so that a later fence or a refused write does not lose it.
     Proof(Box<Status>),
 }
 
-/// The fence of a write that begins with `attempt`.
+/// Returns the fence of a write that begins with `attempt`.
 pub fn fence(object: &Object, claiming: Claiming, write: Write, attempt: &Attempt) -> Fence {
     match claiming {
         Claiming::Fresh | Claiming::ByConsent => {
@@ -90,18 +90,18 @@ pub fn fence(object: &Object, claiming: Claiming, write: Write, attempt: &Attemp
     }
 }
 
-/// The claim that is put back where it was lost and `applied` proves that the place is ours.
+/// Returns the claim to put back after it was lost, if `applied` proves that the place is ours.
 pub fn restored_claim(object: &Object, now: Timestamp) -> Claim {
     let sent = object.status.integration.clone().unwrap_or_default();
     Claim { uid: object.uid.clone(), time: now, sent, adopted: false }
 }
 
-/// `applied` that proves the place ours and says nothing of what Atlas holds.
+/// Returns an `applied` that proves that the place is ours, and says nothing about what Atlas holds.
 fn proof(object: &Object) -> Applied {
     Applied { uid: object.uid.clone(), attempt: None, config: None, secrets: Vec::new(), time: None }
 }
 
-/// `applied` after Atlas confirmed a write: of what was read and sent, exactly.
+/// Returns `applied` for a write that Atlas confirmed. It describes exactly what was read and sent.
 pub fn applied(
     object: &Object,
     attempt: &Attempt,
@@ -118,33 +118,36 @@ pub fn applied(
     }
 }
 
-/// What the status of a confirmed write becomes when the object moved meanwhile.
+/// What happens to the status of a confirmed write if somebody changed the object meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moved {
-    /// Our write is still the last one begun: it is stored on the object as it is now.
+    /// Our write is still the last begun one, so its status is stored in the object as it is now.
     Again,
-    /// Another process began a write since: which of the two landed last, nobody knows. [`doubt`] is stored.
+    /// Another process has begun a write since, and nobody knows which of the two landed last. So [`doubt`] is stored.
     Doubt,
-    /// The object that the write was for is gone.
+    /// The object that the write was for does not exist any more.
     Gone,
 }
 
-/// How the object stands `now` to the write that was `fenced` with `attempt`; `claiming` when the claim was the fence.
+/// Compares the object as it is `now` with the object that the fence of `attempt` left (`fenced`). `claiming` says that
+/// this fence was the claim.
 pub fn moved(now: Option<&Object>, fenced: &Object, claiming: bool, attempt: &Attempt) -> Moved {
     let Some(now) = now.filter(|now| now.uid == fenced.uid) else { return Moved::Gone };
-    // Our claim stands, where that was the fence, and nobody began another attempt since, be it confirmed or not.
+    // Our write is the last one if nobody has begun another attempt since, confirmed or not. If the claim was the
+    // fence, it also has to be the present claim.
     let claimed = now.own_claim().is_some_and(|claim| claim.time == attempt.time);
     let last = |object: &Object| object.attempt().map(|begun| begun.id.clone());
     if (claimed || !claiming) && last(now) == last(fenced) { Moved::Again } else { Moved::Doubt }
 }
 
-/// What is stored of a confirmed write in [`Moved::Doubt`]: the place is ours and no more, and, since no confirmed
-/// write answers for the fresh attempt, a write is owed.
+/// Returns what is stored of a confirmed write in the case [`Moved::Doubt`]. It proves that the place is ours, and
+/// nothing more. Atlas has not confirmed the fresh attempt, so a write is owed.
 pub fn doubt(object: &Object, attempt: &Attempt, id: String, now: Timestamp) -> (Applied, Attempt) {
     (proof(object), Attempt { id, time: now, sent: attempt.sent.clone() })
 }
 
-/// Fields that a repair was for and that are the same after it. The id always differs.
+/// Returns the fields that a repair was meant to change, but that are the same after it. The id is left out, since
+/// every write changes it.
 pub fn not_accepted(repaired: &[String], before: &Redacted, after: &Redacted) -> Vec<String> {
     let changed = differing_fields(before, after);
     repaired.iter().filter(|field| *field != "id" && !changed.contains(field)).cloned().collect()
@@ -155,21 +158,21 @@ pub fn not_accepted(repaired: &[String], before: &Redacted, after: &Redacted) ->
 pub struct Failed {
     /// The reason for Ready.
     pub reason: Reason,
-    /// For a person.
+    /// The message for the user.
     pub message: String,
-    /// Whether it is not sent again as it is.
+    /// Whether the operator must not send the same write again.
     pub for_good: bool,
-    /// Why the claim is given up, if it is.
+    /// Why the claim is given up; `None` if it is kept.
     pub release: Option<&'static str>,
 }
 
-/// What follows from a POST or PUT that failed after the fence returned `object`.
+/// Decides what follows from a failed POST or PUT. `object` is the object as the fence left it.
 pub fn failed(object: &Object, spec: &Spec, claiming: Claiming, failure: &Failure) -> Failed {
     let faster = failure.kind == FailureKind::AlreadyConfigured
         && claiming == Claiming::Fresh
         && !failure.outcome_unknown;
     let (reason, message) = if faster {
-        // The integration that is there now is never ours.
+        // Somebody else created the integration after our LIST, so it is never ours.
         (Reason::AlreadyExists, already_exists_message(spec))
     } else {
         (failure.reason(), failure.message.clone())
@@ -178,7 +181,7 @@ pub fn failed(object: &Object, spec: &Spec, claiming: Claiming, failure: &Failur
     let release = if faster {
         Some("somebody else created the integration first")
     } else if for_good && object.applied().is_none() {
-        // A claim that was only for a write which Atlas will not take is given up.
+        // The claim was made only for this write, and Atlas will not accept it. So the claim is given up.
         Some("Atlas refused the first write; nothing was created")
     } else {
         None
@@ -186,14 +189,15 @@ pub fn failed(object: &Object, spec: &Spec, claiming: Claiming, failure: &Failur
     Failed { reason, message, for_good, release }
 }
 
-/// The fence of a DELETE. What was sent before goes along: it still tells whether what is there is ours.
+/// Returns the attempt that is the fence of a DELETE. It keeps what an earlier write sent, since that still tells
+/// whether the integration in the place is ours.
 pub fn deletion(object: &Object, id: String, now: Timestamp) -> Attempt {
     let sent = object.attempt().and_then(|begun| begun.sent.clone());
     Attempt { id, time: now, sent }
 }
 
-/// Whether Atlas has confirmed a DELETE of this object already, the one with attempt `deleted`: then only the
-/// finalizer is left over.
+/// Whether Atlas has already confirmed the last begun DELETE of this object. Then only the finalizer has to be removed.
+/// `deleted` is the id of the attempt whose DELETE Atlas confirmed.
 pub fn is_deleted(object: &Object, deleted: Option<&str>) -> bool {
     deleted.is_some() && object.attempt().map(|begun| begun.id.as_str()) == deleted
 }

@@ -1,8 +1,9 @@
-//! What one object needs next, given what Atlas holds.
+//! Decides what one object needs next, given what Atlas holds.
 //!
-//! A plan comes from an ordered list of named rules: the first rule that applies decides. The reasons for the rules,
-//! and the traces that made them, are in `docs/architecture.md`. In short: nothing that is not claimed by this very
-//! object is ever written or deleted; a claim is made only where nothing is, or by consent.
+//! The rules have names and a fixed order, and the first rule that applies makes the plan. `docs/architecture.md` has
+//! the reasons for the rules, and the traces of failures that led to them. In short: the operator never writes or
+//! deletes an integration that this very object has not claimed. It claims a place only if the place is empty, or with
+//! consent to overwrite what is there.
 
 use std::time::Duration;
 
@@ -21,17 +22,18 @@ pub struct Input<'a> {
     pub spec: &'a Spec,
     /// The entry of its type in a complete LIST, if there is one.
     pub entry: Option<&'a Redacted>,
-    /// How the Secrets that it refers to stand to what `applied` names. What is not known will be read.
+    /// Whether the Secrets that the spec refers to have changed since `applied`. If that is unknown, the operator reads
+    /// them before it writes.
     pub secrets: SecretsSince,
-    /// If another object owns the place: what a person may be told about it.
+    /// A description, for the user, of the other object that owns the place, if there is one.
     pub owner: Option<&'a str>,
-    /// Whether this process knows that the last begun write did not reach Atlas.
+    /// Whether this process knows that the last begun write can't take effect any more.
     pub outcome_known: bool,
     /// How long after its fence a write may still take effect.
     pub landing_limit: Duration,
-    /// Whether our CRD is being deleted: that releases, and deletes nothing.
+    /// Whether our CRD is being deleted. Then the operator releases the objects, and deletes nothing in Atlas.
     pub crd_terminating: bool,
-    /// When the LIST was begun: it does not show what landed later.
+    /// When the LIST was begun. It may not show a write that landed after this.
     pub listed_at: Timestamp,
 }
 
@@ -44,23 +46,23 @@ pub enum Write {
     Put,
 }
 
-/// Why a write is due; all reasons that apply.
+/// All reasons why a write is due.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Why {
-    /// The spec asks for something else than what was applied.
+    /// The spec asks for other settings than those that were applied.
     pub config: bool,
-    /// A Secret is not the one that was applied; its value decides.
+    /// A Secret has changed, or may have changed, since it was applied. Its value decides whether a write is due.
     pub secrets: bool,
-    /// A write was begun and never confirmed, or nothing was ever confirmed.
+    /// Atlas has not confirmed the last begun write, or no confirmed write is recorded.
     pub owed: bool,
-    /// Atlas holds something else than it answered to our last write: these fields.
+    /// The fields in which Atlas differs from what it showed after our last confirmed write.
     pub drift: Vec<String>,
-    /// Asked for by annotation.
+    /// A person asked for a write by annotation.
     pub rewrite: bool,
 }
 
 impl Why {
-    /// Whether nothing is due.
+    /// Whether there is no reason to write.
     pub fn is_empty(&self) -> bool {
         *self == Why::default()
     }
@@ -74,23 +76,23 @@ impl Why {
 /// The next step for one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// Nothing is to be written to Atlas; this is how it stands.
+    /// Nothing has to be written to Atlas. The status reports the fields below.
     Settled {
         /// The reason for Ready.
         reason: Reason,
-        /// For a person.
+        /// The message for the user.
         message: String,
-        /// Fields in which Atlas differs, where that is known and will not be repaired.
+        /// The fields in which Atlas differs from the spec, if the operator knows them and will not repair them.
         drift: Vec<String>,
     },
-    /// A begun write may still take effect: nothing is planned for this place before then.
+    /// A begun write may still take effect, so nothing is planned for the place before `until`.
     Wait {
         /// When to look again.
         until: Timestamp,
     },
     /// Claim the place, then write.
     Claim {
-        /// Whether the claim rests on consent to overwrite.
+        /// Whether the claim is made with consent to overwrite what is there.
         adopted: bool,
         /// The write.
         write: Write,
@@ -101,21 +103,22 @@ pub enum Plan {
     Write {
         /// The write.
         write: Write,
-        /// Why.
+        /// Why the write is due.
         why: Why,
     },
     /// Fence, DELETE, then let the object go.
     Delete,
-    /// Give the claim up without an Atlas call. An object that lives on is then planned anew.
+    /// Give up the claim without a call to Atlas. If the object is not being deleted, it is then planned again.
     Release {
-        /// Why, for a person.
+        /// The reason, for the user.
         note: String,
     },
-    /// The object is on its way out and nothing holds it.
+    /// The object is being deleted, and our finalizer is not on it, so nothing has to be done.
     Gone,
 }
 
-/// Whether a deletion needs Atlas at all; if not, the plan is made without LIST and credential.
+/// Returns the plan for a deletion that does not need Atlas, so neither a LIST nor credentials. Returns `None` if the
+/// object is not being deleted, or if its deletion needs Atlas.
 pub fn deletion_without_atlas(object: &Object, crd_terminating: bool) -> Option<Plan> {
     if !object.deleting {
         return None;
@@ -131,7 +134,7 @@ pub fn deletion_without_atlas(object: &Object, crd_terminating: bool) -> Option<
         return release("this object never wrote the integration; Atlas is left as it is");
     }
     let Ok(spec) = &object.spec else {
-        // What can't be read can't be deleted either; holding the object for ever would help nobody.
+        // Without a spec the operator does not know what to delete, and holding the object for ever would help nobody.
         return release("the spec can't be read; the integration stays in Atlas");
     };
     match spec {
@@ -146,7 +149,7 @@ pub fn deletion_without_atlas(object: &Object, crd_terminating: bool) -> Option<
     }
 }
 
-/// A plan, and the rule that decided.
+/// A plan, and the rule that made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
     /// The name of the rule.
@@ -164,7 +167,7 @@ struct Rules {
     otherwise: (&'static str, fn(&Input<'_>) -> Plan),
 }
 
-/// For every object, before the rules for its case.
+/// Rules that are tried first for every object, before the rules for its case.
 const ALWAYS: &[Rule] = &[("no-call-to-delete", no_call_to_delete), ("in-doubt", in_doubt)];
 
 const DELETING: Rules = Rules {
@@ -205,7 +208,7 @@ const MANAGED: Rules = Rules {
     otherwise: ("already-exists", already_exists),
 };
 
-/// The next step for an object whose LIST is known.
+/// Returns the next step for an object after a LIST of its project.
 pub fn plan(input: &Input<'_>) -> Planned {
     let Rules { rules, otherwise } = match (input.object.deleting, input.spec.management) {
         (true, _) => &DELETING,
@@ -233,8 +236,9 @@ fn in_doubt(input: &Input<'_>) -> Option<Plan> {
     in_doubt_until(input).map(|until| Plan::Wait { until })
 }
 
-/// A write with an unknown outcome may land until the time limit of a call has passed, and only a LIST that was begun
-/// after that shows whether it did. The time is in the object, so a restart waits as well.
+/// Returns the time until which the last write may still land, if its outcome is unknown and the LIST was begun before
+/// that time. Only a LIST that is begun later shows whether the write landed. The time of the fence is in the object,
+/// so the wait survives a restart.
 fn in_doubt_until(input: &Input<'_>) -> Option<Timestamp> {
     if input.outcome_known {
         return None;
@@ -250,10 +254,10 @@ fn in_doubt_until(input: &Input<'_>) -> Option<Timestamp> {
     (input.listed_at < until).then_some(until)
 }
 
-/// Whether what is there is ours although nothing was confirmed: only if the place is claimed, and either it agrees
-/// with what we were about to send or overwriting was allowed. A twin that somebody else made agrees too; but if the
-/// claim's own write is known to have had no effect, and no other write was begun since, nothing that is there can be
-/// ours.
+/// Whether the integration in the place is ours although Atlas confirmed no write. It is ours only if the object has
+/// claimed the place and, in addition, either the claim was made with consent to overwrite, or the integration agrees
+/// with what we were about to send. A twin that somebody else made agrees too. So agreement proves nothing if this
+/// process knows that the claim's own write had no effect, and no other write was begun since.
 fn is_ours(input: &Input<'_>, entry: &Redacted) -> bool {
     let object = input.object;
     let sent = || object.attempt().and_then(|attempt| attempt.sent.as_ref());
@@ -307,7 +311,7 @@ fn restore_claim(input: &Input<'_>) -> Option<Plan> {
     lost.then_some(Plan::RestoreClaim)
 }
 
-/// The place is ours, and nothing is there: the first write did not arrive, or somebody deleted the integration.
+/// The place is ours, but it is empty: the first write did not arrive, or somebody deleted the integration.
 fn create_again(input: &Input<'_>) -> Option<Plan> {
     if input.entry.is_some() || input.object.own_claim().is_none() {
         return None;
@@ -317,7 +321,7 @@ fn create_again(input: &Input<'_>) -> Option<Plan> {
     Some(Plan::Write { write: Write::Post, why })
 }
 
-/// Nothing is there.
+/// The place is empty, and the object has not claimed it yet.
 fn create(input: &Input<'_>) -> Option<Plan> {
     input.entry.is_none().then_some(Plan::Claim { adopted: false, write: Write::Post })
 }
@@ -335,19 +339,19 @@ fn synced(input: &Input<'_>) -> Option<Plan> {
     Some(Plan::Settled { reason: Reason::Synced, message: synced_message(input.spec), drift: Vec::new() })
 }
 
-/// The place is claimed, nothing is confirmed, and what is there is ours.
+/// The object has claimed the place, Atlas confirmed no write, and the integration in the place is ours.
 fn ours_after_a_crash(input: &Input<'_>) -> Option<Plan> {
     input.entry.filter(|entry| is_ours(input, entry))?;
     Some(Plan::Write { write: Write::Put, why: Why { owed: true, ..why(input, input.entry) } })
 }
 
-/// What is there is not ours, and the policy consents to overwriting it.
+/// The integration in the place is not ours, and the policy consents to overwriting it.
 fn adopt(input: &Input<'_>) -> Option<Plan> {
     let consents = input.spec.adoption == AdoptionPolicy::Adopt;
     consents.then_some(Plan::Claim { adopted: true, write: Write::Put })
 }
 
-/// What is there is not ours, so our claim on the place is void.
+/// The integration in the place is not ours, so our claim on the place is void.
 fn void_claim(input: &Input<'_>) -> Option<Plan> {
     input.object.finalizer.then(|| release("Atlas holds an integration that this object did not write"))
 }
@@ -373,11 +377,11 @@ fn why(input: &Input<'_>, entry: Option<&Redacted>) -> Why {
     }
 }
 
-/// What an object says while nobody knows whether its last write took effect.
+/// The message of an object while nobody knows whether its last write took effect.
 pub const IN_DOUBT: &str = "a write to Atlas was begun and its outcome is not known; the operator looks again, and \
                             goes on by itself, once nothing can land any more";
 
-/// What a refused adoption tells a person.
+/// The message of an object that may not adopt the integration in its place.
 pub fn already_exists_message(spec: &Spec) -> String {
     format!(
         "project {} already has a {} integration that this object did not create; to take it over, overwriting \
@@ -396,7 +400,7 @@ fn conflict_message(input: &Input<'_>, owner: &str) -> String {
     )
 }
 
-/// What an object in sync says.
+/// The message of an object that is in sync.
 pub fn synced_message(spec: &Spec) -> String {
     format!(
         "Atlas holds the {} integration of project {} as the spec says",

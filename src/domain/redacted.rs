@@ -1,7 +1,7 @@
 //! The redacted form of an integration: the only form that is stored, compared or shown.
 //!
-//! Atlas masks most secrets itself, but not all: it returns Flowdock's token and New Relic's keys in clear. So our own
-//! masking runs over everything that Atlas returns, and over what we are about to send. Both then have one normal form
+//! Atlas masks most secrets itself, but not all: it returns Flowdock's token and New Relic's keys in clear text. So the
+//! operator masks everything that Atlas returns, and everything that it is about to send. Both then have the same form
 //! and can be compared field by field.
 
 use std::collections::BTreeMap;
@@ -15,17 +15,17 @@ use super::text::plain;
 pub enum FieldKind {
     /// Shown as it is.
     Text,
-    /// Shown as it is; a boolean.
+    /// A boolean, shown as it is.
     Bool,
-    /// A key or token: `****` and, from 16 characters on, its last four.
+    /// A key or token, shown as `****`. If it has at least 16 characters, its last four follow the mask.
     Key,
-    /// A password or signing secret: `****` only.
+    /// A password or signing secret, shown as `****` only.
     Hidden,
-    /// A headers template: `****` only.
+    /// A headers template, shown as `****` only.
     Headers,
-    /// A URL that may carry a token: scheme, host and `/****`.
+    /// A URL, which may contain a token. Only scheme, host and `/****` are shown.
     Url,
-    /// A body template, which may be long: its length and a hash.
+    /// A body template, which may be long. Only its length and a hash are shown.
     Template,
 }
 
@@ -35,21 +35,21 @@ pub enum FieldKind {
 pub enum RedactedValue {
     /// A flag.
     Bool(bool),
-    /// A text, masked where its kind demands it.
+    /// A text, masked if its kind requires it.
     Text(String),
 }
 
-/// A redacted integration: Atlas's field names, `id` and `type` included, to redacted values.
+/// A redacted integration: a map from Atlas's field names, `id` and `type` included, to redacted values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Redacted(pub BTreeMap<String, RedactedValue>);
 
 const MASK: &str = "****";
-/// Texts from Atlas are cut at this length before they reach a status.
+/// A text from Atlas is cut off at this length before it is stored in a status.
 const MAX_TEXT: usize = 512;
 
 impl FieldKind {
-    /// Whether a spec names a Secret for the value.
+    /// Whether the value comes from a Secret that the spec names.
     pub fn is_secret(self) -> bool {
         match self {
             FieldKind::Key | FieldKind::Hidden | FieldKind::Headers | FieldKind::Url => true,
@@ -57,8 +57,8 @@ impl FieldKind {
         }
     }
 
-    /// Masks a text of this kind, whether it is clear or Atlas has already masked it. The result does not reveal the
-    /// length.
+    /// Masks a text of this kind. The text may be clear, or Atlas may have masked it already. The mask always has the
+    /// same length, so it does not show how long a secret is.
     pub fn redact(self, text: &str) -> RedactedValue {
         RedactedValue::Text(match self {
             FieldKind::Text | FieldKind::Bool => plain(text, MAX_TEXT),
@@ -67,7 +67,7 @@ impl FieldKind {
                 match chars.last_chunk::<4>() {
                     Some(last) if chars.len() >= 16 => {
                         let last = plain(&last.iter().collect::<String>(), MAX_TEXT);
-                        // Atlas may show fewer than four.
+                        // If Atlas has masked the key already, fewer than four of these characters may be clear.
                         format!("{MASK}{}", last.rsplit('*').next().unwrap_or_default())
                     }
                     _ => MASK.to_owned(),
@@ -90,8 +90,8 @@ impl FieldKind {
     }
 }
 
-/// Describes a template by its length and a hash. It may be too long for a status, and the spec contains it in clear,
-/// so a hash reveals nothing. A template that Atlas has masked is described as masked.
+/// Describes a template by its length and a hash, since the template may be too long for a status. The hash reveals no
+/// secret, since the spec contains the template in clear text. If Atlas has masked the template, returns the mask.
 fn describe_template(text: &str) -> String {
     if text.contains(MASK) {
         return MASK.to_owned();
@@ -101,7 +101,7 @@ fn describe_template(text: &str) -> String {
     format!("{} characters, sha256 {hex}", text.chars().count())
 }
 
-/// Half of a SHA-256, which is enough for comparisons within one process.
+/// Returns half of a SHA-256 digest, which is enough for comparisons within one process.
 pub(super) fn shortened(context: ring::digest::Context) -> [u8; 16] {
     let mut short = [0; 16];
     short.copy_from_slice(&context.finish().as_ref()[..16]);
@@ -109,7 +109,7 @@ pub(super) fn shortened(context: ring::digest::Context) -> [u8; 16] {
 }
 
 impl Redacted {
-    /// A digest that is equal for equal forms, for records that are too small for the form itself.
+    /// Returns a digest, for records that are too small to hold the form itself. Equal forms have equal digests.
     pub fn digest(&self) -> [u8; 16] {
         let mut context = ring::digest::Context::new(&ring::digest::SHA256);
         for (name, value) in &self.0 {
@@ -127,18 +127,21 @@ impl Redacted {
     }
 }
 
-/// Whether two redacted values can stand for the same value. Masks are compared only in what both show.
+/// Whether two redacted values may come from the same value. If both are masked, only the parts that both show are
+/// compared.
 fn may_be_equal(a: &RedactedValue, b: &RedactedValue) -> bool {
     match (a, b) {
         (RedactedValue::Text(a), RedactedValue::Text(b)) => {
             match (a.rsplit_once(MASK), b.rsplit_once(MASK)) {
                 (None, None) => a == b,
                 (Some((a_before, a)), Some((b_before, b))) => {
-                    // A URL shows scheme and host. If one side is masked completely, it tells nothing about them.
+                    // Before its mask, a URL shows scheme and host. A value that is masked completely tells nothing
+                    // about them.
                     let before = a_before == b_before || a_before.is_empty() || b_before.is_empty();
                     before && (a.ends_with(b) || b.ends_with(a))
                 }
-                // Only one side is masked. This happens only with a template, and its mask tells nothing.
+                // Only one value is masked. This happens only with a template, and the mask tells nothing about its
+                // text.
                 _ => true,
             }
         }
@@ -146,8 +149,8 @@ fn may_be_equal(a: &RedactedValue, b: &RedactedValue) -> bool {
     }
 }
 
-/// Whether Atlas may hold this value although it does not show the field. It never shows a password, and version 1.0
-/// leaves out `false`.
+/// Whether Atlas may hold this value although it does not show the field. Atlas never shows a password, and version 1.0
+/// of its API leaves out `false`.
 pub fn may_be_hidden(value: &RedactedValue) -> bool {
     match value {
         RedactedValue::Bool(flag) => !flag,
@@ -155,8 +158,9 @@ pub fn may_be_hidden(value: &RedactedValue) -> bool {
     }
 }
 
-/// Whether `entry`, as Atlas shows it, can be what was `sent`: every field that was sent agrees in what both show.
-/// Fields that Atlas adds (defaults, an id) do not matter. If nothing was recorded as sent, nothing agrees.
+/// Whether `entry`, which Atlas shows, can be the result of what was `sent`. Each sent field has to agree as far as
+/// both show it, and Atlas may leave out only a field for which [`may_be_hidden`] is true. Fields that Atlas adds
+/// (defaults, an id) do not matter. If `sent` is empty, nothing was recorded, so no entry agrees.
 pub fn agrees(sent: &Redacted, entry: &Redacted) -> bool {
     !sent.0.is_empty()
         && sent.0.iter().all(|(name, sent)| match entry.0.get(name) {
@@ -165,8 +169,8 @@ pub fn agrees(sent: &Redacted, entry: &Redacted) -> bool {
         })
 }
 
-/// Names of the fields, `id` included, in which the present entry differs from that of our last confirmed write. A
-/// field that appeared counts too: a secret that the spec lacks is drift.
+/// Returns the names of the fields, `id` included, in which the entry `now` differs from the entry `before`. A field
+/// that only `now` has counts too, since a secret that somebody added is drift.
 pub fn differing_fields(before: &Redacted, now: &Redacted) -> Vec<String> {
     let mut names: Vec<String> = before
         .0
@@ -259,7 +263,7 @@ mod tests {
         assert_eq!([&on, &off, &text].map(Redacted::digest).iter().collect::<HashSet<_>>().len(), 3);
     }
 
-    /// Atlas never shows a password and may leave `false` out; every other field that is not there is missing.
+    /// Atlas never shows a password and may leave out `false`. Any other value that Atlas does not show is missing.
     #[rstest]
     #[case(RedactedValue::Text("****".into()), true)]
     #[case(RedactedValue::Text("****cdef".into()), false)]

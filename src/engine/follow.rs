@@ -1,4 +1,4 @@
-//! The watches feed the index, and what the index says is due feeds the queue.
+//! Takes the events of the watches into the index, and adds the projects that become due to the queue.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -14,7 +14,7 @@ use crate::domain::ObjectKey;
 
 type Secret = (ObjectKey, SecretIdentity);
 
-/// The watches, and how far their first lists are.
+/// The watches, and which of their first lists are not complete yet.
 pub(super) struct Watches {
     client: kube::Client,
     objects: BoxStream<'static, WatchEvent<Stored>>,
@@ -34,8 +34,8 @@ enum Watch {
 }
 
 impl Watches {
-    /// Begins to watch objects. The other watches begin once objects are listed, so that only those Secrets are
-    /// remembered to which an object refers.
+    /// Begins the watch of objects. The other watches begin once all objects are listed, so that the index remembers
+    /// only Secrets to which an object refers.
     pub fn begin(client: kube::Client, settings: &Settings) -> Watches {
         let selector = settings.selector.as_deref();
         Watches {
@@ -48,7 +48,7 @@ impl Watches {
         }
     }
 
-    /// Takes the next event. Returns `None` when a watch ended, which none should.
+    /// Handles the next event. Returns `None` if a watch has ended, which should never happen.
     pub async fn next(&mut self, shared: &Shared) -> Option<()> {
         let due = tokio::select! {
             event = self.objects.next() => self.on_object(shared, event?),
@@ -78,7 +78,8 @@ impl Watches {
         } else {
             shared.index.lock().secrets.unwatched(0);
         }
-        // A Role can't allow a watch of Namespaces, so with listed namespaces each is read when it matters.
+        // A Role can't allow a watch of Namespaces. So if the scope is a list of namespaces, the operator reads each
+        // Namespace when it needs it.
         if settings.credentials_secret.is_some() && settings.scope == Scope::All {
             self.namespaces = watch_namespaces(&self.client);
             self.open.insert((Watch::Namespaces, 0));
@@ -103,7 +104,7 @@ impl Watches {
         Vec::new()
     }
 
-    /// A Secret that may not be watched is read when it is needed instead.
+    /// If the operator may not watch Secrets, it reads each one when it needs it.
     fn on_secret(&mut self, shared: &Shared, event: WatchEvent<Secret>) -> Vec<ProjectKey> {
         warn_of_failure("watch of Secrets", &event);
         let secrets = &mut shared.index.lock().secrets;
@@ -148,19 +149,20 @@ impl Watches {
     }
 }
 
-/// Logs why a watch failed; outside the lock of the index, since writing a log line may block.
+/// Logs why a watch failed. Call it before the index is locked, since writing a log line may block.
 fn warn_of_failure<T>(watch: &str, event: &WatchEvent<T>) {
     if let WatchEvent::Failed { message, .. } = event {
         tracing::warn!(%message, "{watch}");
     }
 }
 
-/// The operator's own Secret, where no watch of the scope sees it.
+/// Returns the Secret with the operator's own credentials, if it is outside the scope.
 fn secret_apart(settings: &Settings) -> Option<&ObjectKey> {
     settings.credentials_secret.as_ref().filter(|own| !settings.scope.covers(own))
 }
 
-/// What list number `list` covers. A list after those of the scope is that of the operator's own Secret.
+/// Returns a function that says whether list number `list` covers a key. The list after those of the scope covers only
+/// the operator's own Secret.
 fn in_list(settings: &Settings, list: usize) -> impl Fn(&ObjectKey) -> bool + use<> {
     let scope = match &settings.scope {
         Scope::Namespaces(names) if list < names.len() => Scope::Namespaces(vec![names[list].clone()]),

@@ -1,4 +1,4 @@
-//! The engine's life: elect a leader, start the watches and the workers, stop.
+//! Runs the engine: waits until this process leads, starts the watches and the workers, and stops them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::atlas;
 use crate::cluster::{Events, Namespaces, Secrets, Writer};
 use crate::domain::MemoryKey;
 
-/// How long passes that are under way may take to end after the signal to stop.
+/// How long running passes may take to end once the engine stops.
 const STOP_LIMIT: Duration = Duration::from_secs(25);
 const JANITOR_EVERY: Duration = Duration::from_secs(60);
 
@@ -34,7 +34,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Sets an engine up; nothing happens before [`Engine::run`].
+    /// Creates an engine. It does nothing before [`Engine::run`] is called.
     pub fn new(
         client: kube::Client,
         atlas: atlas::Client,
@@ -63,16 +63,18 @@ impl Engine {
         Engine { shared: Arc::new(shared), client, ready: Arc::default() }
     }
 
-    /// Set while the process stands by, or once its first lists are complete.
+    /// Returns the flag for the readiness probe. It is set while the process stands by, and while it acts, once its
+    /// first lists are complete.
     pub fn ready(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.ready)
     }
 
-    /// Runs until `stop` resolves; then no pass begins, and passes that are under way may end. With leader election the
-    /// process stands by first, until it is the leader.
+    /// Runs until `stop` resolves. After that no pass begins, but running passes may end. With leader election, the
+    /// process first stands by until it becomes the leader.
     ///
     /// # Errors
-    /// When leadership was lost, or the watches ended: an operator that hears nothing must not go on.
+    /// Fails if the process loses leadership, or if the watches end, since an operator without watches must not
+    /// continue.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), String> {
         let mut stop = std::pin::pin!(stop);
         let Some(election) = self.shared.settings.election.clone() else {
@@ -89,19 +91,20 @@ impl Engine {
             candidate.release(false).await;
             return Ok(());
         };
-        // From here on the process is ready once it acts.
+        // As a standby the process was ready. As the leader it is ready only once its first lists are complete.
         self.ready.store(false, Ordering::Relaxed);
         let (result, idle) = self.act(stop, not_before, candidate.renew(lead)).await;
-        // If a pass did not finish, its call may still reach Atlas: keep the Lease and let it expire. If we are still
-        // in our own takeover wait, the next leader has to wait too.
+        // If a pass has not ended, its call may still reach Atlas, so this process keeps the Lease and lets it expire.
+        // If our own takeover wait is not over, the next leader has to wait too.
         if idle && self.shared.leads() {
             candidate.release(Instant::now() >= not_before).await;
         }
         result
     }
 
-    /// Acts, but not before `not_before`, until told to stop or until `lost` says why it must. Also returns whether all
-    /// passes ended.
+    /// Follows the watches and runs passes until `stop` resolves, the watches end, or `lost` resolves to the reason why
+    /// leadership was lost. No pass begins before `not_before`. The second value returned says whether all passes have
+    /// ended.
     async fn act(
         &self,
         stop: impl Future<Output = ()>,
@@ -129,7 +132,7 @@ impl Engine {
         self.shared.queue.close();
         let idle = tokio::time::timeout(STOP_LIMIT, self.shared.queue.idle());
         let idle = if result.is_ok() {
-            // The passes that end must still be led.
+            // Running passes may write only while this process leads, so the Lease is renewed until they have ended.
             let mut idle = std::pin::pin!(idle);
             tokio::select! { idle = &mut idle => idle, _ = lost => idle.await }
         } else {
@@ -153,7 +156,8 @@ async fn follow(shared: Arc<Shared>, client: kube::Client, ready: Arc<AtomicBool
         tokio::select! {
             next = watches.next(&shared) => if next.is_none() { return },
             Some(ended) = workers.join_next() => {
-                // A worker ends when the queue is closed, or by a panic, which costs its one pass and no more.
+                // A worker ends when the queue is closed or when its pass panics. A panic must cost only that one pass,
+                // so a new worker replaces the old one.
                 if ended.is_err() {
                     tracing::error!("a pass panicked; its project is looked at again at the next resync or change");
                     workers.spawn(work(Arc::clone(&shared), not_before));
@@ -174,7 +178,7 @@ async fn follow(shared: Arc<Shared>, client: kube::Client, ready: Arc<AtomicBool
     }
 }
 
-/// Takes turns until the queue is closed.
+/// A worker: takes turns from the queue and runs a pass for each, until the queue is closed.
 async fn work(shared: Arc<Shared>, not_before: Instant) {
     tokio::time::sleep_until(not_before).await;
     while let Some(turn) = shared.queue.next().await {
@@ -185,7 +189,7 @@ async fn work(shared: Arc<Shared>, not_before: Instant) {
     }
 }
 
-/// A turn that the queue gets back even if its pass panics.
+/// Holds a turn during its pass. It gives the turn back to the queue when it is dropped, even if the pass has panicked.
 struct Held<'a> {
     shared: &'a Shared,
     turn: Turn,
@@ -202,7 +206,7 @@ impl Drop for Held<'_> {
     }
 }
 
-/// Forgets credentials and Secrets to which no object refers any more, and reports sizes.
+/// Forgets credentials and Secrets to which no object refers any more, and reports the sizes of index and queue.
 async fn janitor(shared: Arc<Shared>) {
     loop {
         {

@@ -1,5 +1,5 @@
-//! Every read and write of an `AtlasIntegration` object. The index learns of each in the same call, and whatever that
-//! makes due is queued; nothing else holds the writer.
+//! Makes every read and write of an `AtlasIntegration` object. The same call also updates the index, and queues the
+//! projects that become due. Nothing else holds the writer, so no read or write can bypass the index.
 
 use std::sync::Arc;
 
@@ -23,9 +23,10 @@ impl Store {
         Store { writer, index, queue }
     }
 
-    /// The object as it is now; `None` if it does not exist. What this read is ahead of the watch in, the watch will
-    /// not tell again, so the projects that it makes due are queued: the reading pass's own project too, since that
-    /// pass may have begun from an older view.
+    /// Reads the object as it is now; returns `None` if it does not exist. The read may show a change that the watch
+    /// has not brought yet. Once the index knows the change, the watch makes nothing due for it any more, so this
+    /// function queues the affected projects. It also queues the project of the pass that reads, since that pass may
+    /// have begun with an older view.
     ///
     /// # Errors
     /// [`WriteError::Server`].
@@ -38,7 +39,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Stores the claim: finalizer and annotation in one patch, the fence of the first write.
+    /// Stores the claim, which is the finalizer and the annotation, in one patch. It is the fence of the first write.
     ///
     /// # Errors
     /// A [`WriteError`].
@@ -46,7 +47,7 @@ impl Store {
         self.wrote(self.writer.claim(stored, claim).await)
     }
 
-    /// Stores a fresh attempt, the fence of every later write.
+    /// Stores a fresh attempt. It is the fence of every later write.
     ///
     /// # Errors
     /// A [`WriteError`].
@@ -62,8 +63,8 @@ impl Store {
         self.wrote(self.writer.status(stored, status).await)
     }
 
-    /// Gives the claim up, or lets an object go that is being deleted. Objects that waited for the same place in Atlas
-    /// are queued.
+    /// Gives up the claim. If the object is being deleted, this lets it go. If other objects are for the same place in
+    /// Atlas, queues their project, since they may have waited for it.
     ///
     /// # Errors
     /// A [`WriteError`].
@@ -80,15 +81,15 @@ impl Store {
         Ok(after)
     }
 
-    /// The object of this record does not exist any more. Returns whether the index still had it: the watch has not
-    /// told yet.
+    /// Takes an object that does not exist any more out of the index. Returns whether the index still had it, because
+    /// the watch has not reported its end yet.
     pub fn gone(&self, record: &Record) -> bool {
         let mut index = self.index.lock();
         let known = index.of_project(&record.project).iter().any(|now| now.uid == record.uid);
         known && index.remove(&record.key).is_some()
     }
 
-    /// Whether the kind itself is being removed; see [`Writer::crd_terminating`].
+    /// Whether our CRD is being deleted; see [`Writer::crd_terminating`].
     ///
     /// # Errors
     /// [`WriteError::Server`].

@@ -18,18 +18,18 @@ use tokio::task::JoinHandle;
 
 use super::metrics::Metrics;
 
-/// How many connections may be open; a scraper and two probes need three. One more connection replaces the oldest, so
-/// that slow clients can't keep probes from an answer.
+/// How many connections may be open at the same time. A scraper and two probes need only three. A connection beyond the
+/// limit closes the oldest one, so that slow clients can't keep the probes out.
 const CONNECTIONS: usize = 64;
-/// Every connection is closed after this time, so that slow clients hold nothing up.
+/// The server closes every connection after this time, so that a slow client can't occupy one for ever.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(30);
 const HEADER_LIMIT: Duration = Duration::from_secs(5);
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Binds, serves in the background, and returns the address.
+/// Binds to `bind`, serves in the background, and returns the address in use.
 ///
 /// # Errors
-/// Returns a text for a person if the address can't be bound.
+/// Returns a message for the user if the address can't be bound.
 pub async fn serve(
     bind: SocketAddr,
     metrics: Arc<Metrics>,
@@ -57,7 +57,7 @@ pub async fn serve(
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEADER_LIMIT)
                     .serve_connection(TokioIo::new(stream), answer);
-                // An error of a client does not concern us.
+                // A failure here is the client's, so the operator ignores it.
                 let _ = tokio::time::timeout(CONNECTION_LIMIT, connection).await;
             });
             connections.retain(|connection: &JoinHandle<()>| !connection.is_finished());

@@ -1,4 +1,4 @@
-//! Deleting an integration: fence, DELETE, then the finalizer.
+//! Deletes an integration in three steps: make the fence, send the DELETE, remove the finalizer.
 
 use jiff::Timestamp;
 
@@ -13,10 +13,11 @@ use crate::domain::Spec;
 use crate::engine::shared::Shared;
 use crate::engine::turn::Turn;
 
-/// How often a release that lost a race is tried again, after a DELETE that must not be repeated.
+/// How often the operator tries to release an object after its DELETE, which must not be repeated. A try fails if
+/// somebody else has changed the object meanwhile.
 const RELEASE_TRIES: usize = 3;
 
-/// Deletes the integration in Atlas, and lets the object go.
+/// Deletes the integration in Atlas, and then releases the object.
 pub(super) async fn delete(
     shared: &Shared,
     turn: &mut Turn,
@@ -29,7 +30,8 @@ pub(super) async fn delete(
     let note = format!("the {kind} integration of project {} is deleted in Atlas", spec.project);
     let deleted = turn.memory.known(&object.uid).and_then(|memory| memory.deleted.as_deref());
     if outcome::is_deleted(object, deleted) {
-        // Only the finalizer is left: the API server failed after the DELETE.
+        // Atlas has confirmed the DELETE already, but the release after it failed. So only the finalizer has to be
+        // removed.
         say::release(shared, turn, stored, &note).await?;
         return Ok(());
     }
@@ -50,7 +52,8 @@ pub(super) async fn delete(
     let memory = turn.object(&stored.object.uid);
     memory.deleted = Some(attempt.id);
     memory.outcome_known = Some(attempt.time);
-    // A second DELETE might hit what somebody creates meanwhile, so a lost race is not left to the next pass.
+    // A second DELETE might delete an integration that somebody has created meanwhile. So if somebody else changes the
+    // object before it is released, the release is repeated here and not left to the next pass.
     for _ in 0..RELEASE_TRIES {
         match say::release(shared, turn, &stored, &note).await {
             Err(WriteError::Moved) => {}

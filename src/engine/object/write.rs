@@ -1,4 +1,5 @@
-//! Writing one integration: Secrets, claim or fence, Atlas, status; in this order, and what to do when a step fails.
+//! Writes one integration. The steps, in this order: read the Secrets, make the fence (for the first write the claim),
+//! write to Atlas, store the status. This file also handles the failure of each step.
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -16,19 +17,20 @@ use crate::engine::credentials::{Resolved, Unreadable};
 use crate::engine::shared::Shared;
 use crate::engine::turn::{Signature, Turn};
 
-/// How often a status that lost a race is written again before the next pass takes it up.
+/// How often a pass tries to store the status of a confirmed write if somebody else changes the object meanwhile. After
+/// that the next pass continues.
 const STATUS_TRIES: usize = 3;
 
-/// One write.
+/// One write to Atlas.
 pub(super) struct Job<'a> {
     pub spec: &'a Spec,
     pub session: &'a Session,
-    /// What LIST showed.
+    /// The integration that LIST showed in the place, if there is one.
     pub entry: Option<&'a Redacted>,
     pub write: Write,
-    /// Whether the place is claimed first.
+    /// Whether the write claims the place first.
     pub claiming: Claiming,
-    /// Why it is due, where nothing is to be claimed.
+    /// Why the write is due; `None` if it claims the place.
     pub why: Option<Why>,
 }
 
@@ -62,7 +64,8 @@ pub(super) async fn write(
     }
     let signature = fence::signature(shared, object, job.spec, Some(&resolved), job.entry.is_some());
     if let Some(verdict) = fence::held_back(turn, object, &signature) {
-        // Something else may have been said meanwhile; this is still how it stands.
+        // The status may say something else by now. The verdict on the failed write is still true, so it is stored
+        // again.
         return say::say(shared, turn, stored, verdict, Echo::Keep).await;
     }
     let drift = why.filter(Why::only_drift).map(|why| why.drift);
@@ -98,7 +101,8 @@ async fn send(
     }
 }
 
-/// A Secret changed without changing a value: only its new identity is recorded.
+/// Records the present identities of the Secrets in the status. No value in them has changed, so nothing is written to
+/// Atlas.
 async fn record_secrets(
     shared: &Shared,
     stored: &Stored,
@@ -114,7 +118,8 @@ async fn record_secrets(
     Ok(())
 }
 
-/// Repairs of one place grow apart. Returns whether this one may be made now.
+/// Begins a repair of drift, and returns whether it may be made now. The waits between the repairs of one place become
+/// longer and longer.
 async fn begin_repair(
     shared: &Shared,
     turn: &mut Turn,
@@ -142,11 +147,11 @@ async fn begin_repair(
 struct Written<'a> {
     attempt: &'a Attempt,
     resolved: &'a Resolved,
-    /// The entry in the write's own answer.
+    /// The integration as Atlas's answer to this write shows it.
     entry: &'a Redacted,
 }
 
-/// Atlas confirmed: stores `applied` and the echo, from the write's own answer.
+/// Stores `applied` and the echo after Atlas has confirmed a write. The echo comes from the answer to that write.
 async fn confirm(
     shared: &Shared,
     turn: &mut Turn,
@@ -167,12 +172,14 @@ async fn confirm(
     let sent_generation = stored.object.generation;
     let requests = (stored.object.reconcile_requested.clone(), stored.object.rewrite_requested.clone());
     for _ in 0..STATUS_TRIES {
-        // Even if the object was edited meanwhile, the conditions speak of the generation that was sent.
+        // Somebody may have edited the object meanwhile, so the conditions name the generation whose settings were
+        // sent.
         let object = &Object { generation: sent_generation, ..stored.object.clone() };
         let mut status = say::status(shared, object, &verdict, Echo::Shown(entry));
         status.applied = Some(applied.clone());
         status.attempt = Some(attempt.clone());
-        // A request that was made since is not served by this write.
+        // If somebody made a new request by annotation meanwhile, this write does not fulfil it, so it must not count
+        // as handled.
         (status.last_handled_reconcile, status.last_handled_rewrite) = requests.clone();
         match say::store(shared, &stored, &status).await {
             Ok(after) => {
@@ -181,7 +188,7 @@ async fn confirm(
                 let carried = resolved.fingerprint.carried_by(&attempt.id);
                 shared.index.lock().confirm(key, uid, Some(carried));
                 if after.object.generation != sent_generation {
-                    // It was edited while the write was under way: the next pass takes that up.
+                    // Somebody edited the object during the write, so the next pass has to act on the edit at once.
                     turn.look_again_now();
                 }
                 return Ok(());
@@ -204,7 +211,8 @@ async fn confirm(
     Err(WriteError::Moved)
 }
 
-/// Another process began a write meanwhile: nobody knows which of the two landed last, so a write is owed.
+/// Stores that a write is owed: another process has begun a write meanwhile, and nobody knows which of the two landed
+/// last.
 async fn doubt(shared: &Shared, now: &Stored, attempt: &Attempt) -> Result<(), WriteError> {
     let verdict = Verdict::new(Reason::AtlasUnavailable, IN_DOUBT);
     let id = fence::attempt_id(&now.object);
@@ -214,7 +222,7 @@ async fn doubt(shared: &Shared, now: &Stored, attempt: &Attempt) -> Result<(), W
     Ok(())
 }
 
-/// Atlas refused the write, or did not answer.
+/// Records that Atlas refused the write or did not answer. If the outcome requires it, gives up the claim.
 async fn fail(
     shared: &Shared,
     turn: &mut Turn,

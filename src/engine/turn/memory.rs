@@ -1,5 +1,6 @@
-//! What this process remembers of an object, apart from what the cluster stores. All of it can be lost, by a restart or
-//! when the spec can't be read for a while: then the operator reads once more, and where it must, writes once more.
+//! What this process remembers of an object, in addition to what the cluster stores. A restart loses all of it, and so
+//! does a spec that can't be read for a while. The operator then only reads once more and, if it must, writes once
+//! more.
 
 use std::time::Duration;
 
@@ -10,67 +11,70 @@ use crate::cluster::SecretIdentity;
 use crate::core::conditions::Verdict;
 use crate::domain::{Failure, Prospect, Reason};
 
-/// After this long without a repair, repairs are free again.
+/// If no repair was made for this long, the next repairs are made without a wait again.
 const REPAIRS_FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
 
-/// What a write depends on. While it is the same, a write that was refused is not sent again.
+/// All that the result of a write depends on. As long as it stays the same, the operator repeats a failed write only
+/// after a wait, or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct Signature {
     pub config: String,
-    /// Digest of the Secrets as read.
+    /// Digest of the states of the Secrets that were read.
     pub secrets: [u8; 16],
     pub requests: (Option<String>, Option<String>),
-    /// Whether Atlas showed an entry: what could not be created may be adopted.
+    /// Whether LIST showed an integration in the place. An integration that could not be created may still be adopted.
     pub entry: bool,
-    /// Another key may be allowed what this one is not.
+    /// The Secret with the credentials. Atlas may allow another key to do what this key may not.
     pub credentials: Option<SecretIdentity>,
 }
 
 /// A write that failed.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::engine) struct Refused {
-    /// The generation of the object that was refused.
+    /// The generation of the object that the write was for.
     pub generation: i64,
     pub signature: Signature,
-    /// When the same write may be sent again; `None`: never.
+    /// When the operator may send the same write again; `None` if it never may.
     pub retry_at: Option<Instant>,
     pub verdict: Verdict,
 }
 
-/// One object's memory. An object with which all is well has none.
+/// What is remembered of one object. If there is nothing to remember, the object has no memory.
 #[derive(Default, PartialEq)]
 pub(in crate::engine) struct Memory {
-    /// The time of the fence after which the outcome is known.
+    /// The time of the fence of the last write whose outcome this process knows.
     pub outcome_known: Option<Timestamp>,
-    /// The attempt whose DELETE Atlas confirmed: whatever is there now belongs to somebody else.
+    /// The id of the attempt whose DELETE Atlas confirmed. If an integration is in the place now, it belongs to
+    /// somebody else.
     pub deleted: Option<String>,
     /// The last write that failed.
     pub refused: Option<Box<Refused>>,
-    /// Failures in a row.
+    /// How many failures there were in a row.
     pub failures: u32,
-    /// The present reason, and since when it has held.
+    /// The present reason for Ready, and the time since which it has not changed.
     pub since: Option<(Reason, Instant)>,
-    /// The verdict that was stored last and the resourceVersion that it has, unless all was well.
+    /// The verdict that was stored last, with the resourceVersion that the object then had; `None` if the verdict was
+    /// good.
     pub said: Option<Box<(u64, Verdict)>>,
-    /// Repairs of drift in the last day, and the time of the last one.
+    /// How many repairs of drift were made, with less than a day between each two, and the time of the last one.
     pub repairs: u32,
     pub last_repair: Option<Instant>,
-    /// Since when the object has waited for its turn in a project that was paused before its turn came.
+    /// Since when the object has waited because a pause of the project began before a pass could act on the object.
     pub waiting_since: Option<Instant>,
-    /// Since when Atlas could not be read.
+    /// Since when the operator could not read Atlas for the object.
     pub unread_since: Option<Instant>,
 }
 
 impl Memory {
-    /// Nothing is to be done for the object.
+    /// Notes that nothing has to be done for the object.
     pub fn rests(&mut self) {
         self.unread_since = None;
         self.failures = 0;
         self.waiting_since = None;
     }
 
-    /// Atlas confirmed a write. After a repair the count of repairs is kept; an edit, a rotation or a request makes
-    /// repairs free again.
+    /// Notes that Atlas confirmed a write, and forgets what was remembered. The count of repairs is kept only if the
+    /// write was a repair. After an edit, a rotation or a request, the next repairs are made without a wait again.
     pub fn confirmed(&mut self, repair: bool) {
         let before = std::mem::take(self);
         if repair {
@@ -78,12 +82,14 @@ impl Memory {
         }
     }
 
-    /// The claim was given up. Everything that belonged to it is forgotten; a write that Atlas refused stays refused.
+    /// Notes that the claim was given up, and forgets everything that belonged to it. A write that Atlas refused stays
+    /// refused.
     pub fn released(&mut self) {
         *self = Memory { refused: self.refused.take(), failures: self.failures, ..Memory::default() };
     }
 
-    /// How long this reason has held; notes that it holds now. A good reason is not timed.
+    /// Notes that `reason` is the present one. Returns how long it has been the present one; for a good reason always
+    /// zero.
     pub fn lasting(&mut self, reason: Reason, now: Instant) -> Duration {
         if reason.prospect() == Prospect::Good {
             self.since = None;
@@ -104,13 +110,14 @@ impl Memory {
         self.failures
     }
 
-    /// The failure of this very write, if it may not be sent again yet, or not again at all. The failure of another
-    /// write is forgotten.
+    /// Returns the failure of this very write, if the operator must not send it again yet, or must never send it again.
+    /// Forgets the failure of any other write.
     pub fn held_back(&mut self, signature: &Signature, now: Instant) -> Option<&Refused> {
         let refused = self.refused.as_deref()?;
         let mut same = refused.signature.clone();
         if refused.retry_at.is_none() {
-            // A write that Atlas refuses as such, it refuses to any key, and whether something is there or not.
+            // Atlas refused the content of the write. It would refuse that content from any key, and whether the place
+            // is empty or not, so a change of these two does not make a difference.
             same.credentials.clone_from(&signature.credentials);
             same.entry = signature.entry;
         }
@@ -122,8 +129,8 @@ impl Memory {
         self.refused.as_deref().filter(|refused| refused.retry_at.is_none_or(|at| at > now))
     }
 
-    /// Remembers a write that failed, so that the same write is not sent again before `wait` is over, or (`None`) not
-    /// again at all. Returns when it may be sent again.
+    /// Remembers a failed write. The operator does not send the same write again before `wait` is over, and never if
+    /// `wait` is `None`. Returns when it may send the write again.
     pub fn hold_back(
         &mut self,
         generation: i64,
@@ -136,8 +143,8 @@ impl Memory {
         retry_at
     }
 
-    /// Begins a repair of drift, if none has to wait: repairs of one place grow apart by `wait`, a function of how many
-    /// there were. Otherwise returns when the next one may begin.
+    /// Begins a repair of drift, if it does not have to wait. Otherwise returns when it may begin. `wait` maps the
+    /// number of earlier repairs to the least time between the last repair and this one.
     pub fn repair(&mut self, now: Instant, wait: impl Fn(u32) -> Duration) -> Result<(), Instant> {
         let quiet_for = self.last_repair.map_or(REPAIRS_FORGOTTEN, |last| now.duration_since(last));
         if quiet_for >= REPAIRS_FORGOTTEN {
@@ -152,7 +159,8 @@ impl Memory {
         Ok(())
     }
 
-    /// Notes whether the outcome of a failed call is known; `begun` is the time of its fence.
+    /// Notes that the outcome of a failed call is known, unless the failure leaves it open. `begun` is the time of the
+    /// call's fence.
     pub fn call_failed(&mut self, begun: Timestamp, failure: &Failure) {
         if !failure.outcome_unknown {
             self.outcome_known = Some(begun);

@@ -1,5 +1,5 @@
-//! A turn: a project, with all that this process remembers of it. The queue hands it to a pass by value, so whoever
-//! holds it may change it, and nobody else can.
+//! A turn: the permission to run a pass over one project, together with all that this process remembers of the project.
+//! The queue hands the turn to a pass by value, so only that pass can change it.
 
 mod memory;
 mod project;
@@ -14,17 +14,17 @@ use crate::atlas;
 use crate::core::pacing;
 use crate::domain::{Failure, FailureKind};
 
-/// One pass's hold of a project.
+/// The permission to run one pass over a project.
 pub(super) struct Turn {
     key: ProjectKey,
     /// What is remembered of the project and its objects.
     pub memory: ProjectMemory,
-    /// When a pass is due again without any other cause.
+    /// When the next pass is due if nothing else makes one due earlier.
     next: Option<Instant>,
 }
 
 impl Turn {
-    /// A turn of a project; `memory` is what the last turn remembered.
+    /// Creates the turn of a project. `memory` is what the last turn remembered.
     pub fn new(key: ProjectKey, memory: ProjectMemory) -> Turn {
         Turn { key, memory, next: None }
     }
@@ -34,24 +34,25 @@ impl Turn {
         &self.key
     }
 
-    /// A pass is due at `at`, or earlier if one is due earlier already.
+    /// Makes a pass due at `at`. If one is due earlier already, that does not change.
     pub fn look_again(&mut self, at: Instant) {
         self.next = Some(self.next.map_or(at, |next| next.min(at)));
     }
 
-    /// A pass is due at `at`, whatever was said before: the pass that holds the turn has panicked.
+    /// Makes the next pass due at `at`, even if an earlier one was due before. This is for a pass that has panicked.
     pub fn look_again_only(&mut self, at: Instant) {
         self.next = Some(at);
     }
 
-    /// A project without objects is remembered until its pause is over, for objects that come meanwhile.
+    /// Makes a pass due at the end of the pause, if there is one. Without this the queue would forget a project that
+    /// has no objects, and with it the pause, which also holds for objects that are created meanwhile.
     pub fn outlast_pause(&mut self) {
         if let Some(until) = self.memory.current_pause(Instant::now()).map(|pause| pause.until) {
             self.look_again(until);
         }
     }
 
-    /// A pass is due as soon as the queue allows the next one.
+    /// Makes a pass due as soon as the queue allows the next one.
     pub fn look_again_now(&mut self) {
         self.look_again(Instant::now());
     }
@@ -64,8 +65,8 @@ impl Turn {
         }
     }
 
-    /// The pause of the project, if it has one now. A pause begins here when the last answer of Atlas left little of
-    /// the project's rate.
+    /// Returns the pause of the project, if it is paused now. Begins a pause if the last answer of Atlas left little of
+    /// the project's token bucket.
     pub fn check_pause(&mut self, atlas: &atlas::Client) -> Option<Pause> {
         let project = self.key.as_ref()?;
         let budget = atlas.take_budget(project);
@@ -86,7 +87,7 @@ impl Turn {
         self.memory.object(uid)
     }
 
-    /// Ends the turn: the project, what is remembered of it, and when a pass is due again.
+    /// Ends the turn. Returns the project, what is remembered of it, and when the next pass is due.
     pub fn end(self) -> (ProjectKey, ProjectMemory, Option<Instant>) {
         (self.key, self.memory, self.next)
     }

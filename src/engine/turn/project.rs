@@ -1,4 +1,4 @@
-//! What this process remembers of a project and of its objects, apart from what the cluster stores.
+//! What this process remembers of a project and of its objects, in addition to what the cluster stores.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -10,20 +10,20 @@ use crate::core::pacing;
 use crate::domain::{Failure, FailureKind};
 use crate::engine::jitter::random;
 
-/// The memory of a project. The queue stores none for a project of which there is nothing to remember.
+/// What is remembered of a project. The queue stores it only if there is something to remember.
 #[derive(Default)]
 pub(in crate::engine) struct ProjectMemory {
     /// How many passes failed to LIST since the last pass whose LISTs all succeeded.
     failures: u32,
-    /// How many calls Atlas limited since the last pass that ended without a pause.
+    /// How often Atlas asked us to back off since the last pass that ended without a pause.
     limited: u32,
-    /// While this lasts, no call is made to Atlas for the project.
+    /// While the pause lasts, the operator makes no call to Atlas for the project.
     pause: Option<Box<Pause>>,
-    /// The memories of objects, by uid. An object with nothing to remember has none between passes.
+    /// What is remembered of each object, by uid. Between passes there is no entry without something to remember.
     objects: HashMap<String, Memory>,
 }
 
-/// A time without calls to a project.
+/// A time in which the operator makes no calls for a project.
 #[derive(Clone)]
 pub(in crate::engine) struct Pause {
     pub until: Instant,
@@ -32,17 +32,18 @@ pub(in crate::engine) struct Pause {
 }
 
 impl ProjectMemory {
-    /// The memory of an object, created empty if it has none. [`ProjectMemory::keep_only`] drops it if it is still empty.
+    /// Returns the memory of an object, and creates an empty one if there is none. [`ProjectMemory::keep_only`] drops
+    /// it if it is still empty.
     pub fn object(&mut self, uid: &str) -> &mut Memory {
         self.objects.entry(uid.to_owned()).or_default()
     }
 
-    /// The memory of an object, if it has one.
+    /// Returns the memory of an object, if there is one.
     pub fn known(&self, uid: &str) -> Option<&Memory> {
         self.objects.get(uid)
     }
 
-    /// The same, to change it.
+    /// Like [`ProjectMemory::known`], but the caller may change the memory.
     pub fn known_mut(&mut self, uid: &str) -> Option<&mut Memory> {
         self.objects.get_mut(uid)
     }
@@ -61,27 +62,28 @@ impl ProjectMemory {
         self.failures == 0 && self.limited == 0 && self.pause.is_none() && self.objects.is_empty()
     }
 
-    /// The pause, if there is one now.
+    /// Returns the pause, if it is not over at `now`.
     pub fn current_pause(&mut self, now: Instant) -> Option<&Pause> {
         self.pause = self.pause.take().filter(|pause| pause.until > now);
         self.pause.as_deref()
     }
 
-    /// Begins a pause of this length.
+    /// Pauses the project for the time `wait`. Waiting objects report `failure`.
     pub fn begin_pause(&mut self, wait: Duration, failure: Failure) {
         self.pause = Some(Box::new(Pause { until: Instant::now() + wait, failure }));
     }
 
-    /// Begins a pause if Atlas asked us to back off: by a 429, or with any answer that says `Retry-After`. Returns the
-    /// length of the pause. A failure to get a token (`without_call`) concerns only that account and must not delay
-    /// objects with other credentials.
+    /// Begins a pause if Atlas asked us to back off: by a 429, or by any answer with `Retry-After`. Returns the length
+    /// of the pause. A failure to get a token (`without_call`) begins no pause: it concerns only one account and must
+    /// not delay objects with other credentials.
     pub fn pause_if_asked(&mut self, failure: &Failure) -> Option<Duration> {
         if failure.without_call {
             return None;
         }
         let wait = match (failure.retry_after, failure.kind) {
             (Some(wait), _) => wait,
-            // Atlas did not say how long: some seconds at first, more when it happens again.
+            // Atlas did not say how long to wait. The pause takes some seconds at first, and more each time it happens
+            // again.
             (None, FailureKind::RateLimited) => pacing::backoff(self.limited.saturating_add(4), random()),
             (None, _) => return None,
         };
@@ -95,8 +97,8 @@ impl ProjectMemory {
         self.limited = 0;
     }
 
-    /// Notes how the LISTs of a pass went: `failed` if at least one failed, `succeeded` if at least one succeeded. Returns
-    /// how many passes in a row failed without this pass, and with it.
+    /// Notes how the LISTs of a pass went: `failed` if at least one failed, `succeeded` if at least one succeeded.
+    /// Returns how many passes in a row had failed before this pass, and how many have failed now.
     pub fn listed(&mut self, failed: bool, succeeded: bool) -> (u32, u32) {
         let before = self.failures;
         if failed {
