@@ -97,9 +97,7 @@ impl Watches {
                 self.open.remove(&(Watch::Objects, list));
                 return index.list_complete(list, in_list(&shared.settings, list));
             }
-            WatchEvent::Failed { message, .. } => {
-                tracing::warn!(%message, "watch of AtlasIntegration objects")
-            }
+            WatchEvent::Failed { .. } => {}
         }
         Vec::new()
     }
