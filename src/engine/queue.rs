@@ -102,9 +102,9 @@ impl Queue {
         let (key, memory, next) = turn.end();
         let mut inner = self.inner.lock();
         let again = inner.running.remove(&key).flatten();
-        let breath = Instant::now() + BREATH;
-        inner.not_before.retain(|_, until| *until > breath - BREATH);
-        inner.not_before.insert(key.clone(), breath);
+        let now = Instant::now();
+        inner.not_before.retain(|_, until| *until > now);
+        inner.not_before.insert(key.clone(), now + BREATH);
         if let Some(at) = [again, next].into_iter().flatten().min() {
             inner.schedule(key, at, Some(memory));
         }
@@ -174,9 +174,15 @@ mod tests {
         ProjectId::parse(&digit.to_string().repeat(24))
     }
 
+    /// The next turn. The tests' time passes at once, so a queue that hands out nothing fails a test immediately.
+    async fn next(queue: &Queue) -> Option<Turn> {
+        let day = Duration::from_secs(24 * 3600);
+        tokio::time::timeout(day, queue.next()).await.expect("a turn, or the end of the queue")
+    }
+
     /// The next turn, ended so that it is due again after `again`.
     async fn pass(queue: &Queue, again: Option<Duration>) -> Option<ProjectKey> {
-        let mut turn = queue.next().await?;
+        let mut turn = next(queue).await?;
         let key = turn.key().clone();
         if let Some(again) = again {
             turn.look_again(Instant::now() + again);
@@ -190,7 +196,7 @@ mod tests {
         let queue = Queue::new();
         let start = Instant::now();
         queue.add([project('a'), project('a')]);
-        let mut turn = queue.next().await.expect("a turn");
+        let mut turn = next(&queue).await.expect("a turn");
         assert_eq!(*turn.key(), project('a'));
         queue.add([project('a')]);
         assert_eq!(queue.waiting(), 0, "it runs; the new request waits for its end");
@@ -222,17 +228,17 @@ mod tests {
         let queue = Queue::new();
         let start = Instant::now();
         queue.add([project('a')]);
-        let mut turn = queue.next().await.expect("a turn");
+        let mut turn = next(&queue).await.expect("a turn");
         turn.object("uid").failures = 7;
         turn.look_again(start + Duration::from_secs(60));
         queue.done(turn);
         queue.add([project('a')]);
-        let turn = queue.next().await.expect("a turn");
+        let turn = next(&queue).await.expect("a turn");
         assert_eq!(start.elapsed(), BREATH);
         assert_eq!(turn.memory.known("uid").map(|memory| memory.failures), Some(7));
         queue.done(turn);
         queue.add([project('a')]);
-        let turn = queue.next().await.expect("a turn");
+        let turn = next(&queue).await.expect("a turn");
         assert!(turn.memory.is_blank(), "the project was forgotten");
     }
 
@@ -240,11 +246,98 @@ mod tests {
     async fn idle_waits_for_the_turns_that_are_held() {
         let queue = Queue::new();
         queue.add([project('a'), project('b')]);
-        let (a, b) = (queue.next().await.expect("a turn"), queue.next().await.expect("a turn"));
+        let (a, b) = (next(&queue).await.expect("a turn"), next(&queue).await.expect("a turn"));
         let limit = Duration::from_secs(9);
         assert!(tokio::time::timeout(limit, queue.idle()).await.is_err());
         queue.done(a);
         assert!(tokio::time::timeout(limit, queue.idle()).await.is_err());
-        tokio::join!(queue.idle(), async { queue.done(b) });
+        let end = async { tokio::join!(queue.idle(), async { queue.done(b) }) };
+        tokio::time::timeout(limit, end).await.expect("no turn is held");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_queue_counts_the_projects_that_wait() {
+        let queue = Queue::new();
+        assert_eq!(queue.waiting(), 0);
+        queue.add([project('a'), project('b'), project('a'), None]);
+        assert_eq!(queue.waiting(), 3);
+        pass(&queue, Some(Duration::from_secs(60))).await;
+        assert_eq!(queue.waiting(), 3, "it waits again");
+        pass(&queue, None).await;
+        assert_eq!(queue.waiting(), 2);
+    }
+
+    /// A busy project must not keep the others from their turns, nor lose its own.
+    #[tokio::test(start_paused = true)]
+    async fn a_project_that_is_asked_for_again_keeps_its_place() {
+        let queue = Queue::new();
+        queue.add([project('a')]);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        queue.add([project('b')]);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        queue.add([project('a')]);
+        assert_eq!(pass(&queue, None).await, Some(project('a')));
+        assert_eq!(pass(&queue, None).await, Some(project('b')));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_project_takes_its_own_breath() {
+        let queue = Queue::new();
+        let start = Instant::now();
+        queue.add([project('a'), project('b')]);
+        pass(&queue, None).await;
+        tokio::time::advance(BREATH / 2).await;
+        pass(&queue, None).await;
+        queue.add([project('a'), project('b')]);
+        assert_eq!(pass(&queue, None).await, Some(project('a')));
+        assert_eq!(start.elapsed(), BREATH);
+        assert_eq!(pass(&queue, None).await, Some(project('b')));
+        assert_eq!(start.elapsed(), BREATH / 2 + BREATH);
+    }
+
+    /// A cluster may have had many more projects than it has now.
+    #[tokio::test(start_paused = true)]
+    async fn a_breath_that_is_over_is_forgotten() {
+        let queue = Queue::new();
+        queue.add([project('a'), project('b')]);
+        pass(&queue, None).await;
+        tokio::time::advance(BREATH).await;
+        pass(&queue, None).await;
+        let inner = queue.inner.lock();
+        assert!(inner.not_before.keys().eq([&project('b')]));
+    }
+
+    /// Two workers have found the queue empty and are about to wait. Two additions in between store only one wake, so
+    /// the worker that it wakes must wake the other.
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_takes_a_turn_wakes_another_for_what_is_left() {
+        let queue = Queue::new();
+        let (one, other) = (queue.wake.notified(), queue.wake.notified());
+        queue.add([project('a'), project('b')]);
+        let limit = Duration::from_secs(9);
+        tokio::time::timeout(limit, one).await.expect("one worker wakes");
+        next(&queue).await.expect("a turn");
+        tokio::time::timeout(limit, other).await.expect("the other worker wakes");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closing_the_queue_wakes_every_worker() {
+        let queue = Queue::new();
+        let workers = async { tokio::join!(queue.next(), queue.next(), queue.next()) };
+        let close = async { queue.close() };
+        let limit = Duration::from_secs(9);
+        let ((one, two, three), ()) =
+            tokio::time::timeout(limit, async { tokio::join!(workers, close) }).await.expect("all end");
+        assert!(one.is_none() && two.is_none() && three.is_none());
+    }
+
+    /// A project whose turn is due later is not begun after the end either.
+    #[tokio::test(start_paused = true)]
+    async fn a_closed_queue_hands_out_nothing_that_still_waits() {
+        let queue = Queue::new();
+        queue.add([project('a')]);
+        queue.close();
+        assert!(next(&queue).await.is_none());
+        assert_eq!(queue.waiting(), 1);
     }
 }
