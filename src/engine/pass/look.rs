@@ -15,7 +15,7 @@ use crate::engine::index::Record;
 use crate::engine::jitter::random;
 use crate::engine::object::{Blocked, Seen, View};
 use crate::engine::shared::Shared;
-use crate::engine::turn::Turn;
+use crate::engine::turn::{Pause, Turn};
 
 /// What each object sees. An object that needs no look at Atlas has no view.
 pub(super) type Views = HashMap<ObjectKey, View>;
@@ -39,7 +39,7 @@ pub(super) async fn look(shared: &Shared, turn: &mut Turn, project: &ProjectId, 
             None => continue,
         };
         if let Entry::Vacant(place) = listings.entry(key) {
-            let listing = match turn.check_pause(&shared.atlas) {
+            let listing = match check_pause(shared, turn) {
                 Some(pause) => Err(pause.failure),
                 // The term has ended, and no step gets past its read.
                 None if !shared.leads() => break,
@@ -65,6 +65,11 @@ pub(super) async fn look(shared: &Shared, turn: &mut Turn, project: &ProjectId, 
     views
 }
 
+/// The pause of the project, if it is paused now; see [`Turn::check_pause`].
+pub(super) fn check_pause(shared: &Shared, turn: &mut Turn) -> Option<Pause> {
+    turn.check_pause(|project| shared.atlas.take_budget(project))
+}
+
 type Found = (Arc<Session>, (Fingerprint, bool));
 
 /// The session for an object, and the LIST that shows its type; `None` if it needs no look at Atlas.
@@ -84,7 +89,7 @@ async fn session(shared: &Shared, project: &ProjectId, record: &Record) -> Optio
 /// Notes how the LISTs went. The status of an object in sync does not show an outage at first, so the log says it: once
 /// when the outage begins, once when it ends.
 fn listed(shared: &Shared, turn: &mut Turn, project: &ProjectId, outage: Option<Failure>, read: bool) {
-    let pause = turn.check_pause(&shared.atlas);
+    let pause = check_pause(shared, turn);
     let (before, failures) = turn.memory.listed(outage.is_some(), read);
     match (&outage, before) {
         (Some(failure), 0) => tracing::warn!(%project, "{}", failure.message),

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use tokio::time::Instant;
 
-use look::{Views, look};
+use look::{Views, check_pause, look};
 use owners::{described, owners};
 
 use super::index::Record;
@@ -89,7 +89,7 @@ fn need<'a>(
     if owner.is_none() && is_quiet(shared, record, &seen.listing) {
         return Need::Nothing;
     }
-    if turn.check_pause(&shared.atlas).is_some() { Need::Pause } else { Need::Step { view, owner } }
+    if check_pause(shared, turn).is_some() { Need::Pause } else { Need::Step { view, owner } }
 }
 
 /// Objects that an earlier pass left waiting come first, longest wait first; then the rest, oldest first.
@@ -104,7 +104,7 @@ fn sort_by_wait(turn: &Turn, records: &mut [Record]) {
 /// Ends a pass. If the project is paused, remembers that the objects that were not quiet have waited since `begun`, so
 /// that the next pass takes them first. If not, forgets their waits.
 fn note_waiting(shared: &Shared, turn: &mut Turn, not_quiet: &[&Record], begun: Instant, views: &Views) {
-    if turn.check_pause(&shared.atlas).is_none() {
+    if check_pause(shared, turn).is_none() {
         for record in not_quiet {
             if let Some(memory) = turn.memory.known_mut(&record.uid) {
                 memory.waiting_since = None;

@@ -167,3 +167,200 @@ impl Memory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::FailureKind;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const HOUR: Duration = Duration::from_secs(3600);
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+    fn signature() -> Signature {
+        Signature {
+            config: "config".into(),
+            secrets: [1; 16],
+            requests: (None, None),
+            entry: false,
+            credentials: Some(SecretIdentity { uid: "s".into(), resource_version: "1".into() }),
+        }
+    }
+
+    /// What changes if the object, one of its Secrets or a request does.
+    fn other_writes() -> [Signature; 3] {
+        [
+            Signature { config: "another".into(), ..signature() },
+            Signature { secrets: [2; 16], ..signature() },
+            Signature { requests: (None, Some("now".into())), ..signature() },
+        ]
+    }
+
+    /// The same write, to another entry or with another key.
+    fn other_circumstances() -> [Signature; 2] {
+        [Signature { entry: true, ..signature() }, Signature { credentials: None, ..signature() }]
+    }
+
+    fn verdict() -> Verdict {
+        Verdict::new(Reason::Forbidden, "no")
+    }
+
+    /// A memory in which nothing is blank.
+    fn full() -> Memory {
+        let now = Instant::now();
+        let mut memory = Memory {
+            outcome_known: Some(Timestamp::UNIX_EPOCH),
+            deleted: Some("uid.1".into()),
+            refused: None,
+            failures: 2,
+            since: Some((Reason::Forbidden, now)),
+            said: Some(Box::new((1, verdict()))),
+            repairs: 3,
+            last_repair: Some(now),
+            waiting_since: Some(now),
+            unread_since: Some(now),
+        };
+        memory.hold_back(1, signature(), None, verdict());
+        memory
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_write_is_sent_again_once_its_time_has_come() {
+        let start = Instant::now();
+        let mut memory = Memory::default();
+        assert!(memory.held_back(&signature(), start).is_none(), "nothing failed");
+        memory.fails();
+        assert_eq!(memory.hold_back(4, signature(), Some(MINUTE), verdict()), Some(start + MINUTE));
+        let early = start + MINUTE - Duration::from_millis(1);
+        for at in [start, early] {
+            let refused = memory.held_back(&signature(), at).expect("the failure");
+            assert_eq!((refused.generation, &refused.verdict), (4, &verdict()));
+        }
+        assert!(memory.held_back(&signature(), start + MINUTE).is_none());
+        assert_eq!(memory.failures, 1, "if it fails again, the next wait is longer");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_atlas_refuses_as_such_is_not_sent_again() {
+        let mut memory = Memory::default();
+        assert_eq!(memory.hold_back(1, signature(), None, verdict()), None);
+        let later = Instant::now() + YEAR;
+        assert!(memory.held_back(&signature(), later).is_some());
+        for same in other_circumstances() {
+            assert!(memory.held_back(&same, later).is_some(), "no key and no entry changes that: {same:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_failed_for_a_while_may_succeed_with_another_key_or_entry() {
+        for other in other_circumstances() {
+            let mut memory = Memory::default();
+            memory.hold_back(1, signature(), Some(MINUTE), verdict());
+            assert!(memory.held_back(&other, Instant::now()).is_none(), "{other:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_failures_of_another_write_are_forgotten() {
+        for wait in [None, Some(MINUTE)] {
+            for other in other_writes() {
+                let mut memory = Memory::default();
+                memory.fails();
+                memory.hold_back(1, signature(), wait, verdict());
+                assert!(memory.held_back(&other, Instant::now()).is_none(), "{other:?}");
+                assert!(memory == Memory::default(), "{other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn failures_are_counted() {
+        let mut memory = Memory::default();
+        assert_eq!([memory.fails(), memory.fails(), memory.fails()], [1, 2, 3]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_object_that_rests_neither_fails_nor_waits() {
+        let mut memory = full();
+        memory.rests();
+        let expected = Memory { failures: 0, waiting_since: None, unread_since: None, ..full() };
+        assert!(memory == expected, "what else is remembered stays");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_confirmed_write_ends_everything_but_the_count_of_repairs() {
+        let mut memory = full();
+        memory.confirmed(true);
+        let Memory { repairs, last_repair, .. } = full();
+        assert!(memory == Memory { repairs, last_repair, ..Memory::default() }, "a repair");
+        memory.confirmed(false);
+        assert!(memory == Memory::default(), "an edit makes repairs free again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_atlas_refused_stays_refused_after_a_release() {
+        let mut memory = full();
+        memory.released();
+        let Memory { refused, failures, .. } = full();
+        assert!(refused.is_some() && failures > 0);
+        assert!(memory == Memory { refused, failures, ..Memory::default() });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reason_lasts_until_another_one_takes_its_place() {
+        let start = Instant::now();
+        let mut memory = Memory::default();
+        assert_eq!(memory.lasting(Reason::Forbidden, start), Duration::ZERO);
+        assert_eq!(memory.lasting(Reason::Forbidden, start + MINUTE), MINUTE);
+        assert_eq!(memory.lasting(Reason::Forbidden, start + HOUR), HOUR);
+        assert_eq!(memory.lasting(Reason::RateLimited, start + HOUR), Duration::ZERO, "another reason");
+        assert_eq!(memory.lasting(Reason::RateLimited, start + HOUR + MINUTE), MINUTE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_good_reason_is_not_timed() {
+        let start = Instant::now();
+        let mut memory = Memory::default();
+        memory.lasting(Reason::Forbidden, start);
+        assert_eq!(memory.lasting(Reason::Synced, start + MINUTE), Duration::ZERO);
+        assert!(memory == Memory::default(), "an object with which all is well needs no memory");
+        assert_eq!(memory.lasting(Reason::Forbidden, start + HOUR), Duration::ZERO, "it holds anew");
+    }
+
+    /// Two owners that overwrite each other must not do so for ever.
+    #[tokio::test(start_paused = true)]
+    async fn repairs_of_one_place_grow_apart() {
+        let wait = |repairs| repairs * MINUTE;
+        let first = Instant::now();
+        let mut memory = Memory::default();
+        assert_eq!(memory.repair(first, wait), Ok(()));
+        let second = first + MINUTE;
+        assert_eq!(memory.repair(first, wait), Err(second));
+        assert_eq!(memory.repair(first + MINUTE / 3, wait), Err(second), "asking again does not delay it");
+        assert_eq!(memory.repair(second, wait), Ok(()));
+        assert_eq!(memory.repair(second, wait), Err(second + 2 * MINUTE));
+        assert_eq!((memory.repairs, memory.last_repair), (2, Some(second)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_day_without_repairs_makes_them_free_again() {
+        let wait = |repairs| if repairs == 0 { Duration::ZERO } else { 30 * HOUR };
+        let first = Instant::now();
+        let mut memory = Memory::default();
+        assert_eq!(memory.repair(first, wait), Ok(()));
+        assert_eq!(memory.repair(first + 23 * HOUR, wait), Err(first + 30 * HOUR));
+        assert_eq!(memory.repair(first + 24 * HOUR, wait), Ok(()));
+        assert_eq!(memory.repairs, 1, "the count begins anew");
+    }
+
+    #[test]
+    fn the_outcome_of_a_failed_call_is_known_unless_atlas_left_it_open() {
+        let begun = Timestamp::UNIX_EPOCH;
+        let refused = Failure::known(FailureKind::Rejected, "no");
+        let mut memory = Memory::default();
+        memory.call_failed(begun, &Failure { outcome_unknown: true, ..refused.clone() });
+        assert_eq!(memory.outcome_known, None);
+        memory.call_failed(begun, &refused);
+        assert_eq!(memory.outcome_known, Some(begun));
+    }
+}

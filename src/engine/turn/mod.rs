@@ -10,9 +10,9 @@ pub(super) use project::{Pause, ProjectMemory};
 use tokio::time::Instant;
 
 use super::index::ProjectKey;
-use crate::atlas;
+use crate::atlas::Budget;
 use crate::core::pacing;
-use crate::domain::{Failure, FailureKind};
+use crate::domain::{Failure, FailureKind, ProjectId};
 
 /// The permission to run one pass over a project.
 pub(super) struct Turn {
@@ -66,10 +66,10 @@ impl Turn {
     }
 
     /// Returns the pause of the project, if it is paused now. Begins a pause if the last answer of Atlas left little of
-    /// the project's token bucket.
-    pub fn check_pause(&mut self, atlas: &atlas::Client) -> Option<Pause> {
+    /// the project's token bucket; `take_budget` tells what it left.
+    pub fn check_pause(&mut self, take_budget: impl FnOnce(&ProjectId) -> Option<Budget>) -> Option<Pause> {
         let project = self.key.as_ref()?;
-        let budget = atlas.take_budget(project);
+        let budget = take_budget(project);
         let now = Instant::now();
         if self.memory.current_pause(now).is_none()
             && let Some(wait) = budget.and_then(|budget| pacing::reserve_wait(budget.limit, budget.remaining))
@@ -90,5 +90,119 @@ impl Turn {
     /// Ends the turn. Returns the project, what is remembered of it, and when the next pass is due.
     pub fn end(self) -> (ProjectKey, ProjectMemory, Option<Instant>) {
         (self.key, self.memory, self.next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn project() -> ProjectKey {
+        ProjectId::parse("5d791c84ff7a2522cc4f9aa1")
+    }
+
+    fn turn() -> Turn {
+        Turn::new(project(), ProjectMemory::default())
+    }
+
+    /// An answer that leaves little of the project's token bucket.
+    fn nearly_used_up(_: &ProjectId) -> Option<Budget> {
+        Some(Budget { limit: 1_200, remaining: 1 })
+    }
+
+    fn half_used(_: &ProjectId) -> Option<Budget> {
+        Some(Budget { limit: 1_200, remaining: 600 })
+    }
+
+    #[test]
+    fn the_next_turn_begins_with_what_this_one_remembers() {
+        let mut turn = turn();
+        assert_eq!(*turn.key(), project());
+        turn.object("uid").failures = 7;
+        let (key, memory, next) = turn.end();
+        assert_eq!((&key, next), (&project(), None), "no pass is due without a cause");
+        let turn = Turn::new(key, memory);
+        assert_eq!(turn.memory.known("uid").map(|memory| memory.failures), Some(7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_earliest_of_all_causes_makes_the_next_pass_due() {
+        let now = Instant::now();
+        let mut turn = turn();
+        turn.look_again(now + 5 * SECOND);
+        turn.look_again(now + 9 * SECOND);
+        turn.look_again(now + 3 * SECOND);
+        assert_eq!(turn.end().2, Some(now + 3 * SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_may_ask_for_the_next_one_at_once() {
+        let mut turn = turn();
+        turn.look_again(Instant::now() + SECOND);
+        turn.look_again_now();
+        assert_eq!(turn.end().2, Some(Instant::now()));
+    }
+
+    /// What a pass asked for before it panicked would make it panic again at once.
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_that_panicked_is_not_repeated_as_early_as_it_asked_for() {
+        let mut turn = turn();
+        turn.look_again_now();
+        let later = Instant::now() + 600 * SECOND;
+        turn.look_again_only(later);
+        assert_eq!(turn.end().2, Some(later));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_makes_a_pass_due_at_its_end() {
+        let mut turn = turn();
+        let until = Instant::now() + 30 * SECOND;
+        let limited =
+            Failure { retry_after: Some(30 * SECOND), ..Failure::known(FailureKind::RateLimited, "429") };
+        turn.pause_if_asked(&limited);
+        turn.outlast_pause();
+        assert_eq!(turn.end().2, Some(until));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_project_without_a_pause_has_none_to_outlast() {
+        let mut turn = turn();
+        turn.outlast_pause();
+        assert_eq!(turn.end().2, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_project_rests_once_its_bucket_is_nearly_used_up() {
+        let mut turn = turn();
+        assert!(turn.check_pause(|_| None).is_none(), "Atlas did not tell what is left");
+        assert!(turn.check_pause(half_used).is_none(), "enough is left");
+        let pause = turn.check_pause(nearly_used_up).expect("a pause");
+        assert_eq!(pause.until, Instant::now() + 15 * SECOND);
+        assert_eq!(pause.failure.kind, FailureKind::RateLimited);
+        tokio::time::advance(14 * SECOND).await;
+        assert!(turn.check_pause(|_| None).is_some(), "the pause lasts, whatever is left meanwhile");
+        tokio::time::advance(SECOND).await;
+        assert!(turn.check_pause(|_| None).is_none(), "the pause is over");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_low_bucket_does_not_shorten_the_wait_that_atlas_asked_for() {
+        let mut turn = turn();
+        let limited =
+            Failure { retry_after: Some(60 * SECOND), ..Failure::known(FailureKind::RateLimited, "429") };
+        turn.pause_if_asked(&limited);
+        let pause = turn.check_pause(nearly_used_up).expect("a pause");
+        assert_eq!(pause.until, Instant::now() + 60 * SECOND);
+        assert_eq!(pause.failure, limited);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn objects_of_no_project_are_not_paused() {
+        let mut turn = Turn::new(None, ProjectMemory::default());
+        assert!(turn.check_pause(nearly_used_up).is_none());
     }
 }

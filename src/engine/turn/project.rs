@@ -109,3 +109,130 @@ impl ProjectMemory {
         (before, self.failures)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn unavailable() -> Failure {
+        Failure::known(FailureKind::Unavailable, "Atlas is down")
+    }
+
+    fn limited() -> Failure {
+        Failure::known(FailureKind::RateLimited, "429")
+    }
+
+    #[test]
+    fn each_object_has_a_memory_of_its_own() {
+        let mut memory = ProjectMemory::default();
+        memory.object("a").failures = 1;
+        memory.object("b").failures = 2;
+        memory.known_mut("b").expect("a memory").failures += 1;
+        let failures = |uid| memory.known(uid).map(|memory| memory.failures);
+        assert_eq!([failures("a"), failures("b"), failures("c")], [Some(1), Some(3), None]);
+        assert!(memory.known_mut("c").is_none());
+    }
+
+    #[test]
+    fn an_object_that_is_gone_or_well_is_forgotten() {
+        let mut memory = ProjectMemory::default();
+        memory.keep_only(["well"].into_iter());
+        memory.object("gone").failures = 1;
+        memory.object("ill").failures = 1;
+        memory.object("well");
+        memory.object("gone and well");
+        memory.keep_only(["ill", "well"].into_iter());
+        let known = ["gone", "ill", "well", "gone and well"].map(|uid| memory.known(uid).is_some());
+        assert_eq!(known, [false, true, false, false]);
+    }
+
+    /// Each of these alone must outlive the pass.
+    #[tokio::test(start_paused = true)]
+    async fn a_memory_that_holds_anything_is_not_blank() {
+        assert!(ProjectMemory::default().is_blank());
+
+        let mut memory = ProjectMemory::default();
+        memory.object("a");
+        assert!(!memory.is_blank(), "an object");
+
+        let mut memory = ProjectMemory::default();
+        memory.begin_pause(SECOND, unavailable());
+        assert!(!memory.is_blank(), "a pause");
+        assert!(memory.current_pause(Instant::now() + SECOND).is_none());
+        assert!(memory.is_blank(), "a pause that is over");
+
+        let mut memory = ProjectMemory::default();
+        memory.listed(true, false);
+        assert!(!memory.is_blank(), "a failed LIST");
+        memory.listed(false, true);
+        assert!(memory.is_blank(), "Atlas can be read again");
+
+        let mut memory = ProjectMemory::default();
+        let wait = memory.pause_if_asked(&limited()).expect("a pause");
+        assert!(memory.current_pause(Instant::now() + wait).is_none());
+        assert!(!memory.is_blank(), "a count of limited calls, for the length of the next pause");
+        memory.reset_limited();
+        assert!(memory.is_blank(), "a pass without a pause");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_lasts_until_its_time_has_come() {
+        let start = Instant::now();
+        let mut memory = ProjectMemory::default();
+        assert!(memory.current_pause(start).is_none());
+        memory.begin_pause(10 * SECOND, unavailable());
+        for at in [start, start + 9 * SECOND] {
+            let pause = memory.current_pause(at).expect("a pause");
+            assert_eq!((pause.until, &pause.failure), (start + 10 * SECOND, &unavailable()));
+        }
+        assert!(memory.current_pause(start + 10 * SECOND).is_none());
+        assert!(memory.current_pause(start).is_none(), "a pause that was over once does not come back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_project_pauses_for_as_long_as_atlas_asks_for() {
+        for failure in [limited(), unavailable()] {
+            let failure = Failure { retry_after: Some(7 * SECOND), ..failure };
+            let mut memory = ProjectMemory::default();
+            assert_eq!(memory.pause_if_asked(&failure), Some(7 * SECOND));
+            let pause = memory.current_pause(Instant::now()).expect("a pause");
+            assert_eq!((pause.until, &pause.failure), (Instant::now() + 7 * SECOND, &failure));
+        }
+    }
+
+    /// Chance takes up to half of each wait away.
+    #[tokio::test(start_paused = true)]
+    async fn pauses_whose_length_atlas_does_not_say_double() {
+        let mut memory = ProjectMemory::default();
+        for longest in [8, 16, 32] {
+            let wait = memory.pause_if_asked(&limited()).expect("a pause");
+            assert!((longest * SECOND / 2..=longest * SECOND).contains(&wait), "{longest}: {wait:?}");
+        }
+        memory.reset_limited();
+        let wait = memory.pause_if_asked(&limited()).expect("a pause");
+        assert!(wait <= 8 * SECOND, "a pass without a pause begins anew: {wait:?}");
+    }
+
+    #[test]
+    fn a_failure_pauses_the_project_only_if_atlas_asks_for_it() {
+        let mut memory = ProjectMemory::default();
+        assert_eq!(memory.pause_if_asked(&unavailable()), None);
+        // The service that hands out tokens limits one account, and others may call Atlas meanwhile.
+        let no_token = Failure { without_call: true, retry_after: Some(SECOND), ..limited() };
+        assert_eq!(memory.pause_if_asked(&no_token), None);
+        assert!(memory.is_blank());
+    }
+
+    #[test]
+    fn passes_count_as_failed_until_all_lists_of_one_succeed() {
+        let mut memory = ProjectMemory::default();
+        assert_eq!(memory.listed(false, true), (0, 0));
+        assert_eq!(memory.listed(true, false), (0, 1));
+        assert_eq!(memory.listed(true, true), (1, 2), "one of several credentials failed");
+        assert_eq!(memory.listed(false, false), (2, 2), "a pass without a LIST tells nothing");
+        assert_eq!(memory.listed(false, true), (2, 0));
+        assert_eq!(memory.listed(true, false), (0, 1));
+    }
+}
