@@ -216,4 +216,6 @@ impl Index {
 }
 
 #[cfg(test)]
+mod secrets_tests;
+#[cfg(test)]
 mod tests;

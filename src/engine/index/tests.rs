@@ -1,14 +1,12 @@
 //! The index, fed with events and asked, without any server.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 
 use super::*;
 use crate::cluster::SecretIdentity;
 use crate::domain::{
-    AdoptionPolicy, AppliedSecret, CredentialsRef, DeletionPolicy, FieldValue, Integration, IntegrationType,
-    ManagementPolicy, SecretKey, Spec, Status,
+    AdoptionPolicy, Claim, CredentialsRef, DeletionPolicy, FieldValue, Integration, IntegrationType,
+    ManagementPolicy, MemoryKey, Redacted, SecretKey, Spec, Status,
 };
 
 fn teams() -> Integration<SecretKey> {
@@ -17,7 +15,7 @@ fn teams() -> Integration<SecretKey> {
     Integration::new(IntegrationType::MicrosoftTeams, values).expect("a Microsoft Teams")
 }
 
-fn object(name: &str, version: u64, generation: i64) -> Object {
+pub(super) fn object(name: &str, version: u64, generation: i64) -> Object {
     Object {
         key: ObjectKey { namespace: "ns".into(), name: name.into() },
         uid: format!("uid-{name}"),
@@ -31,7 +29,7 @@ fn object(name: &str, version: u64, generation: i64) -> Object {
         reconcile_requested: None,
         rewrite_requested: None,
         spec: Ok(Spec {
-            project: ProjectId::parse("5d791c84ff7a2522cc4f9aa1").expect("24 digits"),
+            project: project(1).expect("24 digits"),
             credentials: CredentialsRef::Secret("atlas".into()),
             integration: teams(),
             management: ManagementPolicy::Manage,
@@ -43,15 +41,36 @@ fn object(name: &str, version: u64, generation: i64) -> Object {
     }
 }
 
+/// The object, with its claim.
+fn claimed(object: Object) -> Object {
+    let claim = Claim {
+        uid: object.uid.clone(),
+        time: Timestamp::default(),
+        sent: Redacted::default(),
+        adopted: false,
+    };
+    Object { finalizer: true, claim: Some(claim), ..object }
+}
+
+/// The object, in another project.
+pub(super) fn elsewhere(mut object: Object) -> Object {
+    object.spec.as_mut().expect("a spec").project = project(2).expect("24 digits");
+    object
+}
+
+pub(super) fn project(number: u8) -> ProjectKey {
+    ProjectId::parse(&format!("5d791c84ff7a2522cc4f9aa{number}"))
+}
+
 fn records(index: &Index) -> impl Iterator<Item = &Record> {
     index.objects.values().map(AsRef::as_ref)
 }
 
-fn secret(name: &str) -> ObjectKey {
+pub(super) fn secret(name: &str) -> ObjectKey {
     ObjectKey { namespace: "ns".into(), name: name.into() }
 }
 
-fn identity(version: &str) -> Option<SecretIdentity> {
+pub(super) fn identity(version: &str) -> Option<SecretIdentity> {
     Some(SecretIdentity { uid: "s".into(), resource_version: version.into() })
 }
 
@@ -87,47 +106,6 @@ fn a_list_sweeps_at_its_end_and_only_its_scope() {
 }
 
 #[test]
-fn secrets_are_remembered_where_an_object_refers_to_them() {
-    let mut index = Index::default();
-    assert!(index.secrets.observe(&secret("teams"), identity("1")).is_empty());
-    assert_eq!(index.secrets.get(&secret("teams")), Known::Nothing, "nobody refers to it");
-    index.observe(&object("a", 1, 1));
-    assert!(index.secrets.observe(&secret("teams"), identity("1")).is_empty(), "nobody relied on it yet");
-    assert_eq!(index.secrets.observe(&secret("teams"), identity("2")).len(), 1);
-    assert!(index.secrets.observe(&secret("teams"), identity("2")).is_empty(), "the same again");
-    assert!(index.secrets.observe(&secret("teams"), identity("1")).is_empty(), "older");
-    index.secrets.observe(&secret("atlas"), identity("3"));
-    assert_eq!(index.secrets.observe(&secret("atlas"), identity("4")).len(), 1, "credentials count too");
-    assert_eq!(index.secrets.observe(&secret("teams"), None).len(), 1, "deleted");
-    let applied = [AppliedSecret { name: "teams".into(), uid: "s".into(), resource_version: "2".into() }];
-    let (namespace, names) = (Arc::from("ns"), [Arc::from("teams")]);
-    let applied = AppliedSecret::digest(&applied);
-    assert_eq!(index.secrets.since(&namespace, &names, applied), SecretsSince::Changed);
-    index.secrets.observe(&secret("teams"), identity("2"));
-    assert_eq!(index.secrets.since(&namespace, &names, applied), SecretsSince::Same);
-    index.observe(&object("b", 1, 1));
-    index.remove(&object("a", 0, 0).key);
-    index.secrets.forget_unused();
-    assert_ne!(index.secrets.get(&secret("teams")), Known::Nothing, "another object refers to it");
-    index.remove(&object("b", 0, 0).key);
-    index.secrets.forget_unused();
-    assert_eq!(index.secrets.get(&secret("teams")), Known::Nothing);
-}
-
-#[test]
-fn a_list_of_secrets_tells_which_are_absent() {
-    let mut index = Index::default();
-    index.observe(&object("a", 1, 1));
-    index.secrets.list_begins(0);
-    index.secrets.observe(&secret("atlas"), identity("1"));
-    assert!(index.secrets.list_complete(0, |_| true).is_empty(), "nobody relied on it yet");
-    assert_eq!(index.secrets.get(&secret("teams")), Known::Absent);
-    assert_eq!(index.secrets.get(&secret("atlas")), Known::found(identity("1").as_ref()));
-    index.secrets.list_begins(0);
-    assert_eq!(index.secrets.list_complete(0, |_| true).len(), 1, "one that was there is gone");
-}
-
-#[test]
 fn a_read_tells_what_the_watch_will_not_tell_again() {
     let mut index = Index::default();
     assert!(index.refresh(&object("a", 1, 1)).is_empty(), "the watch has not shown it");
@@ -137,34 +115,6 @@ fn a_read_tells_what_the_watch_will_not_tell_again() {
     assert!(index.observe(&object("a", 2, 2)).is_empty());
     index.wrote(&object("b", 1, 1));
     assert_eq!(index.size().0, 1, "what left our selector does not come back by our own write");
-}
-
-#[test]
-fn a_read_of_a_secret_leaves_the_news_to_the_watch() {
-    let mut index = Index::default();
-    index.observe(&object("a", 1, 1));
-    index.secrets.read(&secret("teams"), identity("1"));
-    assert!(index.secrets.observe(&secret("teams"), identity("1")).is_empty());
-    index.secrets.read(&secret("teams"), identity("2"));
-    assert_eq!(index.secrets.observe(&secret("teams"), identity("2")).len(), 1, "others refer to it too");
-}
-
-/// The operator's own Secret is in another namespace than the objects that use it; their own are not confused with it.
-#[test]
-fn the_operators_own_secret_is_known_by_its_users() {
-    let own = ObjectKey { namespace: "platform".into(), name: "atlas".into() };
-    let mut index = Index::new(Some(own.clone()));
-    index.observe(&object("a", 1, 1));
-    assert!(!index.secrets.is_referred_to(&own), "it has a Secret of its own");
-    let mut user = object("b", 2, 1);
-    user.spec.as_mut().expect("a spec").credentials = CredentialsRef::Operator;
-    index.observe(&user);
-    index.secrets.observe(&own, identity("1"));
-    assert_eq!(index.secrets.observe(&own, identity("2")).len(), 1, "a rotation");
-    index.remove(&user.key);
-    index.secrets.forget_unused();
-    assert!(!index.secrets.is_referred_to(&own));
-    assert!(index.secrets.is_referred_to(&secret("atlas")));
 }
 
 #[test]
@@ -197,26 +147,6 @@ fn grants_wake_the_projects_that_they_concern() {
     assert_eq!(index.grants("ns", &id(project)), None);
 }
 
-#[test]
-fn without_a_watch_nothing_is_known_of_secrets() {
-    let mut index = Index::default();
-    index.observe(&object("a", 1, 1));
-    index.secrets.unwatched(0);
-    index.secrets.read(&secret("teams"), None);
-    assert_eq!(index.secrets.get(&secret("teams")), Known::Nothing);
-    assert_eq!(
-        index.secrets.since(&"ns".into(), &["teams".into()], AppliedSecret::digest(&[])),
-        SecretsSince::Unknown
-    );
-    assert!(index.secrets.is_referred_to(&secret("teams")));
-    index.secrets.list_begins(1);
-    index.secrets.list_complete(1, |_| true);
-    assert_eq!(index.secrets.get(&secret("teams")), Known::Nothing, "another watch is not allowed");
-    index.secrets.list_begins(0);
-    index.secrets.list_complete(0, |_| true);
-    assert_eq!(index.secrets.get(&secret("teams")), Known::Absent);
-}
-
 /// Trace 12: y claims and posts, an outsider deletes that, and x would claim the place from a view in which y has
 /// nothing yet: both would own it. What an own write returns is in the index at once, and an older view does not
 /// take it back. Which view a pass meets is luck, so the steps are fed one by one.
@@ -226,13 +156,7 @@ fn trace_12_an_own_write_is_seen_before_the_watch_brings_it() {
     index.observe(&object("x", 1, 1));
     let y = object("y", 2, 1);
     index.observe(&y);
-    let claim = crate::domain::Claim {
-        uid: y.uid.clone(),
-        time: Timestamp::default(),
-        sent: crate::domain::Redacted::default(),
-        adopted: false,
-    };
-    index.wrote(&Object { finalizer: true, claim: Some(claim), resource_version: "3".into(), ..y.clone() });
+    index.wrote(&Object { resource_version: "3".into(), ..claimed(y.clone()) });
     index.observe(&y);
     let project = y.spec.as_ref().ok().map(|spec| spec.project.clone());
     let claimed: Vec<String> = index
@@ -283,4 +207,172 @@ fn a_list_may_go_back_in_time() {
     index.list_complete(0, |_| true);
     assert!(index.observe_from(0, &object("a", 5, 1)).is_empty(), "a watch only lags");
     assert!(records(&index).all(|record| record.resource_version == 6));
+}
+
+/// A change of one of these alone, by somebody else, makes the operator look at the object.
+#[test]
+fn each_change_by_somebody_else_asks_for_a_pass() {
+    type Change = fn(&mut Object);
+    let changes: [(&str, Change); 7] = [
+        ("was created again", |object| object.uid = "another".into()),
+        ("was edited", |object| object.generation += 1),
+        ("is being deleted", |object| object.deleting = true),
+        ("is asked to look", |object| object.reconcile_requested = Some("now".into())),
+        ("is asked to look again", |object| object.reconcile_requested = Some("again".into())),
+        ("is asked to write", |object| object.rewrite_requested = Some("now".into())),
+        ("is not asked any more", |object| object.rewrite_requested = None),
+    ];
+    let mut index = Index::default();
+    let mut now = object("a", 1, 1);
+    index.observe(&now);
+    for (version, (what, change)) in (2..).zip(changes) {
+        change(&mut now);
+        now.resource_version = version.to_string();
+        assert_eq!(index.observe(&now), [project(1)], "an object that {what}");
+    }
+}
+
+#[test]
+fn a_claim_asks_for_a_pass_only_when_somebody_takes_it_away() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    assert!(index.observe(&claimed(object("a", 2, 1))).is_empty(), "the operator claims");
+    assert!(index.observe(&claimed(object("a", 3, 1))).is_empty(), "the claim stays");
+    assert_eq!(index.observe(&object("a", 4, 1)), [project(1)], "it was taken away");
+    assert!(index.observe(&object("a", 5, 1)).is_empty());
+}
+
+#[test]
+fn an_edit_that_moves_an_object_wakes_both_projects() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    assert_eq!(index.observe(&elsewhere(object("a", 2, 2))), [project(2), project(1)]);
+    assert!(index.of_project(&project(1)).is_empty());
+    assert_eq!(index.of_project(&project(2)).len(), 1);
+}
+
+#[test]
+fn the_index_tells_which_projects_have_objects() {
+    let mut index = Index::default();
+    assert_eq!((index.size(), index.projects()), ((0, 0), Vec::new()));
+    for object in [object("b", 1, 1), elsewhere(object("c", 2, 1)), object("a", 3, 1)] {
+        index.observe(&object);
+    }
+    assert_eq!(index.size(), (3, 2));
+    let mut projects = index.projects();
+    projects.sort();
+    assert_eq!(projects, [project(1), project(2)]);
+    let names = index.of_project(&project(1)).into_iter().map(|record| record.key.name.to_string());
+    assert_eq!(names.collect::<Vec<_>>(), ["a", "b"], "in the order of their keys");
+    assert_eq!(index.remove(&object("c", 0, 0).key), Some(project(2)));
+    assert_eq!(index.remove(&object("c", 0, 0).key), None, "it is gone already");
+    assert_eq!((index.size(), index.projects()), ((2, 1), vec![project(1)]));
+}
+
+#[test]
+fn an_object_whose_spec_cannot_be_read_has_no_type_and_no_project() {
+    let mut index = Index::default();
+    index.observe(&Object { spec: Err("type: unknown".into()), ..object("a", 1, 1) });
+    index.observe(&object("b", 1, 1));
+    let kinds = |project| index.of_project(&project).iter().map(Record::kind).collect::<Vec<_>>();
+    assert_eq!(kinds(None), [None]);
+    assert_eq!(kinds(project(1)), [Some(IntegrationType::MicrosoftTeams)]);
+}
+
+/// With its last finalizer the API server removes an object, and the watch may take a while to say so.
+#[test]
+fn a_write_that_lets_a_deleted_object_go_takes_it_out_of_the_index() {
+    let mut index = Index::default();
+    let living = claimed(object("a", 1, 1));
+    index.observe(&living);
+    let deleting = Object { deleting: true, ..living };
+    index.wrote(&Object { resource_version: "2".into(), ..deleting.clone() });
+    assert_eq!(index.size().0, 1, "the finalizer still holds it");
+    index.wrote(&Object { resource_version: "3".into(), finalizer: false, ..deleting });
+    assert_eq!(index.size().0, 0);
+}
+
+#[test]
+fn a_release_leaves_a_living_object_in_the_index() {
+    let mut index = Index::default();
+    index.observe(&claimed(object("a", 1, 1)));
+    index.wrote(&object("a", 2, 1));
+    assert!(records(&index).all(|record| record.resource_version == 2 && !record.claimed));
+    assert_eq!(index.size().0, 1);
+}
+
+#[test]
+fn what_a_write_returned_is_over_once_the_watch_is_ahead_of_it() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    index.observe(&object("a", 9, 2));
+    index.wrote(&claimed(object("a", 8, 1)));
+    assert!(records(&index).all(|record| record.generation == 2 && !record.claimed));
+}
+
+#[test]
+fn a_confirmed_write_is_remembered_for_its_object_alone() {
+    let write = MemoryKey::generate().expect("randomness").fingerprint(["value"]).carried_by("uid-a.1");
+    let mut index = Index::default();
+    let object = object("a", 1, 1);
+    let (key, uid) = (&object.key, object.uid.as_str());
+    index.confirm(key, uid, Some(write));
+    assert_eq!(index.confirmed(key, uid), None, "nothing is known of the object");
+    index.observe(&object);
+    assert_eq!(index.confirmed(key, uid), None);
+    index.confirm(key, "another", Some(write));
+    assert_eq!(index.confirmed(key, uid), None, "an earlier object of the name wrote that");
+    index.confirm(key, uid, Some(write));
+    assert_eq!(index.confirmed(key, uid), Some(write));
+    assert_eq!(index.confirmed(key, "another"), None);
+    index.wrote(&Object { resource_version: "2".into(), ..object.clone() });
+    assert_eq!(index.confirmed(key, uid), Some(write), "the status that follows leaves it as it is");
+    index.confirm(key, uid, None);
+    assert_eq!(index.confirmed(key, uid), None, "the next write is on its way");
+}
+
+#[test]
+fn an_object_that_was_created_again_has_confirmed_nothing() {
+    let write = MemoryKey::generate().expect("randomness").fingerprint(["value"]).carried_by("uid-a.1");
+    let mut index = Index::default();
+    let old = object("a", 1, 1);
+    index.observe(&old);
+    index.confirm(&old.key, &old.uid, Some(write));
+    index.observe(&Object { uid: "another".into(), ..object("a", 2, 1) });
+    assert_eq!(index.confirmed(&old.key, "another"), None);
+}
+
+#[test]
+fn a_list_that_shows_the_same_again_wakes_nobody() {
+    let mut index = Index::default();
+    index.observe(&object("a", 9, 1));
+    index.list_begins(0);
+    assert!(index.observe_from(0, &object("a", 9, 1)).is_empty());
+    assert!(index.list_complete(0, |_| true).is_empty());
+}
+
+#[test]
+fn only_a_list_can_show_that_the_server_went_back_in_time() {
+    let mut index = Index::default();
+    index.observe(&object("a", 9, 2));
+    index.list_begins(1);
+    assert!(index.observe_from(0, &object("a", 4, 1)).is_empty(), "watch 0 does not list");
+    assert!(records(&index).all(|record| record.resource_version == 9));
+}
+
+/// A list of one Namespace says nothing of the others, and objects that it showed are there.
+#[test]
+fn an_object_that_a_list_of_its_scope_left_out_wakes_its_project() {
+    let mut index = Index::default();
+    for name in ["shown", "gone", "beyond"] {
+        index.observe(&object(name, 1, 1));
+    }
+    index.list_begins(0);
+    index.observe_from(0, &object("shown", 1, 1));
+    assert_eq!(index.list_complete(0, |key| &*key.name != "beyond"), [project(1)]);
+    let mut left: Vec<_> = records(&index).map(|record| record.key.name.to_string()).collect();
+    left.sort();
+    assert_eq!(left, ["beyond", "shown"]);
+    assert!(index.list_complete(0, |_| true).is_empty(), "no list is under way");
+    assert_eq!(index.size().0, 2);
 }

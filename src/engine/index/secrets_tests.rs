@@ -1,0 +1,221 @@
+//! What the index knows of Secrets, and whom a change of one concerns.
+
+use std::sync::Arc;
+
+use super::tests::{elsewhere, identity, object, project, secret};
+use super::*;
+use crate::cluster::SecretIdentity;
+use crate::domain::{AppliedSecret, CredentialsRef};
+
+#[test]
+fn secrets_are_remembered_where_an_object_refers_to_them() {
+    let mut index = Index::default();
+    assert!(index.secrets.observe(&secret("teams"), identity("1")).is_empty());
+    assert_eq!(index.secrets.get(&secret("teams")), Known::Nothing, "nobody refers to it");
+    index.observe(&object("a", 1, 1));
+    assert!(index.secrets.observe(&secret("teams"), identity("1")).is_empty(), "nobody relied on it yet");
+    assert_eq!(index.secrets.observe(&secret("teams"), identity("2")).len(), 1);
+    assert!(index.secrets.observe(&secret("teams"), identity("2")).is_empty(), "the same again");
+    assert!(index.secrets.observe(&secret("teams"), identity("1")).is_empty(), "older");
+    index.secrets.observe(&secret("atlas"), identity("3"));
+    assert_eq!(index.secrets.observe(&secret("atlas"), identity("4")).len(), 1, "credentials count too");
+    assert_eq!(index.secrets.observe(&secret("teams"), None).len(), 1, "deleted");
+    let applied = [AppliedSecret { name: "teams".into(), uid: "s".into(), resource_version: "2".into() }];
+    let (namespace, names) = (Arc::from("ns"), [Arc::from("teams")]);
+    let applied = AppliedSecret::digest(&applied);
+    assert_eq!(index.secrets.since(&namespace, &names, applied), SecretsSince::Changed);
+    index.secrets.observe(&secret("teams"), identity("2"));
+    assert_eq!(index.secrets.since(&namespace, &names, applied), SecretsSince::Same);
+    index.observe(&object("b", 1, 1));
+    index.remove(&object("a", 0, 0).key);
+    index.secrets.forget_unused();
+    assert_ne!(index.secrets.get(&secret("teams")), Known::Nothing, "another object refers to it");
+    index.remove(&object("b", 0, 0).key);
+    index.secrets.forget_unused();
+    assert_eq!(index.secrets.get(&secret("teams")), Known::Nothing);
+}
+
+#[test]
+fn a_list_of_secrets_tells_which_are_absent() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    index.secrets.list_begins(0);
+    index.secrets.observe(&secret("atlas"), identity("1"));
+    assert!(index.secrets.list_complete(0, |_| true).is_empty(), "nobody relied on it yet");
+    assert_eq!(index.secrets.get(&secret("teams")), Known::Absent);
+    assert_eq!(index.secrets.get(&secret("atlas")), Known::found(identity("1").as_ref()));
+    index.secrets.list_begins(0);
+    assert_eq!(index.secrets.list_complete(0, |_| true).len(), 1, "one that was there is gone");
+}
+
+#[test]
+fn a_read_of_a_secret_leaves_the_news_to_the_watch() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    index.secrets.read(&secret("teams"), identity("1"));
+    assert!(index.secrets.observe(&secret("teams"), identity("1")).is_empty());
+    index.secrets.read(&secret("teams"), identity("2"));
+    assert_eq!(index.secrets.observe(&secret("teams"), identity("2")).len(), 1, "others refer to it too");
+}
+
+/// The operator's own Secret is in another namespace than the objects that use it; their own are not confused with it.
+#[test]
+fn the_operators_own_secret_is_known_by_its_users() {
+    let own = ObjectKey { namespace: "platform".into(), name: "atlas".into() };
+    let mut index = Index::new(Some(own.clone()));
+    index.observe(&object("a", 1, 1));
+    assert!(!index.secrets.is_referred_to(&own), "it has a Secret of its own");
+    let mut user = object("b", 2, 1);
+    user.spec.as_mut().expect("a spec").credentials = CredentialsRef::Operator;
+    index.observe(&user);
+    index.secrets.observe(&own, identity("1"));
+    assert_eq!(index.secrets.observe(&own, identity("2")).len(), 1, "a rotation");
+    index.remove(&user.key);
+    index.secrets.forget_unused();
+    assert!(!index.secrets.is_referred_to(&own));
+    assert!(index.secrets.is_referred_to(&secret("atlas")));
+}
+
+#[test]
+fn without_a_watch_nothing_is_known_of_secrets() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    index.secrets.unwatched(0);
+    index.secrets.read(&secret("teams"), None);
+    assert_eq!(index.secrets.get(&secret("teams")), Known::Nothing);
+    assert_eq!(
+        index.secrets.since(&"ns".into(), &["teams".into()], AppliedSecret::digest(&[])),
+        SecretsSince::Unknown
+    );
+    assert!(index.secrets.is_referred_to(&secret("teams")));
+    index.secrets.list_begins(1);
+    index.secrets.list_complete(1, |_| true);
+    assert_eq!(index.secrets.get(&secret("teams")), Known::Nothing, "another watch is not allowed");
+    index.secrets.list_begins(0);
+    index.secrets.list_complete(0, |_| true);
+    assert_eq!(index.secrets.get(&secret("teams")), Known::Absent);
+}
+
+/// Without numbers there is no order of versions, so each other version is a change.
+#[test]
+fn a_version_that_is_no_number_is_never_older() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    index.secrets.observe(&secret("teams"), identity("x"));
+    assert_eq!(index.secrets.observe(&secret("teams"), identity("y")).len(), 1);
+    assert_eq!(index.secrets.observe(&secret("teams"), identity("x")).len(), 1);
+}
+
+#[test]
+fn a_secret_that_was_created_again_is_another_secret() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    index.secrets.observe(&secret("teams"), identity("9"));
+    let new = SecretIdentity { uid: "another".into(), resource_version: "3".into() };
+    assert_eq!(index.secrets.observe(&secret("teams"), Some(new)).len(), 1, "its version does not count");
+}
+
+/// One project with two users is told once, and as long as one of them is left.
+#[test]
+fn each_project_that_uses_a_secret_is_told_once() {
+    let mut index = Index::default();
+    let (first, second, foreign) = (object("a", 1, 1), object("b", 1, 1), elsewhere(object("c", 1, 1)));
+    for user in [&first, &second, &foreign] {
+        index.observe(user);
+    }
+    index.secrets.observe(&secret("teams"), identity("1"));
+    let projects = index.secrets.observe(&secret("teams"), identity("2"));
+    assert_eq!(projects, [project(1), project(2)]);
+    index.remove(&first.key);
+    index.remove(&foreign.key);
+    assert_eq!(index.secrets.observe(&secret("teams"), identity("3")), projects[..1]);
+    index.remove(&second.key);
+    assert!(index.secrets.observe(&secret("teams"), identity("4")).is_empty());
+}
+
+#[test]
+fn a_secret_that_a_list_shows_again_wakes_nobody() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    index.secrets.observe(&secret("teams"), identity("9"));
+    index.secrets.list_begins(0);
+    assert!(index.secrets.observe_from(0, &secret("teams"), identity("9").expect("one")).is_empty());
+}
+
+#[test]
+fn a_list_of_secrets_says_nothing_of_those_beyond_its_scope() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    index.secrets.list_begins(0);
+    index.secrets.list_complete(0, |key| &*key.name != "atlas");
+    assert_eq!(index.secrets.get(&secret("teams")), Known::Absent);
+    assert_eq!(index.secrets.get(&secret("atlas")), Known::Nothing);
+}
+
+#[test]
+fn a_read_tells_whether_a_secret_exists() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    index.secrets.read(&secret("teams"), identity("1"));
+    index.secrets.read(&secret("atlas"), None);
+    assert_eq!(index.secrets.get(&secret("teams")), Known::found(identity("1").as_ref()));
+    assert_eq!(index.secrets.get(&secret("atlas")), Known::Absent);
+}
+
+#[test]
+fn the_states_of_secrets_are_compared_as_a_whole() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    let applied =
+        |name: &str| AppliedSecret { name: name.into(), uid: "s".into(), resource_version: "1".into() };
+    let states = AppliedSecret::digest(&[applied("teams"), applied("atlas")]);
+    let since = |index: &Index, names: &[Arc<str>]| index.secrets.since(&"ns".into(), names, states);
+    let both: [Arc<str>; 2] = ["teams".into(), "atlas".into()];
+    index.secrets.observe(&secret("teams"), identity("1"));
+    assert_eq!(since(&index, &both), SecretsSince::Unknown, "one was not looked at yet");
+    index.secrets.observe(&secret("atlas"), identity("1"));
+    assert_eq!(since(&index, &both), SecretsSince::Same);
+    assert_eq!(since(&index, &both[..1]), SecretsSince::Changed, "one is not referred to any more");
+    index.secrets.observe(&secret("atlas"), identity("2"));
+    assert_eq!(since(&index, &both), SecretsSince::Changed);
+    // A missing Secret was not applied, even if the digest is that of the others.
+    index.secrets.observe(&secret("atlas"), None);
+    let others = AppliedSecret::digest(&[applied("teams")]);
+    assert_eq!(index.secrets.since(&"ns".into(), &both, others), SecretsSince::Changed);
+}
+
+/// Thousands of objects may have one namespace and one Secret of credentials.
+#[test]
+fn objects_share_the_names_that_they_have_in_common() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    index.observe(&object("b", 1, 1));
+    let records = index.of_project(&project(1));
+    let [a, b] = records.as_slice() else { panic!("two objects") };
+    assert!(Arc::ptr_eq(&a.key.namespace, &b.key.namespace));
+    assert!(Arc::ptr_eq(&a.secrets[0], &b.secrets[0]));
+    let [a, b] = [a, b].map(|record| record.spec.as_ref().map(|spec| &spec.credentials));
+    let (Some(CredentialsRef::Secret(a)), Some(CredentialsRef::Secret(b))) = (a, b) else {
+        panic!("two names")
+    };
+    assert!(Arc::ptr_eq(a, b));
+}
+
+#[test]
+fn objects_keep_the_names_in_which_they_differ() {
+    let own = ObjectKey { namespace: "platform".into(), name: "own".into() };
+    let mut index = Index::new(Some(own));
+    for name in ["a", "b"] {
+        let mut user = object(name, 1, 1);
+        user.spec.as_mut().expect("a spec").credentials = CredentialsRef::Operator;
+        index.observe(&user);
+    }
+    index.observe(&object("c", 1, 1));
+    index.observe(&object("d", 1, 1));
+    for record in index.of_project(&project(1)) {
+        assert_eq!((&*record.key.namespace, &*record.secrets[0]), ("ns", "teams"));
+        let secret = record.spec.expect("a spec").credentials.secret(&record.key.namespace, None);
+        let expected = ["c", "d"].contains(&&*record.key.name).then_some("ns/atlas".to_owned());
+        assert_eq!(secret.map(|secret| secret.to_string()), expected);
+    }
+}
