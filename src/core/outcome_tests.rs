@@ -1,8 +1,9 @@
 //! What a write and its answer make of an object, rule by rule.
 
 use super::*;
-use crate::core::plan::tests::{at, claimed, entry, fresh, sent, spec, synced};
+use crate::core::plan::tests::{claimed, entry, fresh, sent, spec, synced};
 use crate::domain::MemoryKey;
+use crate::domain::testing::at;
 
 fn attempt(id: &str, second: i64) -> Attempt {
     Attempt { id: id.into(), time: at(second), sent: Some(sent("****aaaa")) }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rstest::rstest;
 
 use super::*;
+use crate::domain::testing::at;
 use crate::domain::{
-    Applied, AppliedSecret, Attempt, Claim, CredentialsRef, FieldValue, Integration, IntegrationType,
-    ObjectKey, ProjectId, RedactedValue, SecretKey, Status,
+    Applied, AppliedSecret, Attempt, Claim, FieldValue, Integration, IntegrationType, RedactedValue,
+    SecretKey, testing,
 };
 
 /// The plan alone; [`the_rule_that_decides_is_named`] is about the rule's name.
@@ -17,10 +17,6 @@ pub(in crate::core) fn plan(input: &Input<'_>) -> Plan {
 }
 
 const LIMIT: Duration = Duration::from_secs(20);
-
-pub(in crate::core) fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(second).unwrap_or_default()
-}
 
 fn form(fields: &[(&str, &str)]) -> Redacted {
     Redacted(fields.iter().map(|(k, v)| ((*k).to_owned(), RedactedValue::Text((*v).to_owned()))).collect())
@@ -41,34 +37,12 @@ fn datadog<const N: usize>(more: [(&str, FieldValue<SecretKey>); N]) -> Integrat
 }
 
 pub(in crate::core) fn spec() -> Spec {
-    Spec {
-        project: ProjectId::parse("5d791c84ff7a2522cc4f9aa1").expect("24 digits"),
-        credentials: CredentialsRef::Secret("atlas".into()),
-        integration: datadog([]),
-        management: ManagementPolicy::Manage,
-        adoption: AdoptionPolicy::Refuse,
-        deletion: DeletionPolicy::Delete,
-        suspend: false,
-    }
+    testing::spec(datadog([]))
 }
 
 /// A new object.
 pub(in crate::core) fn fresh() -> Object {
-    Object {
-        key: ObjectKey { namespace: "ns".into(), name: "x".into() },
-        uid: "x".into(),
-        resource_version: "1".into(),
-        generation: 1,
-        created: at(0),
-        deleting: false,
-        finalizer: false,
-        claim: None,
-        released: false,
-        reconcile_requested: None,
-        rewrite_requested: None,
-        spec: Ok(spec()),
-        status: Status::default(),
-    }
+    testing::object(Ok(spec()))
 }
 
 /// Claimed at second 0, nothing confirmed.

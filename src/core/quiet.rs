@@ -52,19 +52,9 @@ pub fn is_applied(object: &Object, spec: &Spec, secrets: SecretsSince) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::plan::tests::{at, entry, fresh, sent, spec, synced};
-    use crate::domain::{Applied, Attempt, Condition, Status};
-
-    fn condition(kind: ConditionType) -> Condition {
-        Condition {
-            kind,
-            status: ConditionStatus::True,
-            observed_generation: Some(1),
-            last_transition: at(1),
-            reason: "r".into(),
-            message: "m".into(),
-        }
-    }
+    use crate::core::plan::tests::{entry, fresh, sent, spec, synced};
+    use crate::domain::testing::{at, condition};
+    use crate::domain::{Applied, Attempt, Status};
 
     /// Synced, and its status says so.
     fn managing() -> Object {

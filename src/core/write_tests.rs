@@ -1,7 +1,8 @@
 //! The reasons for a write, the entries that count as ours, and the messages of settled objects.
 
-use super::tests::{at, claimed, entry, fresh, input, plan, sent, synced};
+use super::tests::{claimed, entry, fresh, input, plan, sent, synced};
 use super::*;
+use crate::domain::testing::at;
 use crate::domain::{Applied, Attempt, Claim};
 
 fn settled(plan: &Plan) -> Option<Reason> {

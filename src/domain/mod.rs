@@ -10,6 +10,8 @@ mod project;
 mod reason;
 mod redacted;
 mod secret;
+#[cfg(test)]
+pub(crate) mod testing;
 mod text;
 
 pub use failure::{Failure, FailureKind};

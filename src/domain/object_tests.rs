@@ -4,27 +4,15 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
-
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(second).unwrap_or_default()
-}
+use crate::domain::testing::{at, condition, object};
 
 /// Claimed by its own uid, and nothing else.
 fn claimed() -> Object {
     Object {
         key: ObjectKey { namespace: "payments".into(), name: "datadog".into() },
-        uid: "x".into(),
-        resource_version: "1".into(),
-        generation: 1,
-        created: at(0),
-        deleting: false,
         finalizer: true,
         claim: Some(Claim { uid: "x".into(), time: at(0), sent: Redacted::default(), adopted: false }),
-        released: false,
-        reconcile_requested: None,
-        rewrite_requested: None,
-        spec: Err("plays no part here".into()),
-        status: Status::default(),
+        ..object(Err("plays no part here".into()))
     }
 }
 
@@ -162,14 +150,6 @@ fn the_words_of_a_condition_are_the_names_in_the_code() {
 
 #[test]
 fn a_condition_is_found_by_its_type() {
-    let condition = |kind| Condition {
-        kind,
-        status: ConditionStatus::True,
-        observed_generation: Some(1),
-        last_transition: at(1),
-        reason: "r".into(),
-        message: "m".into(),
-    };
     let (ready, in_sync) = (condition(ConditionType::Ready), condition(ConditionType::InSync));
     let status = Status { conditions: vec![ready.clone(), in_sync.clone()], ..Status::default() };
     assert_eq!(status.condition(ConditionType::Ready), Some(&ready));

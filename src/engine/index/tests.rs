@@ -5,8 +5,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::cluster::SecretIdentity;
 use crate::domain::{
-    AdoptionPolicy, Claim, CredentialsRef, DeletionPolicy, FieldValue, Integration, IntegrationType,
-    ManagementPolicy, MemoryKey, Redacted, SecretKey, Spec, Status,
+    Claim, FieldValue, Integration, IntegrationType, MemoryKey, Redacted, SecretKey, testing,
 };
 
 fn teams() -> Integration<SecretKey> {
@@ -21,23 +20,7 @@ pub(super) fn object(name: &str, version: u64, generation: i64) -> Object {
         uid: format!("uid-{name}"),
         resource_version: version.to_string(),
         generation,
-        created: Timestamp::default(),
-        deleting: false,
-        finalizer: false,
-        claim: None,
-        released: false,
-        reconcile_requested: None,
-        rewrite_requested: None,
-        spec: Ok(Spec {
-            project: project(1).expect("24 digits"),
-            credentials: CredentialsRef::Secret("atlas".into()),
-            integration: teams(),
-            management: ManagementPolicy::Manage,
-            adoption: AdoptionPolicy::Refuse,
-            deletion: DeletionPolicy::Delete,
-            suspend: false,
-        }),
-        status: Status::default(),
+        ..testing::object(Ok(testing::spec(teams())))
     }
 }
 
