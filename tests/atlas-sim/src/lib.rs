@@ -17,6 +17,7 @@ mod effects;
 mod error;
 mod exchange;
 mod fault;
+mod form;
 mod handle;
 mod integrations;
 mod json;
@@ -37,6 +38,7 @@ mod version;
 
 pub use exchange::{Api, Change, Counters, Exchange, Operation, Scheme};
 pub use fault::{Authentication, Effect, Fault, Matcher};
+pub use form::{is_unseen, usable};
 pub use project::{Project, Role};
 pub use settings::{
     Algorithm, Challenges, Flowdock, HowNormalised, NonceCounts, Normalise, PutOmitted, PutOnAbsent, Serve,

@@ -87,6 +87,26 @@ async fn channel_names_have_a_length(#[case] name: String, #[case] wanted: Resul
     assert_eq!(v1.put(&body).await.status == 200, accepted);
 }
 
+/// What FreeMarker has to render may be no JSON yet. What holds no expression is rendered to itself.
+#[rstest]
+#[case::condition("<#if typeName == \"HOST\">{\"X-Kind\": \"host\"}<#else>{}</#if>", true)]
+#[case::number("{\n\t\"X-Count\": ${eventCount}\n}\n", true)]
+#[case::square("[#ftl]\n[#if id??]{\"X-Id\": \"${id}\"}[/#if]", true)]
+#[case::json("{\"X-Team\": \"a\"}", true)]
+#[case::lines("X-Team: a\nX-Id: b", false)]
+#[case::control("{\"X-Id\": \"${id}\u{1b}\"}", false)]
+#[tokio::test]
+async fn a_template_of_headers_is_json_only_once_it_is_rendered(#[case] template: &str, #[case] good: bool) {
+    let (_, v1, v2) = fresh();
+    let mut body = sample("WEBHOOK");
+    body["headersTemplate"] = json!(template);
+    for client in [v1, v2] {
+        let answer = client.put(&body).await;
+        assert_eq!(answer.status == 200, good, "{template}");
+        assert!(good || answer.code() == "VALIDATION_ERROR", "{template}");
+    }
+}
+
 #[tokio::test]
 async fn ids_and_nulls_in_bodies_are_let_pass() {
     let (project, v1, v2) = fresh();
