@@ -1,5 +1,7 @@
 //! Hostile input: challenges, answers, texts and values. Each target is a property that must hold for any bytes.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
@@ -215,28 +217,36 @@ fn urls() {
     run("urls", path, made);
 }
 
-/// An accepted value reaches the body unchanged, and contains nothing that would begin another header.
+/// An accepted value reaches the body unchanged, is one that Atlas could use, and contains nothing that would begin
+/// another header.
 fn value(bytes: &[u8]) {
-    if let Ok(secret) = SecretValue::from_bytes(bytes) {
-        assert!(
-            secret.expose().len() <= SecretValue::MAX_BYTES && !secret.expose().contains(char::is_control)
-        );
+    for kind in [IntegrationType::OpsGenie, IntegrationType::Webhook] {
+        for field in kind.row().fields.iter().filter(|field| field.kind.is_secret()) {
+            let Ok(secret) = field.check(bytes) else { continue };
+            let sent = secret.expose();
+            let end = bytes.strip_prefix(sent.as_bytes()).expect("as it is");
+            assert!([&b""[..], b"\n", b"\r\n", b"\r"].contains(&end), "{end:?}");
+            assert_eq!(
+                atlas_sim::usable(kind.as_str(), field.atlas, sent),
+                Ok(()),
+                "{sent:?} for {}",
+                field.atlas
+            );
+            let is_template = field.kind == FieldKind::Headers;
+            assert!(is_template || !sent.contains(char::is_control));
+            let headers = serde_json::from_str::<BTreeMap<String, Value>>(sent).ok().filter(|_| is_template);
+            for (name, value) in headers.into_iter().flatten() {
+                assert!(!name.contains(char::is_control));
+                assert!(!value.as_str().unwrap_or_default().contains(char::is_control));
+            }
+        }
+    }
+    if let Ok(secret) = FieldKind::Key.check(bytes) {
+        let expected = secret.expose().to_owned();
         let values = [("apiKey", FieldValue::Secret(secret))];
         let integration = Integration::new(IntegrationType::OpsGenie, values).expect("an Opsgenie");
         let body: Value = serde_json::from_str(&integration.body().to_string()).expect("JSON");
-        let sent = body["apiKey"].as_str().expect("a text");
-        let end = bytes.strip_prefix(sent.as_bytes()).expect("as it is");
-        assert!([&b""[..], b"\n", b"\r\n", b"\r"].contains(&end), "{end:?}");
-    }
-    if let Ok(secret) = SecretValue::headers_from_bytes(bytes) {
-        let headers: Value = serde_json::from_str(secret.expose()).expect("JSON");
-        for (name, value) in headers.as_object().expect("an object") {
-            assert!(!name.contains(char::is_control));
-            assert!(!value.as_str().expect("a text").contains(char::is_control));
-        }
-    }
-    if let Ok(secret) = SecretValue::url_from_bytes(bytes) {
-        assert!(matches!(Url::parse(secret.expose()).expect("a URL").scheme(), "http" | "https"));
+        assert_eq!(body["apiKey"], expected);
     }
 }
 
@@ -244,5 +254,7 @@ fn value(bytes: &[u8]) {
 fn values() {
     let headers = prop::collection::hash_map(".{0,12}", ".{0,12}", 0..4)
         .prop_map(|headers| serde_json::json!(headers).to_string().into_bytes());
-    run("values", value, prop_oneof![headers, prop::collection::vec(any::<u8>(), 0..64)]);
+    let text =
+        prop_oneof!["[!-~]{1,40}", "https?://[a-z.]{1,9}[!-~]{0,20}", ".{1,20}"].prop_map(String::into_bytes);
+    run("values", value, prop_oneof![headers, text, prop::collection::vec(any::<u8>(), 0..64)]);
 }

@@ -287,11 +287,7 @@ impl Field {
     /// # Errors
     /// [`BadSecret`] says what is wrong with it.
     pub fn check(&self, bytes: &[u8]) -> Result<SecretValue, BadSecret> {
-        match self.kind {
-            Url => SecretValue::url_from_bytes(bytes),
-            Headers => SecretValue::headers_from_bytes(bytes),
-            Text | Bool | Template | Key | Hidden => SecretValue::from_bytes(bytes),
-        }
+        self.kind.check(bytes)
     }
 }
 

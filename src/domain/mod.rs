@@ -1,6 +1,7 @@
 //! Closed types: integrations, secret values, failures. There is no I/O here, and no type of Kubernetes or HTTP. The
 //! decisions ([`crate::core`]) and all layers around them use these types.
 
+mod characters;
 mod failure;
 mod integration;
 mod integration_type;
@@ -13,6 +14,8 @@ mod secret;
 #[cfg(test)]
 pub(crate) mod testing;
 mod text;
+mod uri;
+mod value;
 
 pub use failure::{Failure, FailureKind};
 pub use integration::{FieldValue, Integration, SecretKey};
@@ -26,4 +29,4 @@ pub use project::ProjectId;
 pub use reason::{Prospect, Reason};
 pub use redacted::{FieldKind, Redacted, RedactedValue, agrees, differing_fields, may_be_hidden};
 pub use secret::{BadSecret, Carried, Fingerprint, MemoryKey, SecretValue};
-pub use text::{plain, without_quotes};
+pub use text::{and, plain, without_quotes};

@@ -2,96 +2,80 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::characters::{found, in_words};
 use super::redacted::shortened;
 
 /// A secret value on its way from a Secret to Atlas. It has no `Debug`, `Display` or `Serialize`, and is wiped when
-/// dropped. Only code that builds, masks or scrubs a request calls [`SecretValue::expose`].
+/// dropped. Only code that builds, checks, masks or scrubs a request calls [`SecretValue::expose`].
 #[derive(Clone)]
 pub struct SecretValue(SecretString);
 
-/// Why the value of a Secret can't be used. The texts contain neither the value nor its length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BadSecret {
-    /// Nothing is left without the trailing line break.
-    #[error("is empty")]
-    Empty,
-    /// The bytes are not UTF-8.
-    #[error("is not UTF-8 text")]
-    NotUtf8,
-    /// It contains a control character, most often a second line break.
-    #[error("contains a line break or another control character")]
-    ControlCharacter,
-    /// It is longer than any key, token or URL that Atlas accepts.
-    #[error("is longer than 4096 bytes")]
-    TooLong,
-    /// The value for a webhook URL is not a URL.
-    #[error("is not an http or https URL")]
-    NotUrl,
-    /// The value for a headers template is not a JSON object of strings.
-    #[error("is not a JSON object whose values are texts without line breaks")]
-    NotHeaders,
+/// Why the value of a Secret can't be used, and what to do. The text says what stands where, and contains neither the
+/// value nor its length.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}; {remedy}")]
+pub struct BadSecret {
+    what: String,
+    remedy: &'static str,
+}
+
+impl BadSecret {
+    /// `what` continues a sentence that begins with the key's name.
+    pub(super) fn new(what: impl Into<String>, remedy: &'static str) -> BadSecret {
+        BadSecret { what: what.into(), remedy }
+    }
 }
 
 impl SecretValue {
     /// The greatest accepted length, in bytes.
     pub const MAX_BYTES: usize = 4096;
 
-    /// Checks a value from a Secret. It drops one trailing line break, since editors add one and `kubectl create secret
-    /// --from-file` keeps it.
+    /// Takes a text of any kind, but for control characters. It drops one trailing line break, since editors add one
+    /// and `kubectl create secret --from-file` keeps it.
     ///
     /// # Errors
     /// [`BadSecret`] says what is wrong with it.
     pub fn from_bytes(bytes: &[u8]) -> Result<SecretValue, BadSecret> {
-        let text = Self::trimmed(bytes)?;
-        if text.chars().any(char::is_control) {
-            return Err(BadSecret::ControlCharacter);
-        }
-        Ok(SecretValue(SecretString::from(text)))
-    }
-
-    /// Like [`SecretValue::from_bytes`], for the URL that a webhook calls.
-    ///
-    /// # Errors
-    /// [`BadSecret`] says what is wrong with it.
-    pub fn url_from_bytes(bytes: &[u8]) -> Result<SecretValue, BadSecret> {
-        let value = Self::from_bytes(bytes)?;
-        match url::Url::parse(value.expose()) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(value),
-            _ => Err(BadSecret::NotUrl),
+        let text = text(bytes)?;
+        match found(text, |_, c, _| c.is_control(), in_words) {
+            Some(what) => Err(BadSecret::new(what, "store the value alone, on one line")),
+            None => Ok(SecretValue::of(text)),
         }
     }
 
-    /// Like [`SecretValue::from_bytes`], for a JSON object of HTTP headers. Line breaks between its members are
-    /// harmless. Within a name or value they could inject a header.
-    ///
-    /// # Errors
-    /// [`BadSecret`] says what is wrong with it.
-    pub fn headers_from_bytes(bytes: &[u8]) -> Result<SecretValue, BadSecret> {
-        let text = Self::trimmed(bytes)?;
-        let headers: std::collections::BTreeMap<String, String> =
-            serde_json::from_str(text).map_err(|_| BadSecret::NotHeaders)?;
-        if headers.iter().any(|(name, value)| name.chars().chain(value.chars()).any(char::is_control)) {
-            return Err(BadSecret::NotHeaders);
-        }
-        Ok(SecretValue(SecretString::from(text)))
-    }
-
-    fn trimmed(bytes: &[u8]) -> Result<&str, BadSecret> {
-        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-        if bytes.is_empty() {
-            return Err(BadSecret::Empty);
-        }
-        if bytes.len() > Self::MAX_BYTES {
-            return Err(BadSecret::TooLong);
-        }
-        std::str::from_utf8(bytes).map_err(|_| BadSecret::NotUtf8)
+    /// Takes a text that was checked.
+    pub(super) fn of(text: &str) -> SecretValue {
+        SecretValue(SecretString::from(text))
     }
 
     /// The value itself.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
+}
+
+/// The text of a value without one trailing line break.
+pub(super) fn text(bytes: &[u8]) -> Result<&str, BadSecret> {
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+    if bytes.is_empty() {
+        return Err(BadSecret::new("is empty", "store the value in it"));
+    }
+    if bytes.len() > SecretValue::MAX_BYTES {
+        return Err(BadSecret::new(
+            "is longer than 4096 bytes",
+            "store the value alone, without the file or document that it stands in",
+        ));
+    }
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(BadSecret::new(
+            "is UTF-16 text, as PowerShell and some Windows editors write it",
+            "store the value as UTF-8",
+        ));
+    }
+    let not_utf8 =
+        |_| BadSecret::new("is not UTF-8 text", "store the value as UTF-8 text, not as a binary file");
+    std::str::from_utf8(bytes).map_err(not_utf8)
 }
 
 /// A key that lives as long as the process. Secret values are compared by their HMAC under this key, so they need not
@@ -138,8 +122,22 @@ impl MemoryKey {
 
 #[cfg(test)]
 mod tests {
-    use super::{BadSecret, MemoryKey, SecretValue};
+    use super::{MemoryKey, SecretValue};
     use rstest::rstest;
+
+    /// What any text has to be. Which characters a key, a password, a URL or a template may have, `value.rs` decides.
+    #[rstest]
+    #[case(b"abc", "abc")]
+    #[case(b"abc\n", "abc")]
+    #[case(b"abc\r\n", "abc")]
+    #[case(b" abc ", " abc ")]
+    #[case(&[b'a'; 4096], LONGEST)]
+    fn one_trailing_line_break_is_dropped(#[case] bytes: &[u8], #[case] expected: &str) {
+        assert_eq!(
+            SecretValue::from_bytes(bytes).map(|value| value.expose().to_owned()),
+            Ok(expected.to_owned())
+        );
+    }
 
     const LONGEST: &str = match std::str::from_utf8(&[b'a'; SecretValue::MAX_BYTES]) {
         Ok(text) => text,
@@ -147,42 +145,30 @@ mod tests {
     };
 
     #[rstest]
-    #[case(b"abc", Ok("abc"))]
-    #[case(b"abc\n", Ok("abc"))]
-    #[case(b"abc\r\n", Ok("abc"))]
-    #[case(b" abc ", Ok(" abc "))]
-    #[case(b"abc\n\n", Err(BadSecret::ControlCharacter))]
-    #[case(b"a\x00b", Err(BadSecret::ControlCharacter))]
-    #[case(b"", Err(BadSecret::Empty))]
-    #[case(b"\n", Err(BadSecret::Empty))]
-    #[case(b"\xff\xfe", Err(BadSecret::NotUtf8))]
-    #[case(&[b'a'; 4096], Ok(LONGEST))]
-    #[case(&[b'a'; 4097], Err(BadSecret::TooLong))]
-    #[case(&[b'a'; 9999], Err(BadSecret::TooLong))]
-    fn keys(#[case] bytes: &[u8], #[case] expected: Result<&str, BadSecret>) {
-        let found = SecretValue::from_bytes(bytes);
-        assert_eq!(found.as_ref().map(|v| v.expose()).map_err(|e| *e), expected);
+    #[case(b"abc\n\n", "ends with a line break; store the value alone, on one line")]
+    #[case(b"a\x00b", "has a NUL character (U+0000) in it; store the value alone, on one line")]
+    #[case(b"", "is empty; store the value in it")]
+    #[case(b"\n", "is empty; store the value in it")]
+    #[case(
+        b"\xff\xfea\0",
+        "is UTF-16 text, as PowerShell and some Windows editors write it; store the value as UTF-8"
+    )]
+    #[case(
+        b"\xfe\xff\0a",
+        "is UTF-16 text, as PowerShell and some Windows editors write it; store the value as UTF-8"
+    )]
+    #[case(b"\x1f\x8b\xff", "is not UTF-8 text; store the value as UTF-8 text, not as a binary file")]
+    #[case(&[b'a'; 4097], TOO_LONG)]
+    #[case(&[b'a'; 9999], TOO_LONG)]
+    fn what_is_no_text_is_refused(#[case] bytes: &[u8], #[case] expected: &str) {
+        assert_eq!(
+            SecretValue::from_bytes(bytes).map(|_| ()).map_err(|bad| bad.to_string()),
+            Err(expected.to_owned())
+        );
     }
 
-    #[rstest]
-    #[case(b"https://example.com/x", true)]
-    #[case(b"http://example.com", true)]
-    #[case(b"ftp://example.com", false)]
-    #[case(b"example.com", false)]
-    #[case(b"https://", false)]
-    fn urls(#[case] bytes: &[u8], #[case] good: bool) {
-        assert_eq!(SecretValue::url_from_bytes(bytes).is_ok(), good);
-    }
-
-    #[rstest]
-    #[case(br#"{"X-Token": "abc"}"#, true)]
-    #[case(b"{\n  \"X-Token\": \"abc\"\n}\n", true)]
-    #[case(br#"{"X-Token": "abc\r\nX-Evil: 1"}"#, false)]
-    #[case(br#"["X-Token"]"#, false)]
-    #[case(br#"{"X-Token": 1}"#, false)]
-    fn headers(#[case] bytes: &[u8], #[case] good: bool) {
-        assert_eq!(SecretValue::headers_from_bytes(bytes).is_ok(), good);
-    }
+    const TOO_LONG: &str =
+        "is longer than 4096 bytes; store the value alone, without the file or document that it stands in";
 
     /// A fingerprint tells whether values are the same again, and is useless to any other process.
     #[test]

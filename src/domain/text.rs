@@ -26,9 +26,31 @@ pub fn without_quotes(text: &str) -> String {
     kept
 }
 
+/// Joins words as a sentence does: "a, b and c".
+pub fn and<S: AsRef<str>>(words: &[S]) -> String {
+    let mut text = String::new();
+    for (at, word) in words.iter().enumerate() {
+        text.push_str(match at {
+            0 => "",
+            _ if at + 1 == words.len() => " and ",
+            _ => ", ",
+        });
+        text.push_str(word.as_ref());
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{plain, without_quotes};
+    use super::{and, plain, without_quotes};
+
+    #[test]
+    fn words_are_joined_as_a_sentence_does() {
+        assert_eq!(
+            [&[][..], &["a"], &["a", "b"], &["a", "b", "c"]].map(and),
+            ["", "a", "a and b", "a, b and c"]
+        );
+    }
 
     #[test]
     fn quotes_are_left_out() {
