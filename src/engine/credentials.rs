@@ -12,8 +12,8 @@ use crate::api::PROJECT_IDS_ANNOTATION;
 use crate::atlas::{Credential, Key};
 use crate::cluster::{Namespaces, ReadError, SecretData, SecretIdentity, Secrets};
 use crate::domain::{
-    AppliedSecret, BadSecret, CredentialsRef, Fingerprint, Integration, MemoryKey, ObjectKey, ProjectId,
-    Reason, SecretKey, SecretValue,
+    AppliedSecret, CredentialsRef, FieldKind, Fingerprint, Integration, MemoryKey, ObjectKey, ProjectId,
+    Reason, SecretKey, SecretValue, and,
 };
 
 /// Keys of the credentials Secret, as users of MongoDB's own operator have them.
@@ -98,10 +98,11 @@ impl Credentials {
             return Err(no_credentials().into());
         };
         match credentials {
-            CredentialsRef::Secret(_) => self.credential_in(&key, for_deletion).await,
+            CredentialsRef::Secret(_) => self.credential_in(&key, for_deletion, secret_not_found).await,
             CredentialsRef::Operator => {
                 self.check_grant(namespace, project).await?;
-                self.credential_in(&key, for_deletion).await.map_err(|unreadable| operators(&key, unreadable))
+                let found = self.credential_in(&key, for_deletion, own_secret_not_found).await;
+                found.map_err(|unreadable| operators(&key, unreadable))
             }
         }
     }
@@ -125,7 +126,12 @@ impl Credentials {
     /// The credential in a Secret: from memory while the Secret is the same. Once the Secret is gone, or the operator
     /// may not read it any more, its last good credential serves deletions only: a namespace that is deleted loses its
     /// Secrets and RoleBindings first.
-    async fn credential_in(&self, key: &ObjectKey, for_deletion: bool) -> Result<Credential, Unreadable> {
+    async fn credential_in(
+        &self,
+        key: &ObjectKey,
+        for_deletion: bool,
+        not_found: fn(&ObjectKey) -> Problem,
+    ) -> Result<Credential, Unreadable> {
         let absent = match self.index.lock().secrets.get(key) {
             Known::Present(identity) => {
                 if let Some(cached) = self.cache.lock().get(key).filter(|cached| cached.identity == *identity)
@@ -144,7 +150,7 @@ impl Credentials {
                 self.cache.lock().insert(key.clone(), cached);
                 return Ok(credential);
             }
-            Ok(None) => secret_not_found(key),
+            Ok(None) => not_found(key),
             Err(Unreadable::Problem(problem)) => problem,
             Err(server @ Unreadable::Server(_)) => return Err(server),
         };
@@ -167,60 +173,65 @@ impl Credentials {
 
     fn parse(&self, key: &ObjectKey, data: &SecretData) -> Result<Credential, Problem> {
         let has = |names: [&str; 2]| names.into_iter().any(|name| data.get(name).is_some());
-        let get = |name| value(key, data, name, SecretValue::from_bytes);
-        let (kind, id, secret, parsed) = match (has(API_KEY), has(SERVICE_ACCOUNT)) {
-            (true, true) => {
-                return Err(Problem::new(
-                    Reason::SecretKeyInvalid,
-                    format!(
-                        "Secret {} holds both an API key ({}) and a service account ({}); keep one of the two",
-                        key.name,
-                        API_KEY.join(", "),
-                        SERVICE_ACCOUNT.join(", ")
-                    ),
-                ));
-            }
-            (false, true) => {
-                let (client_id, client_secret) =
-                    (get(SERVICE_ACCOUNT[0])?.expose().to_owned(), get(SERVICE_ACCOUNT[1])?);
-                let parsed = Key::ServiceAccount {
-                    client_id: client_id.clone(),
-                    client_secret: client_secret.clone(),
-                };
-                ("account", client_id, client_secret, parsed)
-            }
-            _ => {
-                let (public_key, private_key) = (get(API_KEY[0])?.expose().to_owned(), get(API_KEY[1])?);
-                let parsed = Key::ApiKey { public_key: public_key.clone(), private_key: private_key.clone() };
-                ("key", public_key, private_key, parsed)
-            }
+        let names = match (has(API_KEY), has(SERVICE_ACCOUNT)) {
+            (true, false) => API_KEY,
+            (false, true) => SERVICE_ACCOUNT,
+            (true, true) => return Err(both_credentials(key)),
+            (false, false) => return Err(neither_credential(key, data)),
         };
+        let mut faults = Faults::default();
+        let [id, secret] = names.map(|name| faults.value(key, data, name, FieldKind::Key));
+        let (Some(id), Some(secret)) = (id, secret) else {
+            return Err(faults.of_credentials(key, data));
+        };
+        if let Some(problem) = under_other_names(key, names, &id, &secret) {
+            return Err(problem);
+        }
+        let id = id.expose().to_owned();
+        let kind = if names == API_KEY { "key" } else { "account" };
         let fingerprint = self.key.fingerprint([kind, id.as_str(), secret.expose()]);
-        Ok(Credential { key: parsed, fingerprint })
+        let key = if names == API_KEY {
+            Key::ApiKey { public_key: id, private_key: secret }
+        } else {
+            Key::ServiceAccount { client_id: id, client_secret: secret }
+        };
+        Ok(Credential { key, fingerprint })
     }
 
-    /// Reads the Secrets that settings refer to, each once.
+    /// Reads the Secrets that settings refer to, each once. Reports everything that is wrong with them at once.
     pub async fn resolve(
         &self,
         namespace: &str,
         integration: &Integration<SecretKey>,
     ) -> Result<Resolved, Unreadable> {
-        let mut read: BTreeMap<&str, (ObjectKey, SecretData)> = BTreeMap::new();
-        for reference in integration.secret_keys() {
-            if !read.contains_key(reference.name.as_str()) {
-                let key = ObjectKey { namespace: namespace.into(), name: reference.name.as_str().into() };
-                let data = self.read(&key).await?.ok_or_else(|| secret_not_found(&key))?;
-                read.insert(&reference.name, (key, data));
+        let mut problems = Vec::new();
+        let mut read: BTreeMap<String, (ObjectKey, SecretData)> = BTreeMap::new();
+        for name in integration.secret_names() {
+            let key = ObjectKey { namespace: namespace.into(), name: name.as_str().into() };
+            match self.read(&key).await {
+                Ok(Some(data)) => {
+                    read.insert(name, (key, data));
+                }
+                Ok(None) => problems.push(secret_not_found(&key)),
+                Err(Unreadable::Problem(problem)) => problems.push(problem),
+                Err(server @ Unreadable::Server(_)) => return Err(server),
             }
         }
-        let resolved = integration.try_map(|field, reference| match read.get(reference.name.as_str()) {
-            Some((key, data)) => value(key, data, &reference.key, |bytes| field.check(bytes)),
-            None => {
-                Err(Problem::new(Reason::SecretNotFound, format!("Secret {} was not read", reference.name)))
-            }
+        let mut faults: BTreeMap<&str, Faults> = BTreeMap::new();
+        let values = integration.try_map(|field, reference| -> Result<_, Problem> {
+            let secret = read.get_key_value(reference.name.as_str());
+            Ok(secret.and_then(|(name, (key, data))| {
+                faults.entry(name).or_default().value(key, data, &reference.key, field.kind)
+            }))
         })?;
+        for (name, (key, data)) in &read {
+            let faults = faults.remove(name.as_str()).unwrap_or_default();
+            problems.extend(faults.of_references(key, data));
+        }
+        let complete = values.try_map(|_, value| value.clone().ok_or(()));
+        let resolved = complete.map_err(|()| all_at_once(problems))?;
         let secrets = read.iter().map(|(name, (_, data))| AppliedSecret {
-            name: (*name).to_owned(),
+            name: name.clone(),
             uid: data.identity.uid.clone(),
             resource_version: data.identity.resource_version.clone(),
         });
@@ -242,30 +253,140 @@ impl Credentials {
     }
 }
 
-fn value(
-    secret: &ObjectKey,
-    data: &SecretData,
-    key: &str,
-    parse: impl FnOnce(&[u8]) -> Result<SecretValue, BadSecret>,
-) -> Result<SecretValue, Problem> {
-    let Some(bytes) = data.get(key) else {
-        let mut keys: Vec<&str> = data.keys().take(10).collect();
-        keys.sort_unstable();
-        let has = if keys.is_empty() { "no keys at all".to_owned() } else { keys.join(", ") };
-        return Err(Problem::new(
-            Reason::SecretKeyMissing,
-            format!(
-                "Secret {} has no key {key}; it has: {has}; add the key, or correct the reference",
-                secret.name
-            ),
-        ));
+/// What is wrong with the keys of one Secret.
+#[derive(Default)]
+struct Faults {
+    missing: Vec<String>,
+    /// Sentences, each of which names its key.
+    invalid: Vec<String>,
+}
+
+impl Faults {
+    /// The value of a key, or another fault.
+    fn value(
+        &mut self,
+        secret: &ObjectKey,
+        data: &SecretData,
+        key: &str,
+        kind: FieldKind,
+    ) -> Option<SecretValue> {
+        let Some(bytes) = data.get(key) else {
+            if !self.missing.iter().any(|missing| missing == key) {
+                self.missing.push(key.to_owned());
+            }
+            return None;
+        };
+        let refuse = |bad| {
+            let sentence = format!("key {key} of Secret {} {bad}", secret.name);
+            if !self.invalid.contains(&sentence) {
+                self.invalid.push(sentence);
+            }
+        };
+        kind.check(bytes).map_err(refuse).ok()
+    }
+
+    /// For keys that a spec refers to.
+    fn of_references(self, secret: &ObjectKey, data: &SecretData) -> Vec<Problem> {
+        let advice = match self.missing.len() {
+            1 => "add the key, or correct the reference",
+            _ => "add the keys, or correct the references",
+        };
+        self.problems(secret, data, advice)
+    }
+
+    /// For credentials, to whose keys no spec refers.
+    fn of_credentials(self, secret: &ObjectKey, data: &SecretData) -> Problem {
+        all_at_once(self.problems(secret, data, "add the key"))
+    }
+
+    fn problems(self, secret: &ObjectKey, data: &SecretData, advice: &str) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if !self.missing.is_empty() {
+            let keys = if self.missing.len() == 1 { "key" } else { "keys" };
+            let missing = and(&self.missing);
+            let message = format!(
+                "Secret {} has no {keys} {missing}; it has: {}; {advice}",
+                secret.name,
+                keys_of(data)
+            );
+            problems.push(Problem::new(Reason::SecretKeyMissing, message));
+        }
+        let invalid = self.invalid.into_iter();
+        problems.extend(invalid.map(|message| Problem::new(Reason::SecretKeyInvalid, message)));
+        problems
+    }
+}
+
+/// One problem that tells all of these. Its reason is that which has to be dealt with first: there is a Secret, it has
+/// the key, the value is valid.
+fn all_at_once(mut problems: Vec<Problem>) -> Problem {
+    problems.sort_by_key(|problem| problem.reason);
+    let reason = problems.first().map_or(Reason::SecretNotFound, |first| first.reason);
+    let message = match &problems[..] {
+        [one] => one.message.clone(),
+        several => {
+            let numbered = several.iter().enumerate();
+            let numbered = numbered.map(|(at, problem)| format!("({}) {}", at + 1, problem.message));
+            numbered.collect::<Vec<_>>().join(". ")
+        }
     };
-    parse(bytes).map_err(|bad| {
-        Problem::new(
-            Reason::SecretKeyInvalid,
-            format!("key {key} of Secret {} {bad}; correct the Secret", secret.name),
-        )
-    })
+    Problem::new(reason, message)
+}
+
+/// The names of a Secret's keys.
+fn keys_of(data: &SecretData) -> String {
+    const SHOWN: usize = 10;
+    let keys: Vec<&str> = data.keys().collect();
+    match keys.len() {
+        0 => "no keys at all".to_owned(),
+        count if count > SHOWN => format!("{} and {} more", keys[..SHOWN].join(", "), count - SHOWN),
+        _ => keys.join(", "),
+    }
+}
+
+fn both_credentials(key: &ObjectKey) -> Problem {
+    Problem::new(
+        Reason::SecretKeyInvalid,
+        format!(
+            "Secret {} holds both an API key ({}) and a service account ({}); keep one of the two",
+            key.name,
+            API_KEY.join(", "),
+            SERVICE_ACCOUNT.join(", ")
+        ),
+    )
+}
+
+fn neither_credential(key: &ObjectKey, data: &SecretData) -> Problem {
+    Problem::new(
+        Reason::SecretKeyMissing,
+        format!(
+            "Secret {} needs the keys {} (an API key), or {} (a service account); it has: {}; rename its keys or add \
+             the missing ones",
+            key.name,
+            and(&API_KEY),
+            and(&SERVICE_ACCOUNT),
+            keys_of(data)
+        ),
+    )
+}
+
+/// A service account is known by its values (documentation of service accounts: `mdb_sa_id_...`, `mdb_sa_sk_...`).
+fn under_other_names(
+    key: &ObjectKey,
+    names: [&str; 2],
+    id: &SecretValue,
+    secret: &SecretValue,
+) -> Option<Problem> {
+    let begins = |value: &SecretValue, with| value.expose().starts_with(with);
+    let what = if names == API_KEY && (begins(id, "mdb_sa_") || begins(secret, "mdb_sa_")) {
+        "holds a service account (a value begins with mdb_sa_) under the names of an API key; name its keys clientId \
+         and clientSecret"
+    } else if names == SERVICE_ACCOUNT && (begins(id, "mdb_sa_sk_") || begins(secret, "mdb_sa_id_")) {
+        "has the values of clientId and clientSecret swapped; exchange them"
+    } else {
+        return None;
+    };
+    Some(Problem::new(Reason::SecretKeyInvalid, format!("Secret {} {what}", key.name)))
 }
 
 fn no_credentials() -> Problem {
@@ -317,7 +438,19 @@ fn secret_not_found(key: &ObjectKey) -> Problem {
     Problem::new(
         Reason::SecretNotFound,
         format!(
-            "Secret {} does not exist in namespace {}; create it, and the operator goes on by itself",
+            "Secret {} does not exist in namespace {}; create it, and the operator continues automatically (an object \
+             uses the Secrets of its own namespace only)",
+            key.name, key.namespace
+        ),
+    )
+}
+
+/// For the operator's own Secret, which is in no object's namespace.
+fn own_secret_not_found(key: &ObjectKey) -> Problem {
+    Problem::new(
+        Reason::SecretNotFound,
+        format!(
+            "Secret {} does not exist in namespace {}; create it, and the operator continues automatically",
             key.name, key.namespace
         ),
     )

@@ -1,6 +1,9 @@
 //! Secrets that are missing, wrong, or late: the condition says which Secret and key, and all ends well without
 //! another touch of the object.
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+
 use rstest::rstest;
 use serde_json::json;
 
@@ -14,11 +17,11 @@ fn datadog(name: &str, key: &str) -> serde_json::Value {
 }
 
 #[rstest]
-#[case::missing("missing", None, "SecretNotFound", "Secret keys does not exist in namespace")]
+#[case::missing("missing", None, "SecretNotFound", ABSENT)]
 #[case::key_missing("key-missing", Some(vec![]), "SecretKeyMissing", "Secret keys has no key api; it has: no keys at all")]
 #[case::wrong_key("wrong-key", Some(vec![("apikey", KEY)]), "SecretKeyMissing", "Secret keys has no key api; it has: apikey")]
-#[case::empty("empty", Some(vec![("api", "")]), "SecretKeyInvalid", "key api of Secret keys is empty")]
-#[case::two_lines("two-lines", Some(vec![("api", "one\ntwo")]), "SecretKeyInvalid", "key api of Secret keys contains a line break")]
+#[case::empty("empty", Some(vec![("api", "")]), "SecretKeyInvalid", "key api of Secret keys is empty; store the value in it")]
+#[case::two_lines("two-lines", Some(vec![("api", "one\ntwo")]), "SecretKeyInvalid", "key api of Secret keys has a line break in it; copy the key again")]
 #[case::long("long", Some(vec![("api", LONG)]), "SecretKeyInvalid", "key api of Secret keys is longer than 4096 bytes")]
 #[tokio::test(flavor = "multi_thread")]
 async fn settings(
@@ -45,6 +48,9 @@ async fn settings(
     assert!(condition(&object, "Stalled").is_null() && condition(&object, "Reconciling").is_null());
     assert_eq!(world.stored_datadog("apiKey"), KEY);
 }
+
+const ABSENT: &str = "; create it, and the operator continues automatically (an object uses the Secrets of its own \
+                      namespace only)";
 
 /// 4097 bytes.
 const LONG: &str = {
@@ -75,7 +81,29 @@ async fn one_trailing_line_break_is_ignored(#[case] name: &str, #[case] ending: 
 
 #[rstest]
 #[case::missing("missing", None, "SecretNotFound", "Secret api-key does not exist")]
-#[case::half("half", Some(vec![("publicApiKey", PUBLIC_KEY)]), "SecretKeyMissing", "has no key privateApiKey; it has: publicApiKey")]
+#[case::half("half", Some(vec![("publicApiKey", PUBLIC_KEY)]), "SecretKeyMissing",
+    "Secret api-key has no key privateApiKey; it has: publicApiKey; add the key")]
+#[case::other_names("other-names", Some(vec![("publicKey", PUBLIC_KEY), ("privateKey", PRIVATE_KEY)]), "SecretKeyMissing",
+    "Secret api-key needs the keys publicApiKey and privateApiKey (an API key), or clientId and clientSecret (a service \
+     account); it has: privateKey, publicKey; rename its keys or add the missing ones")]
+#[case::other_case("other-case", Some(vec![("PublicApiKey", PUBLIC_KEY), ("privateapikey", PRIVATE_KEY)]), "SecretKeyMissing",
+    "Secret api-key needs the keys publicApiKey and privateApiKey (an API key), or clientId and clientSecret (a service \
+     account); it has: PublicApiKey, privateapikey; rename its keys or add the missing ones")]
+#[case::no_keys("no-keys", Some(vec![]), "SecretKeyMissing",
+    "Secret api-key needs the keys publicApiKey and privateApiKey (an API key), or clientId and clientSecret (a service \
+     account); it has: no keys at all; rename its keys or add the missing ones")]
+#[case::echoed("echoed", Some(vec![("publicApiKey", "abcdefgh \n"), ("privateApiKey", "\u{feff}8f0d7c52-canaryPRIVATE")]), "SecretKeyInvalid",
+    "(1) key publicApiKey of Secret api-key ends with a space; copy the key again and store it alone, without spaces and \
+     without characters that are not ASCII. (2) key privateApiKey of Secret api-key begins with a byte order mark \
+     (U+FEFF); copy the key again and store it alone, without spaces and without characters that are not ASCII")]
+#[case::account_as_key("account-as-key", Some(vec![("publicApiKey", "mdb_sa_id_1"), ("privateApiKey", "mdb_sa_sk_canaryPRIVATE")]), "SecretKeyInvalid",
+    "Secret api-key holds a service account (a value begins with mdb_sa_) under the names of an API key; name its keys \
+     clientId and clientSecret")]
+#[case::swapped_account("swapped-account", Some(vec![("clientSecret", "mdb_sa_id_1"), ("clientId", "mdb_sa_sk_canaryPRIVATE")]), "SecretKeyInvalid",
+    "Secret api-key has the values of clientId and clientSecret swapped; exchange them")]
+#[case::half_and_quoted("half-and-quoted", Some(vec![("clientSecret", "\"mdb_sa_sk_canaryPRIVATE\"")]), "SecretKeyMissing",
+    "(1) Secret api-key has no key clientId; it has: clientSecret; add the key. (2) key clientSecret of Secret api-key is \
+     in quotes; store the value without them")]
 #[case::wrong("wrong", Some(vec![("publicApiKey", PUBLIC_KEY), ("privateApiKey", "not-the-canaryPRIVATE")]), "Unauthorized", "check the API key or service account")]
 #[case::half_account("half-account", Some(vec![("clientId", "mdb_sa_id_1")]), "SecretKeyMissing", "has no key clientSecret")]
 #[case::both("both", Some(vec![("clientId", "mdb_sa_id_1"), ("publicApiKey", PUBLIC_KEY)]), "SecretKeyInvalid", "holds both an API key")]
@@ -100,6 +128,10 @@ async fn credentials(
     let object = x.reaches("False", reason).await;
     let message = message(&object);
     assert!(message.contains(expected), "{message}");
+    assert!(!object.to_string().contains("canaryPRIVATE"), "{object:#}");
+    if reason != "Unauthorized" {
+        assert_eq!(world.project.exchanges().len(), 0, "no call");
+    }
     if first.is_some() {
         // Applying would merge the two forms.
         world.delete("Secret", "api-key").await;
@@ -110,6 +142,162 @@ async fn credentials(
             &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", PRIVATE_KEY), ("orgId", "unused")],
         )
         .await;
+    x.synced().await;
+}
+
+/// What is stored in place of a value, one after another: each is told in words that name Secret and key and nothing of
+/// the value, and Atlas hears of none. The right value ends it.
+#[rstest]
+#[case::key("OPS_GENIE", "api", "canary-opsgenie-right-0001", &[
+    ("\u{feff}canary-opsgenie-wrong-0001", "begins with a byte order mark (U+FEFF); copy the key again and store it alone, \
+      without spaces and without characters that are not ASCII"),
+    ("canary-opsgenie-wrong-0001\u{200b}", "ends with a zero-width space (U+200B); copy the key again and store it alone, \
+      without spaces and without characters that are not ASCII"),
+    ("canary-opsgenie-wrong-0001\u{a0}", "ends with a no-break space (U+00A0); copy the key again and store it alone, \
+      without spaces and without characters that are not ASCII"),
+    ("canary-opsgenie-wrong-0001 \n", "ends with a space; copy the key again and store it alone, without spaces and \
+      without characters that are not ASCII"),
+    ("\"canary-opsgenie-wrong-0001\"", "is in quotes; store the value without them"),
+    ("{\"apiKey\":\"canary-opsgenie-wrong-0001\"}", "is a JSON object; put the value alone into the key"),
+    ("Y2FuYXJ5LW9wc2dlbmllLXdyb25nLTAwMDE=", "is encoded as Base64 twice; encode the value once in the Secret's data, or \
+      store it as it is in stringData"),
+])]
+#[case::url("WEBHOOK", "url", "https://hooks.example.com/canary-webhook-right-0001", &[
+    ("https:hooks.example.com/canary-webhook-wrong-0001", "lacks // after https:; write both slashes"),
+    ("https:/hooks.example.com/canary-webhook-wrong-0001", "lacks // after https:; write both slashes"),
+    (" https://hooks.example.com/canary-webhook-wrong-0001", "begins with a space; store the URL alone, without that"),
+    ("https://hooks.example.com/canary webhook-wrong-0001", "has a space in it; correct the URL; percent-encode what belongs to it (a space is %20), and write the host in ASCII (xn--)"),
+    ("hooks.example.com/canary-webhook-wrong-0001", "does not begin with https:// or http://; store the whole URL, from \
+      its scheme on"),
+])]
+#[case::password("PROMETHEUS", "password", " canary-prometheus-right-0001 ", &[
+    ("canary-prometheus-wrong-0001\u{feff}", "ends with a byte order mark (U+FEFF); store the value alone, without that"),
+])]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_value_of_its_field(
+    #[case] kind: &str,
+    #[case] key: &str,
+    #[case] right: &str,
+    #[case] wrong: &[(&str, &str)],
+) {
+    let world = World::new(&format!("no-value-{}", key)).await;
+    let operator = world.operator(&["--resync-interval", rules::rare_resync(), "--log-level", "trace"]).await;
+    let mut sample = atlas_integration_stage::samples::all();
+    sample.retain(|sample| sample.kind == kind);
+    world.secret("keys", &sample[0].secrets).await;
+    for (at, (value, expected)) in wrong.iter().enumerate() {
+        world.secret("keys", &[(key, value)]).await;
+        if at == 0 {
+            world.integration("x", &sample[0].spec).await;
+        }
+        let expected = format!("key {key} of Secret keys {expected}");
+        let says_it = |object: &serde_json::Value| message(object) == expected;
+        let object = world.object("x").until(&expected, says_it).await;
+        assert_eq!(condition(&object, "Ready")["reason"], "SecretKeyInvalid");
+    }
+    assert_eq!(world.atlas_writes(), Vec::<String>::new());
+    world.secret("keys", &[(key, right)]).await;
+    let object = world.object("x").synced().await;
+    let (field, value) = sample[0]
+        .stored
+        .as_object()
+        .unwrap()
+        .iter()
+        .find(|(_, value)| sample[0].secrets.iter().any(|(name, old)| *name == key && *value == old))
+        .unwrap();
+    let stored = world.project.stored_type(kind).unwrap();
+    assert_eq!(stored[field], right, "in place of {value}");
+    let canaries: Vec<String> = [
+        "canary-opsgenie-wrong-0001",
+        "canary-webhook-wrong-0001",
+        "canary-prometheus-wrong-0001",
+        "Y2FuYXJ5LW9wc2dlbmllLXdyb25nLTAwMDE=",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    assert_clean("the object", &object.to_string(), &canaries);
+    assert_clean("an Event", &serde_json::to_string(&world.list("Event").await).unwrap(), &canaries);
+    let (_, logs) = operator.stop().await;
+    assert_clean("the log", &logs, &canaries);
+}
+
+/// The command of docs/conditions.md, as it stands there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_not_be_seen_in_a_value_is_shown_without_the_value() {
+    let world = World::new("invisible-bytes").await;
+    world.secret("keys", &[("api", "\u{feff}canary-opsgenie-wrong-0001 \u{a0}\n")]).await;
+    let page = include_str!("../../../docs/conditions.md");
+    let command =
+        page.lines().map(str::trim).find(|line| line.starts_with("kubectl get secret NAME")).unwrap();
+    let (get, pipe) = command.split_once(" | ").unwrap();
+    let get = get.replace("NAME", "keys").replace("KEY", "api").replace('\'', "");
+    let mut args: Vec<&str> = get.split(' ').skip(1).collect();
+    args.extend(["-n", &world.namespace]);
+    let encoded = world.shared.kubectl(&args);
+    let mut shell =
+        Command::new("sh").args(["-c", pipe]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    shell.stdin.take().unwrap().write_all(encoded.as_bytes()).unwrap();
+    let output = shell.wait_with_output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(shown.trim(), "ef bb bf 20 c2 a0 0a");
+}
+
+/// Whatever is wrong with the Secrets of an object is told in one message, and its reason is what comes first.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_is_wrong_is_told_at_once() {
+    let world = World::new("all-at-once").await;
+    let _operator = world.operator(&["--resync-interval", rules::rare_resync()]).await;
+    let reference = |name: &str, key: &str| json!({"name": name, "key": key});
+    world.secret("keys", &[("read", "canary-newrelic-read-0001\u{a0}")]).await;
+    let x = world
+        .integration(
+            "x",
+            &json!({"type": "NEW_RELIC", "newRelic": {
+        "accountId": "1234567", "licenseKeySecretRef": reference("elsewhere", "license"),
+        "writeTokenSecretRef": reference("keys", "write"), "readTokenSecretRef": reference("keys", "read")}}),
+        )
+        .await;
+    let object = x.reaches("False", "SecretNotFound").await;
+    let absent = format!("Secret elsewhere does not exist in namespace {}{ABSENT}", world.namespace);
+    let missing = "Secret keys has no key write; it has: read; add the key, or correct the reference";
+    let invalid = "key read of Secret keys ends with a no-break space (U+00A0); copy the key again and store it alone, \
+                   without spaces and without characters that are not ASCII";
+    assert_eq!(message(&object), format!("(1) {absent}. (2) {missing}. (3) {invalid}"));
+
+    world.secret("elsewhere", &[("license", "canary-newrelic-license-0001")]).await;
+    let object = x.reaches("False", "SecretKeyMissing").await;
+    assert_eq!(message(&object), format!("(1) {missing}. (2) {invalid}"));
+
+    world.secret("keys", &[("write", "canary-newrelic-write-0001")]).await;
+    let object = x.reaches("False", "SecretKeyInvalid").await;
+    assert_eq!(message(&object), invalid);
+    assert_eq!(world.atlas_writes(), Vec::<String>::new());
+
+    world.secret("keys", &[("read", "canary-newrelic-read-0001")]).await;
+    x.synced().await;
+}
+
+/// FreeMarker makes JSON of a template when an alert fires, and not before: the operator passes it on as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_of_headers_need_not_be_json() {
+    let world = World::new("freemarker").await;
+    let _operator = world.operator(&["--resync-interval", rules::rare_resync()]).await;
+    let first = "<#if typeName == \"HOST\">{\"X-Kind\": \"host\"}<#else>{}</#if>";
+    let second = "{\n\t\"X-Token\": \"canary-header-0001\",\n\t\"X-Count\": ${eventCount}\n}";
+    world.secret("keys", &[("url", "https://hooks.example.com/x"), ("headers", first)]).await;
+    let reference = |key: &str| json!({"name": "keys", "key": key});
+    let x = world
+        .integration(
+            "x",
+            &json!({"type": "WEBHOOK", "webhook": {
+        "urlSecretRef": reference("url"), "headersTemplateSecretRef": reference("headers")}}),
+        )
+        .await;
+    x.synced().await;
+    let stored = || world.project.stored_type("WEBHOOK").unwrap_or_default()["headersTemplate"].clone();
+    assert_eq!(stored(), first);
+    world.secret("keys", &[("headers", &format!("{second}\n"))]).await;
+    until_true("the second template in Atlas", || stored() == second).await;
     x.synced().await;
 }
 

@@ -254,6 +254,8 @@ async fn rotation(#[values(Scope::Cluster, Scope::Listed)] scope: Scope) {
 #[rstest]
 #[case::missing("missing", None, "SecretNotFound")]
 #[case::half("half", Some(vec![("publicApiKey", PUBLIC)]), "SecretKeyMissing")]
+#[case::names("names", Some(vec![("publicKey", PUBLIC), ("privateKey", PRIVATE)]), "SecretKeyMissing")]
+#[case::spaces("spaces", Some(vec![("publicApiKey", PUBLIC), ("privateApiKey", "8f0d7c52-canaryPRIVATE-platform ")]), "SecretKeyInvalid")]
 #[case::wrong("wrong", Some(vec![("publicApiKey", PUBLIC), ("privateApiKey", "not-the-canaryPRIVATE")]), "Unauthorized")]
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_credentials(
@@ -277,7 +279,14 @@ async fn bad_credentials(
     if reason != "Unauthorized" {
         assert!(message(&object).contains("--credentials-secret"), "{}", message(&object));
         let secret = format!("{}/own-key", platform.home.namespace);
-        assert!(operator.logs().contains(&secret), "{}", operator.logs());
+        let cause = match (name, reason) {
+            ("names", _) => "needs the keys publicApiKey and privateApiKey (an API key)",
+            ("spaces", _) => "key privateApiKey of Secret own-key ends with a space",
+            (_, "SecretNotFound") => "create it, and the operator continues automatically\"",
+            _ => "Secret own-key has no key privateApiKey; it has: publicApiKey; add the key\"",
+        };
+        let logs = operator.logs();
+        assert!(logs.contains(&secret) && logs.contains(cause) && !logs.contains("canaryPRIVATE"), "{logs}");
     }
     platform.home.secret("own-key", &[("publicApiKey", PUBLIC), ("privateApiKey", PRIVATE)]).await;
     x.synced().await;
