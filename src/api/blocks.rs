@@ -32,7 +32,8 @@ pub struct SecretKeyRef {
     #[x_kube(validation = name_of_secret())]
     pub name: String,
 
-    /// Key in the Secret's data. One trailing line break of its value is ignored.
+    /// Key in the Secret's data. It holds the value alone: one trailing line break is ignored; a space, an invisible
+    /// character or quotes around a key or URL are refused.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
     #[x_kube(validation = ("self.matches('^[-._a-zA-Z0-9]+$')", "a key of the Secret's data: letters, digits, '-', '_' and '.'; the secret value itself belongs into the Secret"))]
     pub key: String,
@@ -174,7 +175,8 @@ pub struct Flowdock {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Webhook {
-    /// The URL that Atlas calls. In a Secret, since webhook URLs commonly carry a token.
+    /// The URL that Atlas calls: absolute, http or https, as RFC 3986 has it. In a Secret, since webhook URLs commonly
+    /// carry a token.
     pub url_secret_ref: SecretKeyRef,
 
     /// The secret that Atlas signs its calls with (Atlas's field `secret`). Unset: not sent.
@@ -187,8 +189,9 @@ pub struct Webhook {
     #[schemars(with = "String", length(min = 1, max = 16384))]
     pub body_template: Option<String>,
 
-    /// Template of further headers: a JSON object of at most 4 KiB, in a Secret, since headers commonly carry
-    /// tokens (Atlas's field `headersTemplate`). Unset: not sent.
+    /// Template of further headers, at most 4096 bytes, in a Secret, since headers commonly carry tokens (Atlas's
+    /// field `headersTemplate`). Atlas renders it with FreeMarker and reads the result as a JSON object. Passed on as
+    /// it is, unless it has control characters other than tabs and line breaks. Unset: not sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "SecretKeyRef")]
     pub headers_template_secret_ref: Option<SecretKeyRef>,
