@@ -41,7 +41,7 @@ pub use fault::{Authentication, Effect, Fault, Matcher};
 pub use form::{is_unseen, usable};
 pub use project::{Project, Role};
 pub use settings::{
-    Algorithm, Challenges, Flowdock, HowNormalised, NonceCounts, Normalise, PutOmitted, PutOnAbsent, Serve,
-    Settings, SlackFirstCreate, UrlMask, V1Shape,
+    Algorithm, Challenges, Flowdock, HowNormalised, HowTwisted, NonceCounts, Normalise, PutOmitted,
+    PutOnAbsent, Serve, Settings, SlackFirstCreate, Twist, UrlMask, V1Shape,
 };
 pub use sim::AtlasSim;

@@ -7,7 +7,7 @@ use crate::error::ApiError;
 use crate::exchange::{Api, Operation};
 use crate::mask;
 use crate::request::Request;
-use crate::settings::{Settings, V1Shape};
+use crate::settings::{HowTwisted, Settings, V1Shape};
 use crate::store::Entry;
 
 /// The options of a query (v1.0 create page; Atlas Admin API v2 spec).
@@ -105,7 +105,30 @@ pub fn entry(kind: &str, entry: &Entry, api: Api, settings: &Settings) -> Value 
         shown.insert("scheme".to_owned(), scheme.clone().into());
     }
     shown.insert("type".to_owned(), kind.into());
+    for (field, how) in settings.twists_of(kind) {
+        twist(&mut shown, field, how);
+    }
     Value::Object(shown)
+}
+
+/// Twists one field of an entry as an answer shows it. What concerns only what is stored is in `validate`.
+fn twist(shown: &mut Map<String, Value>, field: &str, how: &HowTwisted) {
+    match (how, shown.get(field)) {
+        (HowTwisted::Add(value), None | Some(Value::Null)) => {
+            shown.insert(field.to_owned(), value.clone());
+        }
+        (HowTwisted::Hide, Some(_)) => {
+            shown.remove(field);
+        }
+        (HowTwisted::Null, Some(_)) => {
+            shown.insert(field.to_owned(), Value::Null);
+        }
+        (HowTwisted::Mask(visible), Some(Value::String(text))) => {
+            let masked = mask::secret(text, *visible);
+            shown.insert(field.to_owned(), masked.into());
+        }
+        _ => {}
+    }
 }
 
 fn show(

@@ -63,6 +63,8 @@ pub struct Settings {
     pub maintenance: bool,
     /// Rewrites of stored values, as if Atlas kept them in a normal form.
     pub normalise: Vec<Normalise>,
+    /// What becomes of single fields, in answers or in what is stored.
+    pub twists: Vec<Twist>,
 
     /// How many characters of a masked secret stay visible. Recorded: 4.
     pub mask_visible: usize,
@@ -130,6 +132,7 @@ impl Default for Settings {
             suspended: false,
             maintenance: false,
             normalise: Vec::new(),
+            twists: Vec::new(),
             mask_visible: 4,
             url_mask: UrlMask::WithLast4,
             v1_shape: V1Shape::CreatePage,
@@ -285,8 +288,50 @@ pub enum HowNormalised {
     Trim,
     /// Always this value, whatever was sent.
     Set(Value),
+    /// Text with this before it, once.
+    Prefix(String),
+    /// Digits as a number.
+    Number,
     /// Not stored at all.
     Drop,
+}
+
+/// What becomes of one field of one type.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Twist {
+    /// The type it applies to.
+    pub integration_type: String,
+    /// The field it applies to.
+    pub field: String,
+    /// What is done.
+    pub how: HowTwisted,
+}
+
+/// What is done to a field. Where several twists name the same field, they are applied in their order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum HowTwisted {
+    /// Answers show this where they would show nothing.
+    Add(Value),
+    /// Answers leave the field out.
+    Hide,
+    /// Answers show a null.
+    Null,
+    /// Answers show a text as asterisks, but for so many characters at its end.
+    Mask(usize),
+    /// A body without the field is stored with this value.
+    Default(Value),
+    /// A PUT without the field leaves what is stored.
+    Merge,
+}
+
+impl Settings {
+    /// The twists of a type, in their order.
+    pub(crate) fn twists_of(&self, kind: &str) -> impl Iterator<Item = (&str, &HowTwisted)> {
+        let own = self.twists.iter().filter(move |twist| twist.integration_type == kind);
+        own.map(|twist| (twist.field.as_str(), &twist.how))
+    }
 }
 
 /// Durations as milliseconds in JSON.

@@ -11,7 +11,7 @@ use crate::error::ApiError;
 use crate::exchange::Api;
 use crate::mask;
 use crate::page;
-use crate::settings::{HowNormalised, PutOmitted, Settings};
+use crate::settings::{HowNormalised, HowTwisted, PutOmitted, Settings};
 
 /// The fields to store for a body, given what is stored already (for PUT).
 pub fn fields(
@@ -42,6 +42,16 @@ pub fn fields(
         _ => Map::new(),
     };
     wanted.extend(given);
+    for (name, how) in settings.twists_of(kind.name) {
+        let value = match how {
+            HowTwisted::Merge => stored.and_then(|stored| stored.get(name)),
+            HowTwisted::Default(value) => Some(value),
+            _ => None,
+        };
+        if let (false, Some(value)) = (wanted.contains_key(name), value) {
+            wanted.insert(name.to_owned(), value.clone());
+        }
+    }
     for field in kind.fields {
         let present = wanted.contains_key(field.name);
         if !present && field.is_required(api) {
@@ -151,6 +161,9 @@ fn normalise(kind: &str, fields: &mut Map<String, Value>, settings: &Settings) {
             (HowNormalised::Lowercase, Some(text)) => text.to_lowercase().into(),
             (HowNormalised::Uppercase, Some(text)) => text.to_uppercase().into(),
             (HowNormalised::Trim, Some(text)) => text.trim().into(),
+            (HowNormalised::Prefix(prefix), Some(text)) if text.starts_with(prefix) => text.into(),
+            (HowNormalised::Prefix(prefix), Some(text)) => format!("{prefix}{text}").into(),
+            (HowNormalised::Number, Some(text)) => text.parse::<u64>().map_or(text.into(), Value::from),
             (_, None) => value,
         };
         fields.insert(rule.field.clone(), changed);

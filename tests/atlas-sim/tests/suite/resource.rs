@@ -1,6 +1,8 @@
 //! What POST, PUT, GET, LIST and DELETE do, over both versions.
 
-use atlas_sim::{Api, Flowdock, HowNormalised, Normalise, PutOmitted, PutOnAbsent, SlackFirstCreate};
+use atlas_sim::{
+    Api, Flowdock, HowNormalised, HowTwisted, Normalise, PutOmitted, PutOnAbsent, SlackFirstCreate, Twist,
+};
 use reqwest::Method;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -217,6 +219,8 @@ async fn a_webhook_in_use_is_not_deleted() {
 #[case(HowNormalised::Trim, json!("Team-A"))]
 #[case(HowNormalised::Set(json!("fixed")), json!("fixed"))]
 #[case(HowNormalised::Drop, Value::Null)]
+#[case(HowNormalised::Prefix("#".to_owned()), json!("# Team-A "))]
+#[case(HowNormalised::Number, json!(" Team-A "))]
 #[tokio::test]
 async fn values_can_be_normalised(#[case] how: HowNormalised, #[case] wanted: Value) {
     let (project, _, v2) = fresh();
@@ -225,6 +229,71 @@ async fn values_can_be_normalised(#[case] how: HowNormalised, #[case] wanted: Va
     project.settings(|settings| settings.normalise.push(rule));
     let body = json!({"type": "VICTOR_OPS", "apiKey": "a", "routingKey": text});
     assert_eq!(v2.post(&body).await.entry("VICTOR_OPS")["routingKey"], wanted);
+}
+
+#[tokio::test]
+async fn digits_can_be_kept_as_a_number() {
+    let (project, _, v2) = fresh();
+    let (integration_type, field) = ("VICTOR_OPS".to_owned(), "routingKey".to_owned());
+    let rule = Normalise { integration_type, field, how: HowNormalised::Number };
+    project.settings(|settings| settings.normalise.push(rule));
+    let body = json!({"type": "VICTOR_OPS", "apiKey": "a", "routingKey": "2857404"});
+    assert_eq!(v2.unchecked().post(&body).await.entry("VICTOR_OPS")["routingKey"], 2_857_404);
+}
+
+/// What a twist makes of the field in the answer to a POST and to a PUT that leaves it out, and what is stored then.
+#[rstest]
+#[case::none(None, json!(["night", null, null]))]
+#[case::added(Some(HowTwisted::Add(json!("x"))), json!(["night", "x", null]))]
+#[case::hidden(Some(HowTwisted::Hide), json!([null, null, null]))]
+#[case::null(Some(HowTwisted::Null), json!([null, null, null]))]
+#[case::masked(Some(HowTwisted::Mask(2)), json!(["***ht", null, null]))]
+#[case::masked_as_a_whole(Some(HowTwisted::Mask(0)), json!(["*****", null, null]))]
+#[case::default(Some(HowTwisted::Default(json!("day"))), json!(["night", "day", "day"]))]
+#[case::merged(Some(HowTwisted::Merge), json!(["night", "night", "night"]))]
+#[tokio::test]
+async fn any_field_can_be_twisted(#[case] how: Option<HowTwisted>, #[case] wanted: Value) {
+    for api in both() {
+        let (project, _, _) = fresh();
+        let client = Client::new(&project, api).unchecked();
+        let (integration_type, field) = ("VICTOR_OPS".to_owned(), "routingKey".to_owned());
+        let twists = how.clone().map(|how| Twist { integration_type, field, how });
+        project.settings(|settings| settings.twists.extend(twists));
+        let shown = |answer: &Value| answer["routingKey"].clone();
+        let full = json!({"type": "VICTOR_OPS", "apiKey": "a", "routingKey": "night"});
+        let first = shown(&client.post(&full).await.entry("VICTOR_OPS"));
+        let keys = client.get("VICTOR_OPS").await.json();
+        assert_eq!(keys.get("routingKey").is_some(), how != Some(HowTwisted::Hide));
+        let second =
+            shown(&client.put(&json!({"type": "VICTOR_OPS", "apiKey": "a"})).await.entry("VICTOR_OPS"));
+        let stored = shown(&project.stored_type("VICTOR_OPS").unwrap());
+        assert_eq!(json!([first, second, stored]), wanted, "{api:?}");
+        client.post(&sample("OPS_GENIE")).await;
+        assert_eq!(
+            client.get("OPS_GENIE").await.json()["region"],
+            project.stored_type("OPS_GENIE").unwrap()["region"]
+        );
+    }
+}
+
+/// A twist may name a field of any type, and only that field of that type is twisted.
+#[tokio::test]
+async fn every_field_of_every_type_can_be_hidden() {
+    let (project, v1, _) = fresh();
+    let v1 = v1.unchecked();
+    for kind in COMMON.into_iter().chain(["FLOWDOCK"]) {
+        let before = v1.post(&sample(kind)).await.entry(kind);
+        let names: Vec<String> =
+            before.as_object().unwrap().keys().filter(|name| *name != "type").cloned().collect();
+        for name in names {
+            let twist =
+                Twist { integration_type: kind.to_owned(), field: name.clone(), how: HowTwisted::Hide };
+            project.settings(|settings| settings.twists = vec![twist]);
+            let mut wanted = before.clone();
+            wanted.as_object_mut().unwrap().remove(&name);
+            assert_eq!(v1.get(kind).await.json(), wanted);
+        }
+    }
 }
 
 #[tokio::test]
