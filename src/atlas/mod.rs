@@ -21,6 +21,8 @@ mod wire;
 pub use budget::Budget;
 pub use client::{Client, ClientError, Listing, Options};
 pub use error_table::{ANSWERS, Answer, FOREIGN, Foreign, NO_ANSWERS, NoAnswer, OTHERS, On, Silence, Who};
+#[cfg(test)]
+pub(crate) use redaction::redact_entry;
 pub use session::{Credential, Key, Session};
 pub use version::{ApiVersion, VersionChoice};
 pub use wire::PageOptions;

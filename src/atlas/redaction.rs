@@ -1,26 +1,36 @@
 //! Redacts the entries that Atlas returns, and scrubs secrets from its texts.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::domain::{FieldKind, IntegrationType, Redacted, RedactedValue, plain};
 
 /// Texts of Atlas in a message are cut at this many characters.
 const MAX_DETAIL: usize = 400;
 
-/// The redacted form of an entry: known fields of its type only, nulls left out.
-pub(super) fn redact_entry(kind: IntegrationType, entry: &Map<String, Value>) -> Redacted {
+/// The redacted form of an entry: known fields of its type only, nulls and empty secrets left out.
+pub(crate) fn redact_entry(kind: IntegrationType, entry: &Map<String, Value>) -> Redacted {
     let mut fields = std::collections::BTreeMap::new();
     for field in kind.shown_fields() {
         let value = match (entry.get(field.atlas), field.kind) {
             (Some(Value::Bool(flag)), FieldKind::Bool) => RedactedValue::Bool(*flag),
+            // A mask in its place would say that Atlas holds a secret.
+            (Some(Value::String(text)), kind) if kind.is_secret() && text.is_empty() => continue,
             (Some(Value::String(text)), kind) if kind != FieldKind::Bool => kind.redact(text),
             // An account id has been seen as a number.
-            (Some(Value::Number(number)), FieldKind::Text) => FieldKind::Text.redact(&number.to_string()),
+            (Some(Value::Number(number)), FieldKind::Text) => FieldKind::Text.redact(&digits(number)),
             _ => continue,
         };
         fields.insert(field.atlas.to_owned(), value);
     }
     Redacted(fields)
+}
+
+/// A number as people write it: `1234567`, also where JSON has `1234567.0` or `1.234567e6`.
+fn digits(number: &Number) -> String {
+    match number.as_f64().filter(|float| !number.is_u64() && float.fract() == 0.0) {
+        Some(float) => format!("{float:.0}"),
+        None => number.to_string(),
+    }
 }
 
 /// Prepares a text of Atlas for people: removes the secrets of the request in every spelling in which an error may
@@ -62,6 +72,15 @@ mod tests {
             serde_json::to_string(&shown).expect("serialises"),
             r#"{"accountId":"12345","licenseKey":"****0123"}"#
         );
+        for (number, text) in
+            [("2857404", "2857404"), ("2857404.0", "2857404"), ("2.857404e+06", "2857404"), ("-1.5", "-1.5")]
+        {
+            let entry = format!(r#"{{"accountId": {number}, "readToken": "", "writeToken": null}}"#);
+            let entry: Value = serde_json::from_str(&entry).expect("JSON");
+            let shown = redact_entry(IntegrationType::NewRelic, entry.as_object().expect("an object"));
+            let expected = serde_json::json!({"accountId": text});
+            assert_eq!(serde_json::to_value(&shown).expect("serialises"), expected, "{number}");
+        }
     }
 
     #[test]

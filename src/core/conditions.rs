@@ -5,26 +5,37 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::{Condition, ConditionStatus, ConditionType, Prospect, Reason, Status, plain};
+use super::sync::Kept;
+use crate::domain::{Condition, ConditionStatus, ConditionType, Prospect, Reason, Status, Takeover, plain};
+
+/// The reason of InSync while the repair of a difference waits.
+pub const OVERWRITTEN: &str = "Overwritten";
 
 /// Messages are cut at this many characters.
 const MAX_MESSAGE: usize = 1024;
 
-/// How the integration in Atlas compares with what was last confirmed.
+/// How the integration in Atlas compares with what the spec asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InSync {
-    /// Equal.
+    /// Atlas holds what was last confirmed, and that is what was sent, as far as Atlas shows it.
     True,
-    /// These fields differ. They are being repaired, or only observed.
-    Drifted(Vec<String>),
-    /// These fields still differed in Atlas's answer to a repair.
-    NotAccepted(Vec<String>),
+    /// The integration is only observed. It is in sync if taking over would change nothing that Atlas shows.
+    Observed(Takeover),
+    /// Atlas confirmed the last write, but holds something else than was sent.
+    NotAccepted(Kept),
     /// Somebody else overwrites these fields again and again.
     Overwritten(Vec<String>),
     /// Not known: suspended, or Atlas could not be read for a while.
     Unknown(String),
     /// The condition stays as it was.
     Unchanged,
+}
+
+impl InSync {
+    /// How an integration compares of which Atlas keeps this otherwise.
+    pub fn of(kept: Kept) -> InSync {
+        if kept.is_empty() { InSync::True } else { InSync::NotAccepted(kept) }
+    }
 }
 
 /// The state of an object, in one value.
@@ -87,7 +98,6 @@ pub fn derive(
         let message = "spec.suspend is true: no call is made to Atlas for this object";
         push(ConditionType::Suspended, ConditionStatus::True, "Suspended", message);
     }
-    let differs = |fields: &[String]| format!("Atlas differs in: {}", fields.join(", "));
     match &verdict.in_sync {
         InSync::True => push(
             ConditionType::InSync,
@@ -95,20 +105,24 @@ pub fn derive(
             "Synced",
             "Atlas holds what was last confirmed",
         ),
-        InSync::Drifted(fields) => {
-            push(ConditionType::InSync, ConditionStatus::False, "Drifted", &differs(fields));
+        InSync::Observed(takeover) => {
+            let equal = takeover.changes_nothing();
+            let reason = if equal { "Synced" } else { "Drifted" };
+            push(ConditionType::InSync, truth(equal), reason, &takeover_words(takeover));
         }
-        InSync::NotAccepted(fields) => {
-            let message = format!("{}; it was written again and Atlas kept its own value", differs(fields));
+        InSync::NotAccepted(kept) => {
+            let advice =
+                "compare the spec with status.integration, and name in the spec what Atlas is to keep";
+            let message = format!("Atlas confirmed the last write, but {}; {advice}", kept.words());
             push(ConditionType::InSync, ConditionStatus::False, "NotAcceptedByAtlas", &message);
         }
         InSync::Overwritten(fields) => {
             let message = format!(
-                "{}; somebody else writes this integration again and again, so repairs are made less and less \
-                 often: find the other writer, or set managementPolicy to Observe",
-                differs(fields)
+                "Atlas differs in: {}; somebody else writes this integration again and again, so repairs are made \
+                 less and less often: find the other writer, or set managementPolicy to Observe",
+                fields.join(", ")
             );
-            push(ConditionType::InSync, ConditionStatus::False, "Overwritten", &message);
+            push(ConditionType::InSync, ConditionStatus::False, OVERWRITTEN, &message);
         }
         InSync::Unknown(why) => push(ConditionType::InSync, ConditionStatus::Unknown, "Unknown", why),
         InSync::Unchanged => {
@@ -118,6 +132,27 @@ pub fn derive(
         }
     }
     conditions
+}
+
+/// What taking over would change, in words.
+fn takeover_words(takeover: &Takeover) -> String {
+    let Takeover { changes, resets, untold } = takeover;
+    let mut parts = Vec::new();
+    if !changes.is_empty() {
+        parts.push(format!("Atlas differs from the spec in: {}", changes.join(", ")));
+    }
+    if !resets.is_empty() {
+        let also = if changes.is_empty() { "" } else { "also " };
+        let names = resets.join(", ");
+        parts.push(format!("taking over would {also}reset what the spec does not name: {names}"));
+    }
+    if parts.is_empty() {
+        parts.push("taking over would change nothing that Atlas shows".to_owned());
+    }
+    if !untold.is_empty() {
+        parts.push(format!("what Atlas shows can't be compared with the spec in: {}", untold.join(", ")));
+    }
+    parts.join("; ")
 }
 
 /// An object with a final cause is stalled at once, with an external cause after the cause has lasted for some time. A
@@ -223,32 +258,68 @@ mod tests {
     }
 
     #[rstest]
-    #[case(InSync::True, "True Synced", "Atlas holds what was last confirmed")]
-    #[case(InSync::Drifted(region_and_url()), "False Drifted", "Atlas differs in: region, url")]
+    #[case(InSync::True, "True Synced: Atlas holds what was last confirmed")]
     #[case(
-        InSync::NotAccepted(region_and_url()),
-        "False NotAcceptedByAtlas",
-        "region, url; it was written again"
+        observed(&[], &[], &[]),
+        "True Synced: taking over would change nothing that Atlas shows"
     )]
-    #[case(InSync::Overwritten(region_and_url()), "False Overwritten", "region, url; somebody else writes")]
-    #[case(InSync::Unknown("no answer".into()), "Unknown Unknown", "no answer")]
-    fn in_sync_says_why_and_names_the_fields(#[case] in_sync: InSync, #[case] is: &str, #[case] says: &str) {
+    #[case(
+        observed(&[], &[], &["apiKey", "bodyTemplate"]),
+        "True Synced: taking over would change nothing that Atlas shows; what Atlas shows can't be compared with the \
+         spec in: apiKey, bodyTemplate"
+    )]
+    #[case(
+        observed(&["region"], &[], &["apiKey"]),
+        "False Drifted: Atlas differs from the spec in: region; what Atlas shows can't be compared with the spec in: \
+         apiKey"
+    )]
+    #[case(
+        observed(&["region", "url"], &["secret"], &[]),
+        "False Drifted: Atlas differs from the spec in: region, url; taking over would also reset what the spec does \
+         not name: secret"
+    )]
+    #[case(
+        observed(&[], &["secret"], &[]),
+        "False Drifted: taking over would reset what the spec does not name: secret"
+    )]
+    #[case(
+        InSync::of(Kept { otherwise: names(&["region"]), unnamed: names(&["routingKey"]) }),
+        "False NotAcceptedByAtlas: Atlas confirmed the last write, but keeps its own value in: region; and keeps what \
+         the spec does not name: routingKey; compare the spec with status.integration, and name in the spec what \
+         Atlas is to keep"
+    )]
+    #[case(
+        InSync::Overwritten(names(&["region", "url"])),
+        "False Overwritten: Atlas differs in: region, url; somebody else writes this integration again and again, so \
+         repairs are made less and less often: find the other writer, or set managementPolicy to Observe"
+    )]
+    #[case(InSync::Unknown("no answer".into()), "Unknown Unknown: no answer")]
+    fn in_sync_says_why_and_names_the_fields(#[case] in_sync: InSync, #[case] says: &str) {
         let verdict = Verdict::new(Reason::Synced, "m").with_sync(in_sync);
         let conditions = derive(&Status::default(), 3, &verdict, STALL, at(1));
         let found = conditions.iter().find(|c| c.kind == ConditionType::InSync).expect("a word on Atlas");
-        assert_eq!(format!("{} {}", found.status.as_str(), found.reason), is);
-        assert!(found.message.contains(says), "{}", found.message);
+        assert_eq!(format!("{} {}: {}", found.status.as_str(), found.reason, found.message), says);
         assert_eq!((found.observed_generation, found.last_transition), (Some(3), at(1)));
     }
 
-    fn region_and_url() -> Vec<String> {
-        vec!["region".into(), "url".into()]
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn observed(changes: &[&str], resets: &[&str], untold: &[&str]) -> InSync {
+        let [changes, resets, untold] = [changes, resets, untold].map(names);
+        InSync::Observed(Takeover { changes, resets, untold })
+    }
+
+    #[test]
+    fn what_atlas_keeps_not_at_all_is_in_sync() {
+        assert_eq!(InSync::of(Kept::default()), InSync::True);
     }
 
     /// A failed read says nothing new about Atlas, so the operator repeats the last InSync for the new generation.
     #[test]
     fn without_news_in_sync_stays_as_it_was() {
-        let drifted = Verdict::new(Reason::Synced, "m").with_sync(InSync::Drifted(region_and_url()));
+        let drifted = Verdict::new(Reason::Synced, "m").with_sync(observed(&["region"], &[], &[]));
         let before =
             Status { conditions: derive(&Status::default(), 1, &drifted, STALL, at(1)), ..Status::default() };
         let silent = Verdict::new(Reason::AtlasUnavailable, "m");

@@ -1,7 +1,7 @@
 //! The decisions, as pure functions: no I/O, no clock, no randomness, no async.
 //!
 //! [`plan`] decides what one object needs next, [`outcome`] what follows from a write and its answer, [`quiet`] whether
-//! an object needs nothing, [`conflict`] which object owns a place, [`conditions`] what a status says, [`deletion`]
+//! an object needs nothing, [`sync`] how Atlas compares with what was sent, [`conflict`] which object owns a place, [`conditions`] what a status says, [`deletion`]
 //! what a waiting deletion tells, [`pacing`] how long to wait, and [`election`] which replica leads. [`crate::engine`]
 //! carries the decisions out, one step at a time, and plans anew after any step that fails.
 
@@ -13,3 +13,4 @@ pub mod outcome;
 pub mod pacing;
 pub mod plan;
 pub mod quiet;
+pub mod sync;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::plan::{Why, Write, already_exists_message};
 use crate::domain::{
     Applied, AppliedSecret, Attempt, Carried, Claim, Failure, FailureKind, Fingerprint, Object, Prospect,
-    Reason, Redacted, Spec, Status, differing_fields,
+    Reason, Spec, Status,
 };
 
 /// Whether this process knows that the last begun write can't take effect any more. `known` is the time of the fence of
@@ -144,13 +144,6 @@ pub fn moved(now: Option<&Object>, fenced: &Object, claiming: bool, attempt: &At
 /// nothing more. Atlas has not confirmed the fresh attempt, so a write is owed.
 pub fn doubt(object: &Object, attempt: &Attempt, id: String, now: Timestamp) -> (Applied, Attempt) {
     (proof(object), Attempt { id, time: now, sent: attempt.sent.clone() })
-}
-
-/// Returns the fields that a repair was meant to change, but that are the same after it. The id is left out, since
-/// every write changes it.
-pub fn not_accepted(repaired: &[String], before: &Redacted, after: &Redacted) -> Vec<String> {
-    let changed = differing_fields(before, after);
-    repaired.iter().filter(|field| *field != "id" && !changed.contains(field)).cloned().collect()
 }
 
 /// What follows from a write that failed.

@@ -130,14 +130,6 @@ fn a_refused_first_write_gives_the_claim_up() {
 }
 
 #[test]
-fn a_repair_that_changed_nothing_is_not_accepted() {
-    let fields = ["apiKey".to_owned(), "id".to_owned()];
-    let before = entry("****bbbb", "1");
-    assert_eq!(not_accepted(&fields, &before, &entry("****bbbb", "2")), ["apiKey"]);
-    assert!(not_accepted(&fields, &before, &entry("****aaaa", "2")).is_empty());
-}
-
-#[test]
 fn a_deletion_remembers_what_was_sent_and_what_was_confirmed() {
     let mut object = synced();
     object.status.attempt = Some(attempt("x.2", 900));

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::conditions::InSync;
+use super::sync::{Kept, drift, standing};
 use crate::domain::{
     AdoptionPolicy, DeletionPolicy, ManagementPolicy, Object, Reason, Redacted, SecretsSince, Spec, agrees,
-    differing_fields,
 };
 
 /// All that a plan depends on.
@@ -55,7 +56,7 @@ pub struct Why {
     pub secrets: bool,
     /// Atlas has not confirmed the last begun write, or no confirmed write is recorded.
     pub owed: bool,
-    /// The fields in which Atlas differs from what it showed after our last confirmed write.
+    /// The fields in which somebody else changed the integration: see [`super::sync::drift`].
     pub drift: Vec<String>,
     /// A person asked for a write by annotation.
     pub rewrite: bool,
@@ -82,8 +83,8 @@ pub enum Plan {
         reason: Reason,
         /// The message for the user.
         message: String,
-        /// The fields in which Atlas differs from the spec, if the operator knows them and will not repair them.
-        drift: Vec<String>,
+        /// How the integration in Atlas compares.
+        in_sync: InSync,
     },
     /// A begun write may still take effect, so nothing is planned for the place before `until`.
     Wait {
@@ -224,6 +225,12 @@ pub fn plan(input: &Input<'_>) -> Planned {
     Planned { rule, plan: decide(input) }
 }
 
+/// Nothing is written, and there is nothing to compare.
+fn incomparable(reason: Reason, message: String) -> Plan {
+    let in_sync = InSync::Unknown(format!("{reason}: there is nothing to compare"));
+    Plan::Settled { reason, message, in_sync }
+}
+
 fn release(note: &str) -> Plan {
     Plan::Release { note: note.to_owned() }
 }
@@ -281,28 +288,30 @@ fn nothing_to_observe(input: &Input<'_>) -> Option<Plan> {
     let message = format!(
         "the project has no {kind} integration to observe; create it, or set managementPolicy to Manage"
     );
-    Some(Plan::Settled { reason: Reason::IntegrationNotFound, message, drift: Vec::new() })
+    Some(incomparable(Reason::IntegrationNotFound, message))
 }
 
 fn observed(input: &Input<'_>) -> Plan {
     let kind = input.spec.integration.integration_type();
-    let drift = input.entry.map(|entry| input.spec.integration.visibly_differs(entry)).unwrap_or_default();
-    let message = match drift.as_slice() {
-        [] => {
-            format!("Atlas holds the {kind} integration of the project as the spec says; it is only observed")
-        }
-        fields => format!(
-            "Atlas holds a {kind} integration that differs from the spec in: {}; it is only observed",
-            fields.join(", ")
+    let takeover = input.entry.map(|entry| input.spec.integration.takeover(entry)).unwrap_or_default();
+    let project = &input.spec.project;
+    let message = match (takeover.changes.as_slice(), takeover.resets.as_slice()) {
+        ([], []) => format!(
+            "Atlas holds the {kind} integration of project {project}, as far as Atlas shows it as the spec says; it \
+             is only observed"
+        ),
+        (changes, resets) => format!(
+            "Atlas holds a {kind} integration that taking over would change in: {}; it is only observed",
+            [changes, resets].concat().join(", ")
         ),
     };
-    Plan::Settled { reason: Reason::Observed, message, drift }
+    Plan::Settled { reason: Reason::Observed, message, in_sync: InSync::Observed(takeover) }
 }
 
 /// Another object owns the place.
 fn conflict(input: &Input<'_>) -> Option<Plan> {
     let message = conflict_message(input, input.owner?);
-    Some(Plan::Settled { reason: Reason::Conflict, message, drift: Vec::new() })
+    Some(incomparable(Reason::Conflict, message))
 }
 
 /// The claim was lost, and `applied` proves that the place is ours.
@@ -336,7 +345,10 @@ fn write_due(input: &Input<'_>) -> Option<Plan> {
 /// The integration is ours, and there is no reason to write it.
 fn synced(input: &Input<'_>) -> Option<Plan> {
     input.object.applied()?;
-    Some(Plan::Settled { reason: Reason::Synced, message: synced_message(input.spec), drift: Vec::new() })
+    let kind = input.spec.integration.integration_type();
+    let kept = input.entry.map(|entry| standing(input.object, kind, entry)).unwrap_or_default();
+    let message = confirmed_message(input.spec, &kept);
+    Some(Plan::Settled { reason: Reason::Synced, message, in_sync: InSync::of(kept) })
 }
 
 /// The object has claimed the place, Atlas confirmed no write, and the integration in the place is ours.
@@ -358,7 +370,7 @@ fn void_claim(input: &Input<'_>) -> Option<Plan> {
 
 fn already_exists(input: &Input<'_>) -> Plan {
     let message = already_exists_message(input.spec);
-    Plan::Settled { reason: Reason::AlreadyExists, message, drift: Vec::new() }
+    incomparable(Reason::AlreadyExists, message)
 }
 
 fn why(input: &Input<'_>, entry: Option<&Redacted>) -> Why {
@@ -369,10 +381,10 @@ fn why(input: &Input<'_>, entry: Option<&Redacted>) -> Why {
         config: applied.is_some_and(|applied| applied.config.as_deref() != Some(&config)),
         secrets: applied.is_some() && input.secrets != SecretsSince::Same,
         owed: object.unconfirmed().is_some() || applied.is_some_and(|applied| applied.config.is_none()),
-        drift: match (entry, object.status.integration.as_ref(), applied) {
-            (Some(entry), Some(echo), Some(_)) => differing_fields(echo, entry),
-            _ => Vec::new(),
-        },
+        drift: entry
+            .filter(|_| applied.is_some())
+            .map(|entry| drift(object, input.spec.integration.integration_type(), entry))
+            .unwrap_or_default(),
         rewrite: object.rewrite_due(),
     }
 }
@@ -400,12 +412,23 @@ fn conflict_message(input: &Input<'_>, owner: &str) -> String {
     )
 }
 
-/// The message of an object that is in sync.
-pub fn synced_message(spec: &Spec) -> String {
+/// The message of an object whose last write Atlas confirmed, and whose integration nobody has changed since.
+pub fn confirmed_message(spec: &Spec, kept: &Kept) -> String {
+    let kind = spec.integration.integration_type();
+    let project = &spec.project;
+    if kept.is_empty() {
+        return format!("Atlas holds the {kind} integration of project {project} as the spec says");
+    }
+    format!("Atlas accepted the {kind} integration of project {project}, but {}", kept.words())
+}
+
+/// The message of an object whose repair has to wait, since somebody else changes the integration again and again.
+pub fn overwritten_message(spec: &Spec, drift: &[String]) -> String {
     format!(
-        "Atlas holds the {} integration of project {} as the spec says",
+        "Atlas accepted the {} integration of project {}, but somebody else has changed it since in: {}",
         spec.integration.integration_type(),
-        spec.project
+        spec.project,
+        drift.join(", ")
     )
 }
 

@@ -266,6 +266,29 @@ fn observe_never_claims_and_says_what_differs() {
     let object = Object { spec: Ok(observe()), ..fresh() };
     assert_eq!(settled(&plan(&input(&object, None))), Some(Reason::IntegrationNotFound));
     assert_eq!(settled(&plan(&input(&object, Some(&entry("****bbbb", "9"))))), Some(Reason::Observed));
+    let differing = entry("****bbbb", "9");
+    let Plan::Settled { in_sync: InSync::Observed(takeover), message, .. } =
+        plan(&input(&object, Some(&differing)))
+    else {
+        panic!("not observed")
+    };
+    assert!(takeover.changes.is_empty() && takeover.resets.is_empty(), "{takeover:?}");
+    assert_eq!(takeover.untold, ["apiKey"], "the key is in a Secret");
+    assert_eq!(
+        message,
+        "Atlas holds the DATADOG integration of project 5d791c84ff7a2522cc4f9aa1, as far as Atlas shows it as the spec \
+         says; it is only observed"
+    );
+    let wider =
+        Object { spec: Ok(Spec { integration: datadog([("region", "EU".into())]), ..observe() }), ..fresh() };
+    let mut more = differing.clone();
+    more.0.insert("sendDatabaseMetrics".into(), RedactedValue::Bool(true));
+    let Plan::Settled { message, .. } = plan(&input(&wider, Some(&more))) else { panic!("not observed") };
+    assert_eq!(
+        message,
+        "Atlas holds a DATADOG integration that taking over would change in: region, sendDatabaseMetrics; it is only \
+         observed"
+    );
     let managed = Object { spec: Ok(observe()), ..synced() };
     assert!(matches!(plan(&input(&managed, Some(&entry("****aaaa", "1")))), Plan::Release { .. }));
 }

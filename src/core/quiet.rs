@@ -1,7 +1,9 @@
 //! Decides whether nothing has to be done for an object.
 
+use super::conditions::OVERWRITTEN;
+use super::sync::standing;
 use crate::domain::{
-    AppliedSecret, ConditionStatus, ConditionType, ManagementPolicy, Object, SecretsSince, Spec,
+    AppliedSecret, ConditionStatus, ConditionType, ManagementPolicy, Object, Redacted, SecretsSince, Spec,
 };
 
 /// The mark of an object that needs nothing as long as Atlas shows `echo` and its Secrets stay the same.
@@ -26,7 +28,9 @@ pub fn quiet(object: &Object) -> Option<Quiet> {
         && !object.reconcile_due()
         // An observing object can't do the rewrite that was asked for; it happens once the object manages.
         && (spec.management == ManagementPolicy::Observe || !object.rewrite_due());
-    let echo = object.status.integration.as_ref()?.digest();
+    let echo = object.status.integration.as_ref()?;
+    let settled = settled && says_how_atlas_compares(object, spec, echo);
+    let echo = echo.digest();
     let secrets = match spec.management {
         ManagementPolicy::Observe => {
             let untouched = !object.finalizer && object.status.applied.is_none();
@@ -38,6 +42,20 @@ pub fn quiet(object: &Object) -> Option<Quiet> {
         }
     };
     settled.then_some(Quiet { echo, secrets })
+}
+
+/// Whether InSync says what follows from the echo. A status of another release may say something else.
+fn says_how_atlas_compares(object: &Object, spec: &Spec, echo: &Redacted) -> bool {
+    let Some(said) = object.status.condition(ConditionType::InSync) else { return true };
+    let equal = match spec.management {
+        ManagementPolicy::Observe => spec.integration.takeover(echo).changes_nothing(),
+        ManagementPolicy::Manage => standing(object, spec.integration.integration_type(), echo).is_empty(),
+    };
+    match said.status {
+        ConditionStatus::True => equal,
+        ConditionStatus::False => !equal || said.reason == OVERWRITTEN,
+        ConditionStatus::Unknown => true,
+    }
 }
 
 /// Whether what was last applied is what the spec asks for, as far as the cluster shows: Secrets of which nothing is
@@ -54,7 +72,7 @@ mod tests {
     use super::*;
     use crate::core::plan::tests::{entry, fresh, sent, spec, synced};
     use crate::domain::testing::{at, condition};
-    use crate::domain::{Applied, Attempt, Status};
+    use crate::domain::{Applied, Attempt, Condition, RedactedValue, Status};
 
     /// Synced, and its status says so.
     fn managing() -> Object {
@@ -112,6 +130,32 @@ mod tests {
                 change(&mut object);
                 assert_eq!(quiet(&object), None, "an object that {what}");
             }
+        }
+    }
+
+    /// An earlier release may have said that all is in sync, or that it is not, by other rules.
+    #[test]
+    fn an_object_that_says_something_else_than_its_echo_is_looked_at() {
+        let saying = |mut object: Object, status, reason: &str| {
+            let said = Condition { status, reason: reason.into(), ..condition(ConditionType::InSync) };
+            object.status.conditions.push(said);
+            quiet(&object).is_some()
+        };
+        let (yes, no, unknown) = (ConditionStatus::True, ConditionStatus::False, ConditionStatus::Unknown);
+        for object in [managing(), observing()] {
+            assert!(saying(object.clone(), yes, "Synced") && saying(object.clone(), unknown, "Unknown"));
+            assert!(!saying(object.clone(), no, "NotAcceptedByAtlas"), "all is equal");
+            assert!(saying(object, no, OVERWRITTEN), "the repair waits");
+        }
+        let own = RedactedValue::Text("EU".into());
+        let mut keeping = managing();
+        let sent = keeping.status.attempt.as_mut().and_then(|attempt| attempt.sent.as_mut());
+        sent.expect("sent").0.insert("region".into(), own.clone());
+        let mut richer = observing();
+        richer.status.integration.as_mut().expect("an echo").0.insert("region".into(), own);
+        for object in [keeping, richer] {
+            assert!(saying(object.clone(), no, "NotAcceptedByAtlas"));
+            assert!(!saying(object, yes, "Synced"), "it would say otherwise now");
         }
     }
 

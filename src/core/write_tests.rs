@@ -3,7 +3,7 @@
 use super::tests::{claimed, entry, fresh, input, plan, sent, synced};
 use super::*;
 use crate::domain::testing::at;
-use crate::domain::{Applied, Attempt, Claim};
+use crate::domain::{Applied, Attempt, Claim, RedactedValue};
 
 fn settled(plan: &Plan) -> Option<Reason> {
     match plan {
@@ -103,5 +103,19 @@ fn messages_name_the_project_the_type_and_what_to_do() {
     assert_eq!(
         equal,
         "Atlas holds the DATADOG integration of project 5d791c84ff7a2522cc4f9aa1 as the spec says"
+    );
+
+    // Atlas keeps its own region: the message doesn't say that all is as it should be.
+    let mut object = synced();
+    let own = object.status.attempt.as_mut().and_then(|attempt| attempt.sent.as_mut()).expect("sent");
+    own.0.insert("region".into(), RedactedValue::Text("EU".into()));
+    assert_eq!(
+        message(&object, &entry("****aaaa", "1")),
+        "Atlas accepted the DATADOG integration of project 5d791c84ff7a2522cc4f9aa1, but keeps its own value in: region"
+    );
+    assert_eq!(
+        overwritten_message(object.spec.as_ref().expect("valid"), &["region".to_owned(), "id".to_owned()]),
+        "Atlas accepted the DATADOG integration of project 5d791c84ff7a2522cc4f9aa1, but somebody else has changed it \
+         since in: region, id"
     );
 }

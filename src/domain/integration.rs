@@ -1,7 +1,8 @@
 //! One integration's settings: a type and the values of its fields.
 
+use super::comparison::{Comparison, compare_values, unnamed};
 use super::integration_type::{Field, IntegrationType, Need};
-use super::redacted::{FieldKind, Redacted, RedactedValue, may_be_hidden};
+use super::redacted::{FieldKind, Redacted, RedactedValue};
 use super::secret::SecretValue;
 
 /// One key of one Secret in the object's own namespace.
@@ -157,17 +158,50 @@ impl Integration<SecretKey> {
         digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The visible fields that an entry of Atlas holds otherwise: all that can be said without reading a Secret.
-    pub fn visibly_differs(&self, entry: &Redacted) -> Vec<String> {
-        let differs = |(field, value): &&(&'static Field, FieldValue<SecretKey>)| {
+    /// What taking over an entry of Atlas would change in it, as far as that can be said without reading a Secret.
+    pub fn takeover(&self, entry: &Redacted) -> Takeover {
+        let mut takeover = Takeover::default();
+        for (field, value) in &self.values {
             let wanted = match value {
-                FieldValue::Text(text) => field.kind.redact(text),
-                FieldValue::Bool(flag) => RedactedValue::Bool(*flag),
-                FieldValue::Secret(_) => return false,
+                FieldValue::Text(text) => Some(field.kind.redact(text)),
+                FieldValue::Bool(flag) => Some(RedactedValue::Bool(*flag)),
+                FieldValue::Secret(_) => None,
             };
-            !entry.0.get(field.atlas).map_or_else(|| may_be_hidden(&wanted), |shown| *shown == wanted)
-        };
-        self.values.iter().filter(differs).map(|(field, _)| field.atlas.to_owned()).collect()
+            let shown = entry.0.get(field.atlas);
+            match compare_values(field.atlas, wanted.as_ref(), shown) {
+                Comparison::Equal => {}
+                Comparison::Different => takeover.changes.push(field.atlas.to_owned()),
+                // Atlas may leave out what is the default.
+                Comparison::Untold
+                    if shown.is_none() && wanted.is_some_and(|wanted| field.is_default(&wanted)) => {}
+                Comparison::Untold => takeover.untold.push(field.atlas.to_owned()),
+            }
+        }
+        takeover.resets = unnamed(self.kind, |name| self.sets(name), entry);
+        takeover
+    }
+
+    fn sets(&self, name: &str) -> bool {
+        self.values.iter().any(|(field, _)| field.atlas == name)
+    }
+}
+
+/// What taking over an integration would change in it, by the names of fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Takeover {
+    /// Atlas holds another value than the spec.
+    pub changes: Vec<String>,
+    /// Atlas holds a value, not its default, and the spec does not name the field.
+    pub resets: Vec<String>,
+    /// The spec names the field, but nothing tells whether Atlas holds the same: the value is in a Secret, or Atlas masks
+    /// or hides it.
+    pub untold: Vec<String>,
+}
+
+impl Takeover {
+    /// Whether nothing would change, as far as Atlas shows.
+    pub fn changes_nothing(&self) -> bool {
+        self.changes.is_empty() && self.resets.is_empty()
     }
 }
 
@@ -234,31 +268,6 @@ mod tests {
             serde_json::json!({"type": "WEBHOOK", "url": "https://example.com/T0K3N", "bodyTemplate": "x"})
         );
         assert!(!serde_json::to_string(&sent.redacted()).unwrap_or_default().contains("T0K3N"));
-    }
-
-    #[test]
-    fn only_what_an_entry_shows_otherwise_differs() {
-        let key = SecretKey { name: "datadog".into(), key: "api".into() };
-        let values = [
-            ("apiKey", FieldValue::Secret(key)),
-            ("region", "EU".into()),
-            ("sendDatabaseMetrics", true.into()),
-            ("sendQueryStatsMetrics", false.into()),
-        ];
-        let wanted = Integration::new(IntegrationType::Datadog, values).expect("a Datadog");
-        let text = |name: &str, text: &str| (name.to_owned(), RedactedValue::Text(text.to_owned()));
-        let flag = |name: &str, flag| (name.to_owned(), RedactedValue::Bool(flag));
-        let differs = |entry: &[(String, RedactedValue)]| {
-            wanted.visibly_differs(&Redacted(entry.iter().cloned().collect()))
-        };
-        let same =
-            [text("region", "EU"), flag("sendDatabaseMetrics", true), flag("sendQueryStatsMetrics", false)];
-        assert!(differs(&same).is_empty());
-        assert!(differs(&same[..2]).is_empty(), "Atlas leaves out what is false");
-        assert_eq!(differs(&[]), ["region", "sendDatabaseMetrics"]);
-        let other =
-            [text("region", "US"), flag("sendDatabaseMetrics", true), flag("sendQueryStatsMetrics", true)];
-        assert_eq!(differs(&other), ["region", "sendQueryStatsMetrics"]);
     }
 
     #[test]

@@ -87,14 +87,49 @@ fn the_redacted_form_names_every_value_and_shows_none_that_is_secret() {
     assert_eq!(form, expected);
 }
 
+fn shown(fields: &[(&'static str, RedactedValue)]) -> Redacted {
+    Redacted(fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+}
+
+fn text(text: &str) -> RedactedValue {
+    RedactedValue::Text(text.to_owned())
+}
+
 #[test]
-fn a_template_differs_visibly_by_its_hash() {
-    let differs = |template| {
-        let shown = ("bodyTemplate".to_owned(), FieldKind::Template.redact(template));
-        webhook().visibly_differs(&Redacted([shown].into()))
+fn a_template_differs_visibly_by_its_hash_and_can_not_be_compared_with_a_mask() {
+    let takeover = |template: &str| {
+        webhook().takeover(&shown(&[("bodyTemplate", FieldKind::Template.redact(template))]))
     };
-    assert!(differs("x").is_empty());
-    assert_eq!(differs("y"), ["bodyTemplate"]);
+    assert!(takeover("x").changes.is_empty());
+    assert!(!takeover("x").untold.contains(&"bodyTemplate".to_owned()));
+    assert_eq!(takeover("y").changes, ["bodyTemplate"]);
+    assert!(takeover("******").changes.is_empty(), "masked");
+    assert!(takeover("******").untold.contains(&"bodyTemplate".to_owned()));
+}
+
+/// Each group of names: what differs, what the spec does not name, what nothing tells.
+#[test]
+fn a_takeover_changes_resets_and_leaves_open() {
+    let flag = |flag| RedactedValue::Bool(flag);
+    let same = [
+        ("region", text("EU")),
+        ("sendCollectionLatencyMetrics", flag(true)),
+        ("sendDatabaseMetrics", flag(false)),
+        ("sendQueryStatsMetrics", flag(false)),
+        ("apiKey", text("****cdef")),
+    ];
+    let groups = |entry: &[(&'static str, RedactedValue)]| {
+        let Takeover { changes, resets, untold } = datadog().takeover(&shown(entry));
+        [changes, resets, untold].map(|names| names.join(" "))
+    };
+    assert_eq!(groups(&same), ["", "", "apiKey"]);
+    let mut other = same.clone();
+    other[0].1 = text("US");
+    other[2].1 = flag(true);
+    other[3].1 = flag(true);
+    assert_eq!(groups(&other), ["region sendDatabaseMetrics", "sendQueryStatsMetrics", "apiKey"]);
+    // What Atlas does not show is left open, unless the spec asks for what Atlas leaves out by default.
+    assert_eq!(groups(&[]), ["", "", "apiKey region sendCollectionLatencyMetrics"]);
 }
 
 /// The schema cannot demand a field that only one version of the API demands, so the version checks for it.

@@ -65,6 +65,24 @@ pub struct Field {
     pub need: Need,
     /// What the schema of `status.integration` says of it; `{}` stands for the services that have the field.
     pub about: &'static str,
+    /// When two texts of it mean the same.
+    pub meaning: Meaning,
+    /// The text that Atlas documents for the field where nothing was sent. A flag is then `false`, and any other field
+    /// without a default is empty or not shown.
+    pub default: Option<&'static str>,
+}
+
+/// When two texts of a field mean the same to Atlas, which may keep a text in a form of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// If they are equal.
+    Exact,
+    /// One of a few words: their case does not matter.
+    Word,
+    /// A Slack channel: with or without `#` before it.
+    Channel,
+    /// Digits, which Atlas has been seen to return as a number.
+    Number,
 }
 
 /// Whether a field must be set.
@@ -90,22 +108,22 @@ const fn secret(
     need: Need,
     about: &'static str,
 ) -> Field {
-    Field { atlas, spec: Some(spec), kind, need, about }
+    Field { atlas, spec: Some(spec), kind, need, about, meaning: Meaning::Exact, default: None }
 }
 
 /// A text that a spec holds itself, under Atlas's name.
 const fn text(name: &'static str, need: Need, about: &'static str) -> Field {
-    Field { atlas: name, spec: Some(name), kind: Text, need, about }
+    Field { kind: Text, ..secret(name, name, Text, need, about) }
 }
 
 /// A flag that a spec holds itself, under Atlas's name.
 const fn flag(name: &'static str, about: &'static str) -> Field {
-    Field { atlas: name, spec: Some(name), kind: Bool, need: Optional, about }
+    Field { kind: Bool, ..text(name, Optional, about) }
 }
 
 /// A field that Atlas adds.
 const fn shown(name: &'static str, about: &'static str) -> Field {
-    Field { atlas: name, spec: None, kind: Text, need: Optional, about }
+    Field { spec: None, ..text(name, Optional, about) }
 }
 
 /// What Atlas shows of every integration, whatever its type.
@@ -116,7 +134,8 @@ pub const ENTRY: &[Field] = &[
 
 const API_KEY: Field = secret("apiKey", "apiKeySecretRef", Key, Required, "{} API key, redacted.");
 const API_TOKEN: Field = secret("apiToken", "apiTokenSecretRef", Key, Required, "{} API token, redacted.");
-const REGION: Field = text("region", Optional, "{} region.");
+const REGION: Field =
+    Field { meaning: Meaning::Word, default: Some("US"), ..text("region", Optional, "{} region.") };
 
 /// One row for each type, in the order of the create page and of [`IntegrationType`].
 pub const TYPES: &[TypeRow] = &[
@@ -135,7 +154,11 @@ pub const TYPES: &[TypeRow] = &[
         name: "SLACK",
         title: "Slack",
         block: "slack",
-        fields: &[API_TOKEN, text("teamName", V1, "{} team."), text("channelName", V2, "{} channel.")],
+        fields: &[
+            API_TOKEN,
+            text("teamName", V1, "{} team."),
+            Field { meaning: Meaning::Channel, ..text("channelName", V2, "{} channel.") },
+        ],
     },
     TypeRow {
         kind: T::Datadog,
@@ -157,7 +180,7 @@ pub const TYPES: &[TypeRow] = &[
         title: "New Relic",
         block: "newRelic",
         fields: &[
-            text("accountId", Required, "{} account."),
+            Field { meaning: Meaning::Number, ..text("accountId", Required, "{} account.") },
             secret("licenseKey", "licenseKeySecretRef", Key, Required, "{} license key, redacted."),
             secret("writeToken", "writeTokenSecretRef", Key, Required, "{} Insights insert key, redacted."),
             secret("readToken", "readTokenSecretRef", Key, Required, "{} Insights query key, redacted."),
@@ -236,7 +259,7 @@ pub const TYPES: &[TypeRow] = &[
                 Required,
                 "{} password, redacted; Atlas never returns it.",
             ),
-            text("serviceDiscovery", Required, "{} service discovery."),
+            Field { meaning: Meaning::Word, ..text("serviceDiscovery", Required, "{} service discovery.") },
             shown("scheme", "{} scheme, as older answers show it."),
             // Atlas demands a value (v2 specification), and a person who applies a Prometheus integration wants it on.
             Field { need: Preset(true), ..flag("enabled", "Whether {} is enabled.") },
@@ -279,6 +302,11 @@ impl IntegrationType {
     pub fn shown_fields(self) -> impl Iterator<Item = &'static Field> {
         ENTRY.iter().chain(self.row().fields)
     }
+
+    /// The fields that a spec may set.
+    pub fn settable_fields(self) -> impl Iterator<Item = &'static Field> {
+        self.row().fields.iter().filter(|field| field.spec.is_some())
+    }
 }
 
 impl Field {
@@ -315,5 +343,15 @@ mod tests {
     fn an_answer_is_shown_with_its_id_its_type_and_the_fields_of_that_type() {
         let names: Vec<&str> = T::OpsGenie.shown_fields().map(|field| field.atlas).collect();
         assert_eq!(names, ["id", "type", "apiKey", "region"]);
+    }
+
+    /// Values are compared by the name of their field alone.
+    #[test]
+    fn fields_of_one_name_have_one_kind_meaning_and_default() {
+        let mut known = std::collections::BTreeMap::new();
+        for field in TYPES.iter().flat_map(|row| row.fields) {
+            let what = (field.kind, field.meaning, field.default);
+            assert_eq!(*known.entry(field.atlas).or_insert(what), what, "{}", field.atlas);
+        }
     }
 }

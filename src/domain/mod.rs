@@ -2,6 +2,7 @@
 //! decisions ([`crate::core`]) and all layers around them use these types.
 
 mod characters;
+mod comparison;
 mod failure;
 mod integration;
 mod integration_type;
@@ -17,9 +18,10 @@ mod text;
 mod uri;
 mod value;
 
+pub use comparison::{Comparison, agrees, compare, compare_values, unnamed};
 pub use failure::{Failure, FailureKind};
-pub use integration::{FieldValue, Integration, SecretKey};
-pub use integration_type::{ENTRY, Field, IntegrationType, Need, TYPES, TypeRow};
+pub use integration::{FieldValue, Integration, SecretKey, Takeover};
+pub use integration_type::{ENTRY, Field, IntegrationType, Meaning, Need, TYPES, TypeRow};
 pub use lease::LeaseRecord;
 pub use object::{
     AdoptionPolicy, Applied, AppliedSecret, Attempt, Claim, Condition, ConditionStatus, ConditionType,
@@ -27,6 +29,6 @@ pub use object::{
 };
 pub use project::ProjectId;
 pub use reason::{Prospect, Reason};
-pub use redacted::{FieldKind, Redacted, RedactedValue, agrees, differing_fields, may_be_hidden};
+pub use redacted::{FieldKind, Redacted, RedactedValue};
 pub use secret::{BadSecret, Carried, Fingerprint, MemoryKey, SecretValue};
 pub use text::{and, plain, without_quotes};

@@ -68,7 +68,7 @@ impl FieldKind {
                     Some(last) if chars.len() >= 16 => {
                         let last = plain(&last.iter().collect::<String>(), MAX_TEXT);
                         // If Atlas has masked the key already, fewer than four of these characters may be clear.
-                        format!("{MASK}{}", last.rsplit('*').next().unwrap_or_default())
+                        format!("{MASK}{}", last.rsplit(MASKING).next().unwrap_or_default())
                     }
                     _ => MASK.to_owned(),
                 }
@@ -76,7 +76,7 @@ impl FieldKind {
             FieldKind::Hidden | FieldKind::Headers => MASK.to_owned(),
             FieldKind::Url => match url::Url::parse(text) {
                 // Only scheme and host stay. User, password and port may be as secret as the path.
-                Ok(url) if url.has_host() => {
+                Ok(url) if url.has_host() && !masks_host(text) => {
                     format!(
                         "{}://{}/{MASK}",
                         url.scheme(),
@@ -90,10 +90,40 @@ impl FieldKind {
     }
 }
 
+/// The characters of which a mask may consist. Atlas uses asterisks.
+const MASKING: [char; 4] = ['*', '\u{2022}', '\u{25cf}', '\u{ff0a}'];
+/// Words that stand in place of a value, in brackets or capitals.
+const MASKING_WORDS: [&str; 3] = ["redacted", "masked", "hidden"];
+
+/// What a masked text shows: what stands before its mask and after it, nothing if all of it is masked. `None` if the
+/// text is no mask. A text that begins or ends with a masking character, or has three of them in a row, is a mask.
+pub(super) fn unmasked(text: &str) -> Option<(&str, &str)> {
+    let text = text.trim();
+    let word = text.trim_matches(['[', ']', '<', '>', '(', ')']);
+    let stands_for_a_value = word != text || word.chars().all(|c| c.is_ascii_uppercase());
+    if stands_for_a_value && MASKING_WORDS.contains(&word.to_ascii_lowercase().as_str()) {
+        return Some(("", ""));
+    }
+    let in_a_row = MASKING.iter().any(|c| text.contains(&String::from_iter([c; 3])));
+    if !in_a_row && !text.starts_with(MASKING) && !text.ends_with(MASKING) {
+        return None;
+    }
+    let before = text.split(MASKING).next().unwrap_or_default();
+    let after = text.rsplit(MASKING).next().unwrap_or_default();
+    Some((before, after))
+}
+
+/// Whether the host of a URL is masked, so that it says nothing.
+fn masks_host(url: &str) -> bool {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', '?', '#']).next();
+    authority.and_then(|authority| authority.rsplit('@').next()).is_some_and(|host| host.contains(MASKING))
+}
+
 /// Describes a template by its length and a hash, since the template may be too long for a status. The hash reveals no
-/// secret, since the spec contains the template in clear text. If Atlas has masked the template, returns the mask.
+/// secret, since the spec contains the template in clear text. If Atlas has masked the template, as a whole or a part of
+/// it, returns the mask.
 fn describe_template(text: &str) -> String {
-    if text.contains(MASK) {
+    if text.contains(MASK) || unmasked(text) == Some(("", "")) {
         return MASK.to_owned();
     }
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
@@ -127,62 +157,6 @@ impl Redacted {
     }
 }
 
-/// Whether two redacted values may come from the same value. If both are masked, only the parts that both show are
-/// compared.
-fn may_be_equal(a: &RedactedValue, b: &RedactedValue) -> bool {
-    match (a, b) {
-        (RedactedValue::Text(a), RedactedValue::Text(b)) => {
-            match (a.rsplit_once(MASK), b.rsplit_once(MASK)) {
-                (None, None) => a == b,
-                (Some((a_before, a)), Some((b_before, b))) => {
-                    // Before its mask, a URL shows scheme and host. A value that is masked completely tells nothing
-                    // about them.
-                    let before = a_before == b_before || a_before.is_empty() || b_before.is_empty();
-                    before && (a.ends_with(b) || b.ends_with(a))
-                }
-                // Only one value is masked. This happens only with a template, and the mask tells nothing about its
-                // text.
-                _ => true,
-            }
-        }
-        (a, b) => a == b,
-    }
-}
-
-/// Whether Atlas may hold this value although it does not show the field. Atlas never shows a password, and version 1.0
-/// of its API leaves out `false`.
-pub fn may_be_hidden(value: &RedactedValue) -> bool {
-    match value {
-        RedactedValue::Bool(flag) => !flag,
-        RedactedValue::Text(text) => text == MASK,
-    }
-}
-
-/// Whether `entry`, which Atlas shows, can be the result of what was `sent`. Each sent field has to agree as far as
-/// both show it, and Atlas may leave out only a field for which [`may_be_hidden`] is true. Fields that Atlas adds
-/// (defaults, an id) do not matter. If `sent` is empty, nothing was recorded, so no entry agrees.
-pub fn agrees(sent: &Redacted, entry: &Redacted) -> bool {
-    !sent.0.is_empty()
-        && sent.0.iter().all(|(name, sent)| match entry.0.get(name) {
-            Some(shown) => may_be_equal(sent, shown),
-            None => may_be_hidden(sent),
-        })
-}
-
-/// Returns the names of the fields, `id` included, in which the entry `now` differs from the entry `before`. A field
-/// that only `now` has counts too, since a secret that somebody added is drift.
-pub fn differing_fields(before: &Redacted, now: &Redacted) -> Vec<String> {
-    let mut names: Vec<String> = before
-        .0
-        .iter()
-        .filter(|(name, value)| !now.0.get(*name).is_some_and(|other| may_be_equal(value, other)))
-        .map(|(name, _)| name.clone())
-        .chain(now.0.keys().filter(|name| !before.0.contains_key(*name)).cloned())
-        .collect();
-    names.sort();
-    names
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -214,72 +188,20 @@ mod tests {
     #[case(FieldKind::Template, "abc", "3 characters, sha256 ba7816bf8f01cfea")]
     #[case::characters_are_counted(FieldKind::Template, "\u{fc}", "1 characters, sha256 607474ca475a9724")]
     #[case::masked_by_atlas(FieldKind::Template, "{\"key\": \"****\"}", "****")]
+    #[case::masked_as_a_whole(FieldKind::Template, "******", "****")]
+    #[case::masked_shortly(FieldKind::Template, "***", "****")]
+    #[case::masked_by_bullets(FieldKind::Template, "\u{2022}\u{2022}\u{2022}", "****")]
+    #[case::masked_by_a_word(FieldKind::Template, "[REDACTED]", "****")]
+    #[case::a_key_behind_bullets(
+        FieldKind::Key,
+        "\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}ef",
+        "****ef"
+    )]
+    #[case::a_masked_host(FieldKind::Url, "https://****/****2101", "****")]
+    #[case::a_user_with_an_asterisk(FieldKind::Url, "https://a*b@Example.com/x", "https://example.com/****")]
     #[case(FieldKind::Text, "a\u{1b}[31mb\n", "a[31mb")]
     fn masks(#[case] kind: FieldKind, #[case] text: &str, #[case] expected: &str) {
         assert_eq!(kind.redact(text), RedactedValue::Text(expected.to_owned()));
-    }
-
-    #[test]
-    fn fields_that_atlas_adds_or_never_shows_do_not_disagree() {
-        let sent = form(&[("apiKey", "****cdef"), ("password", "****")]);
-        assert!(agrees(&sent, &form(&[("apiKey", "****cdef"), ("region", "US"), ("id", "1")])));
-        assert!(!agrees(&sent, &form(&[("apiKey", "****0000")])));
-        assert!(!agrees(&sent, &form(&[("password", "****")])), "a key is always shown");
-        let flag = |flag| Redacted([("sendDatabaseMetrics".to_owned(), RedactedValue::Bool(flag))].into());
-        assert!(agrees(&flag(false), &form(&[])) && !agrees(&flag(true), &form(&[])));
-    }
-
-    #[test]
-    fn nothing_agrees_with_what_was_never_recorded() {
-        assert!(!agrees(&form(&[]), &form(&[("apiKey", "****cdef")])));
-        assert!(!agrees(&form(&[]), &form(&[])));
-    }
-
-    #[rstest]
-    #[case::same_text("US", "US", true)]
-    #[case::other_text("US", "EU", false)]
-    #[case::same_end("****cdef", "****cdef", true)]
-    #[case::other_end("****cdef", "****0000", false)]
-    #[case::shorter_end("****cdef", "****ef", true)]
-    #[case::no_end("****cdef", "****", true)]
-    #[case::same_host("https://a.example.com/****", "https://a.example.com/****", true)]
-    #[case::other_host("https://a.example.com/****", "https://b.example.com/****", false)]
-    #[case::masked_whole("https://a.example.com/****", "****", true)]
-    #[case::template_masked_by_atlas("3 characters, sha256 ba7816bf8f01cfea", "****", true)]
-    fn masks_are_compared_in_what_both_show(#[case] a: &str, #[case] b: &str, #[case] same: bool) {
-        for (a, b) in [(a, b), (b, a)] {
-            assert_eq!(differing_fields(&form(&[("x", a)]), &form(&[("x", b)])).is_empty(), same, "{a} {b}");
-        }
-    }
-
-    #[test]
-    fn a_flag_equals_the_same_flag_and_no_text() {
-        let form = |value| Redacted([("x".to_owned(), value)].into());
-        let (on, off) = (form(RedactedValue::Bool(true)), form(RedactedValue::Bool(false)));
-        let text = form(RedactedValue::Text("true".to_owned()));
-        assert!(differing_fields(&on, &on).is_empty() && differing_fields(&off, &off).is_empty());
-        assert_eq!(differing_fields(&on, &off), ["x"]);
-        assert_eq!(differing_fields(&on, &text), ["x"]);
-        assert_eq!([&on, &off, &text].map(Redacted::digest).iter().collect::<HashSet<_>>().len(), 3);
-    }
-
-    /// Atlas never shows a password and may leave out `false`. Any other value that Atlas does not show is missing.
-    #[rstest]
-    #[case(RedactedValue::Text("****".into()), true)]
-    #[case(RedactedValue::Text("****cdef".into()), false)]
-    #[case(RedactedValue::Text(String::new()), false)]
-    #[case(RedactedValue::Bool(false), true)]
-    #[case(RedactedValue::Bool(true), false)]
-    fn only_passwords_and_false_may_be_hidden(#[case] value: RedactedValue, #[case] hidden: bool) {
-        assert_eq!(may_be_hidden(&value), hidden);
-    }
-
-    #[test]
-    fn drift_names_changed_lost_and_new_fields() {
-        let before = form(&[("apiKey", "****cdef"), ("region", "US"), ("id", "1")]);
-        assert!(differing_fields(&before, &before.clone()).is_empty());
-        let now = form(&[("apiKey", "****cdef"), ("id", "2"), ("secret", "****")]);
-        assert_eq!(differing_fields(&before, &now), ["id", "region", "secret"]);
     }
 
     #[test]
@@ -287,5 +209,8 @@ mod tests {
         let a = form(&[("a", "b"), ("c", "d")]);
         assert_eq!(a.digest(), a.clone().digest());
         assert_ne!(a.digest(), form(&[("a", "bc"), ("d", "")]).digest());
+        let flag = |flag| Redacted([("x".to_owned(), RedactedValue::Bool(flag))].into());
+        let forms = [flag(true), flag(false), form(&[("x", "true")])];
+        assert_eq!(forms.iter().map(Redacted::digest).collect::<HashSet<_>>().len(), 3);
     }
 }

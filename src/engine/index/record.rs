@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::lists::version;
+use crate::core::conditions::OVERWRITTEN;
 use crate::core::plan::deletion_without_atlas;
 use crate::core::quiet::{Quiet, quiet};
 use crate::domain::{
@@ -48,6 +49,9 @@ pub(in crate::engine) struct Record {
     pub quiet: Option<Quiet>,
     /// Whether the status says that Atlas could not be read for a while.
     pub sync_unknown: bool,
+    /// Whether the status says that somebody else overwrites the integration again and again. The difference may be gone
+    /// without a repair, if that somebody takes the change back.
+    pub overwritten: bool,
     /// The last write that Atlas confirmed to this process. It lets us skip a write when a Secret changed but its
     /// values did not. Cleared when a request is sent. It is here and not in the memory of a turn since almost every
     /// object has one.
@@ -66,6 +70,7 @@ impl Record {
             .filter(|spec| spec.management == ManagementPolicy::Manage)
             .map(|spec| spec.integration.secret_names().into_iter().map(Arc::from).collect())
             .unwrap_or_default();
+        let in_sync = object.status.condition(ConditionType::InSync);
         Record {
             key: object.key.clone(),
             uid: object.uid.clone(),
@@ -86,10 +91,8 @@ impl Record {
             }),
             secrets,
             quiet: quiet(object),
-            sync_unknown: object
-                .status
-                .condition(ConditionType::InSync)
-                .is_some_and(|condition| condition.status == ConditionStatus::Unknown),
+            sync_unknown: in_sync.is_some_and(|condition| condition.status == ConditionStatus::Unknown),
+            overwritten: in_sync.is_some_and(|condition| condition.reason == OVERWRITTEN),
             confirmed: None,
             requests: requests(object),
         }

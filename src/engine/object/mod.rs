@@ -25,7 +25,7 @@ use super::jitter::random;
 use super::shared::Shared;
 use super::turn::Turn;
 use crate::cluster::{Stored, WriteError};
-use crate::core::conditions::{InSync, Verdict};
+use crate::core::conditions::Verdict;
 use crate::core::deletion::deletion_waits;
 use crate::core::outcome::{self, Claiming};
 use crate::core::pacing;
@@ -94,8 +94,8 @@ async fn act(
         let sight = Sight { spec: &spec, entry, owner, listed_at: seen.listed_at, crd_terminating };
         let (claiming, kind, why) = match planned(shared, turn, &stored, &sight) {
             Plan::Gone => return Ok(()),
-            Plan::Settled { reason, message, drift } => {
-                let verdict = settled(&stored, reason, message, drift);
+            Plan::Settled { reason, message, in_sync } => {
+                let verdict = Verdict::new(reason, message).with_sync(in_sync);
                 // An entry that is not ours is not echoed.
                 let ours = matches!(reason, Reason::Synced | Reason::Observed);
                 return say::say(shared, turn, &stored, verdict, Echo::of(entry.filter(|_| ours))).await;
@@ -174,17 +174,6 @@ async fn wait(shared: &Shared, turn: &mut Turn, stored: &Stored, until: Timestam
     Ok(())
 }
 
-/// How a settled object stands: equal, or differing for good in fields that Atlas would not accept.
-fn settled(stored: &Stored, reason: Reason, message: String, drift: Vec<String>) -> Verdict {
-    let kept = stored.object.status.condition(ConditionType::InSync).is_some_and(|condition| {
-        condition.reason == "NotAcceptedByAtlas"
-            && condition.observed_generation == Some(stored.object.generation)
-    });
-    let in_sync = match reason {
-        Reason::Synced if kept => InSync::Unchanged,
-        Reason::Synced | Reason::Observed if drift.is_empty() => InSync::True,
-        Reason::Observed => InSync::Drifted(drift),
-        _ => InSync::Unknown(format!("{reason}: there is nothing to compare")),
-    };
-    Verdict::new(reason, message).with_sync(in_sync)
-}
+#[cfg(test)]
+#[path = "answers_tests.rs"]
+mod answers_tests;

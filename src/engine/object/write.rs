@@ -11,7 +11,8 @@ use crate::cluster::{EventKind, Stored, WriteError};
 use crate::core::conditions::{InSync, Verdict};
 use crate::core::outcome::{self, Claiming, Moved};
 use crate::core::pacing;
-use crate::core::plan::{IN_DOUBT, Why, Write, synced_message};
+use crate::core::plan::{IN_DOUBT, Why, Write, confirmed_message, overwritten_message};
+use crate::core::sync::{Kept, choices, kept, standing};
 use crate::domain::{Attempt, Failure, Object, Reason, Redacted, Spec, Status};
 use crate::engine::credentials::{Resolved, Unreadable};
 use crate::engine::shared::Shared;
@@ -74,6 +75,7 @@ pub(super) async fn write(
     {
         return Ok(());
     }
+    let choices = choices(object);
     let sent = Some(resolved.integration.redacted());
     let attempt = Attempt { id: fence::attempt_id(object), time: Timestamp::now(), sent };
     let fence = outcome::fence(object, job.claiming, job.write, &attempt);
@@ -82,7 +84,8 @@ pub(super) async fn write(
     let (stored, attempt, result) = send(shared, &job, fenced, &resolved).await.record_in(turn);
     match result {
         Ok(entry) => {
-            let written = Written { attempt: &attempt, resolved: &resolved, entry: &entry };
+            let written =
+                Written { attempt: &attempt, resolved: &resolved, choices: &choices, entry: &entry };
             confirm(shared, turn, stored, &job, &written, drift.as_deref()).await
         }
         Err(failure) => fail(shared, turn, stored, &job, signature, &failure).await,
@@ -109,7 +112,9 @@ async fn record_secrets(
     job: &Job<'_>,
     resolved: &Resolved,
 ) -> Result<(), WriteError> {
-    let verdict = Verdict::new(Reason::Synced, synced_message(job.spec)).with_sync(InSync::True);
+    let kind = job.spec.integration.integration_type();
+    let kept = job.entry.map(|entry| standing(&stored.object, kind, entry)).unwrap_or_default();
+    let verdict = confirmed(job.spec, kept);
     let mut status = say::status(shared, &stored.object, &verdict, Echo::of(job.entry));
     if let Some(applied) = &mut status.applied {
         applied.secrets.clone_from(&resolved.secrets);
@@ -129,7 +134,7 @@ async fn begin_repair(
 ) -> Result<bool, WriteError> {
     let object = &stored.object;
     if let Err(until) = turn.object(&object.uid).repair(Instant::now(), pacing::repair_wait) {
-        let verdict = Verdict::new(Reason::Synced, synced_message(job.spec))
+        let verdict = Verdict::new(Reason::Synced, overwritten_message(job.spec, drift))
             .with_sync(InSync::Overwritten(drift.to_vec()));
         say::say(shared, turn, stored, verdict, Echo::Keep).await?;
         turn.look_again(until);
@@ -143,10 +148,17 @@ async fn begin_repair(
     Ok(true)
 }
 
+/// The verdict on an integration whose last write Atlas confirmed, keeping this otherwise.
+fn confirmed(spec: &Spec, kept: Kept) -> Verdict {
+    Verdict::new(Reason::Synced, confirmed_message(spec, &kept)).with_sync(InSync::of(kept))
+}
+
 /// A write that Atlas confirmed.
 struct Written<'a> {
     attempt: &'a Attempt,
     resolved: &'a Resolved,
+    /// What Atlas itself had chosen before: see [`choices`].
+    choices: &'a Redacted,
     /// The integration as Atlas's answer to this write shows it.
     entry: &'a Redacted,
 }
@@ -160,14 +172,10 @@ async fn confirm(
     written: &Written<'_>,
     repaired: Option<&[String]>,
 ) -> Result<(), WriteError> {
-    let Written { attempt, resolved, entry } = *written;
-    // If the answer to a repair still shows the difference, Atlas does not accept that repair.
-    let still = match (repaired, job.entry) {
-        (Some(fields), Some(before)) => outcome::not_accepted(fields, before, entry),
-        _ => Vec::new(),
-    };
-    let in_sync = if still.is_empty() { InSync::True } else { InSync::NotAccepted(still) };
-    let verdict = Verdict::new(Reason::Synced, synced_message(job.spec)).with_sync(in_sync);
+    let Written { attempt, resolved, choices, entry } = *written;
+    let kind = job.spec.integration.integration_type();
+    let sent = resolved.integration.redacted();
+    let verdict = confirmed(job.spec, kept(kind, &sent, (job.entry, choices), entry));
     let applied = outcome::applied(&stored.object, attempt, job.spec, &resolved.secrets, Timestamp::now());
     let sent_generation = stored.object.generation;
     let requests = (stored.object.reconcile_requested.clone(), stored.object.rewrite_requested.clone());

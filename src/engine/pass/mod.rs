@@ -122,12 +122,13 @@ fn note_waiting(shared: &Shared, turn: &mut Turn, not_quiet: &[&Record], begun: 
     }
 }
 
-/// Whether an object needs nothing: no write is owed, Atlas shows the same entry as last time, and its Secrets have not
-/// changed.
+/// Whether an object needs nothing: no write is owed, Atlas shows the same entry as last time, its Secrets have not
+/// changed, and its status says nothing that this ends.
 fn is_quiet(shared: &Shared, record: &Record, listing: &Listing) -> bool {
     let Some(quiet) = &record.quiet else { return false };
     let entry = record.kind().and_then(|kind| listing.get(&kind));
     !record.sync_unknown
+        && !record.overwritten
         && entry.is_some_and(|entry| entry.digest() == quiet.echo)
         && shared.index.lock().secrets_since(record, quiet.secrets) == SecretsSince::Same
 }

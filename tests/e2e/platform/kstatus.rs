@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use atlas_integration_operator::core::conditions::{InSync, Verdict, derive};
-use atlas_integration_operator::domain::{Condition, Prospect, Reason, Status};
+use atlas_integration_operator::core::sync::Kept;
+use atlas_integration_operator::domain::{Condition, Prospect, Reason, Status, Takeover};
 use control_plane::Tool;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -59,8 +60,9 @@ fn every_row_of_the_conditions() {
     let fields = || vec!["region".to_owned()];
     let all_in_sync = [
         InSync::True,
-        InSync::Drifted(fields()),
-        InSync::NotAccepted(fields()),
+        InSync::Observed(Takeover::default()),
+        InSync::Observed(Takeover { changes: fields(), ..Takeover::default() }),
+        InSync::NotAccepted(Kept { otherwise: fields(), ..Kept::default() }),
         InSync::Overwritten(fields()),
         InSync::Unknown("Atlas can't be read".into()),
         InSync::Unchanged,

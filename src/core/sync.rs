@@ -1,0 +1,126 @@
+//! Decides how the integration in Atlas compares with what we sent, while it is ours: what somebody else has changed
+//! since (drift, which is repaired), and what Atlas keeps otherwise although it confirmed our write (which another write
+//! would not change).
+//!
+//! Three forms are compared: what was sent with the last confirmed write; the echo, which is what Atlas showed when the
+//! operator last found nothing to repair; and the entry that Atlas shows now.
+
+use crate::domain::{
+    Comparison, ConditionStatus, ConditionType, Field, IntegrationType, Object, Redacted, RedactedValue,
+    compare, compare_values, unnamed,
+};
+
+/// What Atlas keeps otherwise than the last confirmed write asked for, by the names of fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Atlas was sent a value and shows its own.
+    pub otherwise: Vec<String>,
+    /// Atlas was sent no value, and keeps an earlier one that is not its default.
+    pub unnamed: Vec<String>,
+}
+
+impl Kept {
+    /// Whether Atlas holds everything as it was sent.
+    pub fn is_empty(&self) -> bool {
+        self.otherwise.is_empty() && self.unnamed.is_empty()
+    }
+
+    /// What Atlas keeps, as the end of a sentence about Atlas.
+    pub fn words(&self) -> String {
+        let part = |what: &str, names: &[String]| {
+            (!names.is_empty()).then(|| format!("keeps {what}: {}", names.join(", ")))
+        };
+        let parts =
+            [part("its own value in", &self.otherwise), part("what the spec does not name", &self.unnamed)];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("; and ")
+    }
+}
+
+/// What was sent with the last write that Atlas confirmed, if that is recorded.
+fn sent(object: &Object) -> Option<&Redacted> {
+    let confirmed = object.applied()?.attempt.as_deref()?;
+    object.attempt().filter(|attempt| attempt.id == confirmed)?.sent.as_ref()
+}
+
+/// Returns the fields, `id` included, in which somebody else has changed the integration since the operator last found
+/// nothing to repair. `entry` is what Atlas shows now. A field is drift in these cases:
+///
+/// - Atlas shows another value than in the echo. It is no drift if the value is the one that was sent, or the default
+///   where none was sent: then another write would not change it.
+/// - Atlas shows another value than was sent, and the echo did not tell. If the echo showed that value too, Atlas keeps
+///   its own value, and another write would not change that.
+/// - Ids are missing, as in version 1.0 of the API, which leaves out `false`: then a flag that comes or goes was changed.
+///   Where Atlas shows ids, a new id tells whether somebody wrote, and a flag that comes or goes is only shown or hidden.
+pub fn drift(object: &Object, kind: IntegrationType, entry: &Redacted) -> Vec<String> {
+    let Some(echo) = &object.status.integration else { return Vec::new() };
+    let sent = sent(object).unwrap_or(echo);
+    let ids_tell = [echo, entry].iter().all(|form| form.0.contains_key("id"));
+    let drifted = |field: &&Field| {
+        let (was, is, asked) = (echo.0.get(field.atlas), entry.0.get(field.atlas), sent.0.get(field.atlas));
+        let since = compare_values(field.atlas, was, is);
+        let differs = |shown| compare_values(field.atlas, asked, shown) == Comparison::Different;
+        let changed = match asked {
+            Some(_) => {
+                differs(is)
+                    && (since == Comparison::Different || (since == Comparison::Untold && !differs(was)))
+            }
+            None => since == Comparison::Different && is.is_some_and(|is| !field.is_default(is)),
+        };
+        let on = Some(&RedactedValue::Bool(true));
+        let came_or_went =
+            (was.is_none() && is == on && asked.is_none()) || (was == on && is.is_none() && asked == on);
+        changed || (came_or_went && !ids_tell)
+    };
+    let fields = kind.settable_fields().filter(drifted).map(|field| field.atlas);
+    let rolled = ids_tell && compare("id", echo, entry) == Comparison::Different;
+    rolled.then_some("id").into_iter().chain(fields).map(str::to_owned).collect()
+}
+
+/// Returns the values that are Atlas's own choice: the object is in sync although Atlas shows them and nothing was sent
+/// for them with the last confirmed write.
+pub fn choices(object: &Object) -> Redacted {
+    let (Some(sent), Some(echo), true) = (sent(object), &object.status.integration, in_sync(object)) else {
+        return Redacted::default();
+    };
+    let own = echo.0.iter().filter(|(name, _)| !sent.0.contains_key(*name));
+    Redacted(own.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+/// Whether the status says that the integration is in sync, or says nothing of it.
+fn in_sync(object: &Object) -> bool {
+    let said = object.status.condition(ConditionType::InSync);
+    said.is_none_or(|said| said.status == ConditionStatus::True)
+}
+
+/// Returns what Atlas keeps otherwise according to its answer `after` a write of `sent`. `before` is what it showed
+/// before the write, if there was an integration, and `choices` are the values that were its own choice then. A field
+/// that was not sent is kept if the write did not change it, unless it is such a choice. What Atlas shows after a creation
+/// is its choice too.
+pub fn kept(
+    kind: IntegrationType,
+    sent: &Redacted,
+    (before, choices): (Option<&Redacted>, &Redacted),
+    after: &Redacted,
+) -> Kept {
+    let differs = |name: &&str| compare(name, sent, after) == Comparison::Different;
+    let otherwise = kind.settable_fields().map(|field| field.atlas).filter(differs);
+    let stays = |form: &Redacted, name: &str| {
+        form.0.contains_key(name) && compare(name, form, after) != Comparison::Different
+    };
+    let unnamed = unnamed(kind, |name| sent.0.contains_key(name), after)
+        .into_iter()
+        .filter(|name| before.is_some_and(|before| stays(before, name)) && !stays(choices, name));
+    Kept { otherwise: otherwise.map(str::to_owned).collect(), unnamed: unnamed.collect() }
+}
+
+/// Returns what Atlas still keeps otherwise although there is nothing to repair. As long as the status says that all is
+/// in sync, nothing that was not sent counts: Atlas shows its own choice, or has begun to show the field.
+pub fn standing(object: &Object, kind: IntegrationType, entry: &Redacted) -> Kept {
+    let Some(sent) = sent(object) else { return Kept::default() };
+    let before = object.status.integration.as_ref().filter(|_| !in_sync(object));
+    kept(kind, sent, (before, &Redacted::default()), entry)
+}
+
+#[cfg(test)]
+#[path = "sync_tests.rs"]
+mod tests;
