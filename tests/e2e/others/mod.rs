@@ -2,4 +2,5 @@
 
 mod conflict;
 mod drift;
+mod in_sync;
 mod ownership;
