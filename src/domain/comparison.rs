@@ -33,10 +33,13 @@ pub fn compare_values(name: &str, a: Option<&RedactedValue>, b: Option<&Redacted
     }
 }
 
-/// Fields of one name have one meaning, whatever their type.
+/// Fields of one name are alike, whatever their type.
+fn field(name: &str) -> Option<&'static Field> {
+    TYPES.iter().flat_map(|row| row.fields).find(|field| field.atlas == name)
+}
+
 fn meaning(name: &str) -> Meaning {
-    let mut fields = TYPES.iter().flat_map(|row| row.fields);
-    fields.find(|field| field.atlas == name).map_or(Meaning::Exact, |field| field.meaning)
+    field(name).map_or(Meaning::Exact, |field| field.meaning)
 }
 
 fn compare_texts(meaning: Meaning, a: &str, b: &str) -> Comparison {
@@ -68,7 +71,7 @@ impl Meaning {
         match self {
             Meaning::Exact => a == b,
             Meaning::Word => a.eq_ignore_ascii_case(b),
-            Meaning::Channel => channel(a) == channel(b),
+            Meaning::Channel => channel(a).eq_ignore_ascii_case(&channel(b)),
             Meaning::Number => a == b || (number(a).is_some() && number(a) == number(b)),
         }
     }
@@ -108,6 +111,12 @@ fn may_be_hidden(value: &RedactedValue) -> bool {
     }
 }
 
+/// Whether what was sent looks like a mask and is none, since the field is a text that a spec holds in clear.
+fn only_looks_masked(name: &str, sent: &RedactedValue) -> bool {
+    let RedactedValue::Text(text) = sent else { return false };
+    unmasked(text).is_some() && field(name).is_some_and(|field| field.kind == FieldKind::Text)
+}
+
 /// Whether `entry`, which Atlas shows, can be the result of what was `sent`: a part of the proof that the integration is
 /// ours. So this is stricter than a search for differences: each sent field has to agree as far as both show it, and
 /// Atlas may leave out only a value that it may hide. Fields that Atlas adds (defaults, an id) do not matter. If `sent`
@@ -115,6 +124,7 @@ fn may_be_hidden(value: &RedactedValue) -> bool {
 pub fn agrees(sent: &Redacted, entry: &Redacted) -> bool {
     !sent.0.is_empty()
         && sent.0.iter().all(|(name, sent)| match entry.0.get(name) {
+            Some(shown) if only_looks_masked(name, sent) => sent == shown,
             Some(shown) => compare_values(name, Some(sent), Some(shown)) != Comparison::Different,
             None => may_be_hidden(sent),
         })

@@ -48,6 +48,7 @@ fn flag(flag: bool) -> Redacted {
 #[case::asterisks_within("routingKey", "a*b", "a*c", Different)]
 // Forms of one value.
 #[case::channel_with_its_sign("channelName", "alerts", "#alerts", Equal)]
+#[case::channel_in_lower_case("channelName", "Alerts", "#alerts", Equal)]
 #[case::another_channel("channelName", "alerts", "#pages", Different)]
 #[case::a_sign_elsewhere("teamName", "alerts", "#alerts", Different)]
 #[case::case_of_a_region("region", "EU", "eu", Equal)]
@@ -131,6 +132,17 @@ fn another_form_of_a_value_agrees() {
     assert!(agrees(&sent, &form(&[("apiToken", "****cdef"), ("channelName", "#alerts")])));
     assert!(!agrees(&sent, &form(&[("apiToken", "****cdef"), ("channelName", "#pages")])));
     assert!(!agrees(&sent, &form(&[("apiToken", "****cdef")])), "a channel is always shown");
+}
+
+/// Whatever a spec holds in clear proves nothing by looking like a mask.
+#[test]
+fn a_text_that_only_looks_masked_agrees_with_itself_alone() {
+    for name in ["routingKey", "username"] {
+        let sent = form(&[(name, "night*")]);
+        assert!(agrees(&sent, &form(&[(name, "night*")])));
+        assert!(!agrees(&sent, &form(&[(name, "nightly")])));
+    }
+    assert!(agrees(&form(&[("secret", "****")]), &form(&[("secret", "****cdef")])));
 }
 
 #[test]
