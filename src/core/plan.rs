@@ -34,8 +34,9 @@ pub struct Input<'a> {
     pub landing_limit: Duration,
     /// Whether our CRD is being deleted. Then the operator releases the objects, and deletes nothing in Atlas.
     pub crd_terminating: bool,
-    /// When the LIST was begun. It may not show a write that landed after this.
-    pub listed_at: Timestamp,
+    /// How long before the LIST this process first saw the last begun write that Atlas has not confirmed; zero if it
+    /// saw the write later than the LIST. This is measured with a clock that nobody sets.
+    pub seen_for: Duration,
 }
 
 /// The two writes.
@@ -86,11 +87,9 @@ pub enum Plan {
         /// How the integration in Atlas compares.
         in_sync: InSync,
     },
-    /// A begun write may still take effect, so nothing is planned for the place before `until`.
-    Wait {
-        /// When to look again.
-        until: Timestamp,
-    },
+    /// A begun write may still take effect, so nothing is planned for the place before the landing limit has passed
+    /// since this process first saw that write.
+    Wait,
     /// Claim the place, then write.
     Claim {
         /// Whether the claim is made with consent to overwrite what is there.
@@ -240,25 +239,23 @@ fn no_call_to_delete(input: &Input<'_>) -> Option<Plan> {
 }
 
 fn in_doubt(input: &Input<'_>) -> Option<Plan> {
-    in_doubt_until(input).map(|until| Plan::Wait { until })
+    unconfirmed_fence(input.object)?;
+    let may_land = !input.outcome_known && input.seen_for < input.landing_limit;
+    may_land.then_some(Plan::Wait)
 }
 
-/// Returns the time until which the last write may still land, if its outcome is unknown and the LIST was begun before
-/// that time. Only a LIST that is begun later shows whether the write landed. The time of the fence is in the object,
-/// so the wait survives a restart.
-fn in_doubt_until(input: &Input<'_>) -> Option<Timestamp> {
-    if input.outcome_known {
-        return None;
-    }
-    let object = input.object;
-    let begun = match object.unconfirmed() {
-        Some(attempt) => attempt.time,
+/// Returns the time of the fence of the last begun write, if Atlas has not confirmed that write. The time only tells
+/// one fence from another. It says nothing about how long ago the fence was made: the clock that wrote it may have been
+/// wrong, by any amount and in either direction. What a process can rely on is when it first saw the fence: whatever
+/// was begun before that moment has landed, or never will, one landing limit later. Only a LIST that is begun then
+/// shows which of the two happened.
+pub fn unconfirmed_fence(object: &Object) -> Option<Timestamp> {
+    match object.unconfirmed() {
+        Some(attempt) => Some(attempt.time),
         // The claim is the fence of the first write.
-        None if object.applied().is_none() && object.attempt().is_none() => object.own_claim()?.time,
-        None => return None,
-    };
-    let until = begun.checked_add(input.landing_limit).ok()?;
-    (input.listed_at < until).then_some(until)
+        None if object.applied().is_none() && object.attempt().is_none() => Some(object.own_claim()?.time),
+        None => None,
+    }
 }
 
 /// Whether the integration in the place is ours although Atlas confirmed no write. It is ours only if the object has

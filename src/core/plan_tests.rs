@@ -80,7 +80,7 @@ pub(in crate::core) fn input<'a>(object: &'a Object, entry: Option<&'a Redacted>
         outcome_known: false,
         landing_limit: LIMIT,
         crd_terminating: false,
-        listed_at: at(1_000),
+        seen_for: 50 * LIMIT,
     }
 }
 
@@ -148,22 +148,57 @@ fn an_unconfirmed_attempt_is_owed_whatever_else_matches() {
     assert!(matches!(plan(&input(&object, Some(&now))), Plan::Write { why, .. } if why.owed));
 }
 
-/// Trace 7: a write that timed out may land later; a restart keeps to the wait.
+/// Trace 7: a write that timed out may land later, and a process that restarted does not know how late it is.
 #[test]
 fn nothing_is_planned_while_an_outcome_is_in_doubt() {
+    fn seen_for(seen_for: Duration, object: &Object) -> Input<'_> {
+        Input { seen_for, ..input(object, None) }
+    }
+    let almost = LIMIT - Duration::from_millis(1);
     let mut object = synced();
     object.status.attempt = Some(Attempt { id: "x.2".into(), time: at(990), sent: None });
-    assert_eq!(plan(&input(&object, None)), Plan::Wait { until: at(1_010) });
+    // Trace 6: it is the LIST's time that counts. One from before the end does not show what landed since.
+    assert_eq!(plan(&seen_for(Duration::ZERO, &object)), Plan::Wait);
+    assert_eq!(plan(&seen_for(almost, &object)), Plan::Wait);
     object.deleting = true;
-    assert_eq!(plan(&input(&object, None)), Plan::Wait { until: at(1_010) });
-    assert_eq!(plan(&Input { outcome_known: true, ..input(&object, None) }), Plan::Delete);
-    // Trace 6: it is the LIST's time that counts. One from before then does not show what landed since.
-    let old_list = Input { listed_at: at(1_009), ..input(&object, None) };
-    assert_eq!(plan(&old_list), Plan::Wait { until: at(1_010) });
-    assert_eq!(plan(&Input { listed_at: at(1_010), ..old_list }), Plan::Delete);
-    let first =
-        Object { claim: claimed("****aaaa").claim.map(|c| Claim { time: at(990), ..c }), ..claimed("") };
-    assert_eq!(plan(&input(&first, None)), Plan::Wait { until: at(1_010) });
+    assert_eq!(plan(&seen_for(almost, &object)), Plan::Wait);
+    assert_eq!(plan(&Input { outcome_known: true, ..seen_for(almost, &object) }), Plan::Delete);
+    assert_eq!(plan(&seen_for(LIMIT, &object)), Plan::Delete);
+    let first = claimed("****aaaa");
+    assert_eq!(plan(&seen_for(almost, &first)), Plan::Wait);
+    assert!(matches!(plan(&seen_for(LIMIT, &first)), Plan::Write { write: Write::Post, .. }));
+}
+
+/// The clock that wrote the time may have been hours ahead, or behind. Neither makes the wait longer or shorter.
+#[rstest]
+#[case::two_hours_ahead(Timestamp::now() + Duration::from_secs(7_200))]
+#[case::at_the_end_of_time(Timestamp::MAX)]
+#[case::years_behind(Timestamp::UNIX_EPOCH)]
+fn no_time_in_an_object_decides_how_long_it_waits(#[case] time: Timestamp) {
+    let claim = claimed("****aaaa").claim.map(|claim| Claim { time, ..claim });
+    let mut later = synced();
+    later.status.attempt = Some(Attempt { id: "x.2".into(), time, sent: None });
+    for object in [Object { claim, ..claimed("****aaaa") }, later] {
+        for deleting in [false, true] {
+            let object = Object { deleting, ..object.clone() };
+            let waits = |seen_for| plan(&Input { seen_for, ..input(&object, None) }) == Plan::Wait;
+            assert!(waits(Duration::ZERO), "it may still land");
+            assert!(!waits(LIMIT), "it can't land any more");
+        }
+    }
+}
+
+#[test]
+fn the_fence_of_an_unconfirmed_write_is_known_by_its_time() {
+    assert_eq!(unconfirmed_fence(&fresh()), None);
+    assert_eq!(unconfirmed_fence(&claimed("****aaaa")), Some(at(0)), "the claim is the first write's fence");
+    assert_eq!(unconfirmed_fence(&synced()), None, "Atlas confirmed it");
+    let mut later = synced();
+    later.status.attempt = Some(Attempt { id: "x.2".into(), time: at(900), sent: None });
+    assert_eq!(unconfirmed_fence(&later), Some(at(900)));
+    let released = Object { finalizer: false, claim: None, released: true, ..later.clone() };
+    assert_eq!(unconfirmed_fence(&released), None, "it was given up");
+    assert_eq!(unconfirmed_fence(&Object { uid: "copy".into(), ..later }), None, "another object began it");
 }
 
 /// Traces 5a to 5c: what is there after a lost answer is ours only if it agrees with what was sent.
@@ -314,7 +349,7 @@ fn the_rule_that_decides_is_named() {
     assert_eq!(rule(input(&claim, None)), "create-again");
     assert_eq!(rule(input(&claim, Some(&ours))), "ours-after-a-crash");
     assert_eq!(rule(input(&claim, Some(&foreign))), "void-claim");
-    assert_eq!(rule(Input { listed_at: at(1), ..input(&claim, None) }), "in-doubt");
+    assert_eq!(rule(Input { seen_for: Duration::ZERO, ..input(&claim, None) }), "in-doubt");
     assert_eq!(rule(input(&applied, Some(&ours))), "synced");
     assert_eq!(rule(input(&applied, Some(&foreign))), "write-due");
     let lost = Object { claim: None, ..synced() };

@@ -64,6 +64,7 @@ struct State {
     object: Object,
     entry: Option<Redacted>,
     owner: Option<&'static str>,
+    seen_for: Duration,
 }
 
 /// An object that was restored from a backup and has a new uid.
@@ -72,16 +73,14 @@ fn restored() -> Object {
 }
 
 fn states() -> Vec<State> {
-    let state = |name, object, entry| State { name, object, entry, owner: None };
+    let seen_for = Duration::from_secs(3_600);
+    let state = |name, object, entry| State { name, object, entry, owner: None, seen_for };
     let ours = || Some(entry("****aaaa", "1"));
     let foreign = || Some(entry("****bbbb", "9"));
     let consent = Claim { adopted: true, ..claimed("****aaaa").claim.unwrap_or_else(|| unreachable!()) };
     let mut doubtful = synced();
-    doubtful.status.attempt = Some(Attempt {
-        id: "x.2".into(),
-        time: input(&synced(), None).listed_at,
-        sent: Some(sent("****aaaa")),
-    });
+    doubtful.status.attempt =
+        Some(Attempt { id: "x.2".into(), time: Timestamp::UNIX_EPOCH, sent: Some(sent("****aaaa")) });
     vec![
         state("new, nothing there", fresh(), None),
         state("new, something there", fresh(), foreign()),
@@ -109,7 +108,7 @@ fn states() -> Vec<State> {
             Object { finalizer: false, claim: None, released: true, ..synced() },
             ours(),
         ),
-        state("write in doubt", doubtful, ours()),
+        State { seen_for: Duration::ZERO, ..state("write in doubt", doubtful, ours()) },
         State {
             owner: Some("AtlasIntegration y"),
             ..state("another object owns the place", claimed("****aaaa"), ours())
@@ -124,7 +123,7 @@ fn word(plan: &Plan) -> String {
     };
     match plan {
         Plan::Settled { reason, .. } => reason.to_string(),
-        Plan::Wait { .. } => "wait".into(),
+        Plan::Wait => "wait".into(),
         Plan::Claim { write: what, .. } => format!("claim {}", write(what)),
         Plan::RestoreClaim => "restore claim".into(),
         Plan::Write { write: what, .. } => write(what).into(),
@@ -137,7 +136,8 @@ fn word(plan: &Plan) -> String {
 /// The word in the table for the plan of a state under these policies.
 fn planned(state: &State, policies: Spec, deleting: bool) -> String {
     let object = Object { spec: Ok(policies), deleting, ..state.object.clone() };
-    word(&plan(&Input { owner: state.owner, ..input(&object, state.entry.as_ref()) }))
+    let State { owner, seen_for, .. } = *state;
+    word(&plan(&Input { owner, seen_for, ..input(&object, state.entry.as_ref()) }))
 }
 
 /// The word that these plans have in common; they must not differ.

@@ -3,7 +3,7 @@
 use super::tests::{claimed, entry, fresh, input, plan, sent, synced};
 use super::*;
 use crate::domain::testing::at;
-use crate::domain::{Applied, Attempt, Claim, RedactedValue};
+use crate::domain::{Applied, Attempt, RedactedValue};
 
 fn settled(plan: &Plan) -> Option<Reason> {
     match plan {
@@ -62,16 +62,12 @@ fn a_write_says_everything_that_speaks_for_it() {
 #[test]
 fn a_confirmed_write_ends_the_doubt_about_the_claims_own() {
     let now = entry("****aaaa", "1");
-    let recent = |object: Object| {
-        let claim = object.claim.clone().map(|claim| Claim { time: at(990), ..claim });
-        Object { claim, ..object }
-    };
-    assert_eq!(plan(&input(&recent(claimed("****aaaa")), None)), Plan::Wait { until: at(1_010) });
-    let object = recent(synced());
-    assert_eq!(settled(&plan(&input(&object, Some(&now)))), Some(Reason::Synced));
-    let mut object = object;
+    let planned = |object: &Object, entry| plan(&Input { seen_for: Duration::ZERO, ..input(object, entry) });
+    assert_eq!(planned(&claimed("****aaaa"), None), Plan::Wait);
+    let mut object = synced();
+    assert_eq!(settled(&planned(&object, Some(&now))), Some(Reason::Synced));
     object.status.attempt = None;
-    assert_eq!(settled(&plan(&input(&object, Some(&now)))), Some(Reason::Synced));
+    assert_eq!(settled(&planned(&object, Some(&now))), Some(Reason::Synced));
 }
 
 /// A later write may carry other settings than the claim's, and may have landed as well.

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::atlas::{self, Session};
 use crate::cluster::{Stored, WriteError};
@@ -168,6 +169,7 @@ pub(super) async fn raise(
 ) -> Result<Option<Fenced>, WriteError> {
     let Begun { project, attempt, fence } = begun;
     if !shared.leads() {
+    let begun_at = Instant::now();
         turn.look_again_now();
         return Ok(None);
     }
@@ -181,7 +183,8 @@ pub(super) async fn raise(
         Fence::Attempt => shared.store.attempt(stored, &attempt).await?,
     };
     let uid = &stored.object.uid;
-    if too_late(shared, &attempt) {
+    turn.object(uid).unconfirmed = Some((attempt.time, begun_at));
+    if too_late(shared, &attempt, begun_at) {
         // Nothing was sent after this fence.
         turn.object(uid).outcome_known = Some(attempt.time);
         turn.look_again_now();
@@ -192,12 +195,10 @@ pub(super) async fn raise(
 }
 
 /// Whether a fence took so long that its call must not be sent any more, or the term has ended meanwhile.
-fn too_late(shared: &Shared, attempt: &Attempt) -> bool {
-    if !shared.leads() {
-        return true;
-    }
-    let passed = Timestamp::now().duration_since(attempt.time);
-    Duration::try_from(passed).is_ok_and(|passed| passed > shared.atlas.time_limit() / FENCE_SHARE)
+fn too_late(shared: &Shared, attempt: &Attempt, begun_at: Instant) -> bool {
+    // Somebody may set the time of day back meanwhile, and the other clock stands still while a machine is suspended.
+    let by_day = Duration::try_from(Timestamp::now().duration_since(attempt.time)).unwrap_or_default();
+    !shared.leads() || by_day.max(begun_at.elapsed()) > shared.atlas.time_limit() / FENCE_SHARE
 }
 
 /// What a write depends on. For a DELETE `resolved` is `None`, since it does not depend on the settings. `entry` says
@@ -221,7 +222,7 @@ pub(super) fn signature(
 /// If this very write failed and may not be sent again now: the verdict of that failure. If it may be sent later, the
 /// turn looks again then. The failure of any other write is forgotten.
 pub(super) fn held_back(turn: &mut Turn, object: &Object, signature: &Signature) -> Option<Verdict> {
-    let refused = turn.object(&object.uid).held_back(signature, tokio::time::Instant::now())?;
+    let refused = turn.object(&object.uid).held_back(signature, Instant::now())?;
     let (retry_at, verdict) = (refused.retry_at, refused.verdict.clone());
     if let Some(at) = retry_at {
         turn.look_again(at);

@@ -29,7 +29,7 @@ use crate::core::conditions::Verdict;
 use crate::core::deletion::deletion_waits;
 use crate::core::outcome::{self, Claiming};
 use crate::core::pacing;
-use crate::core::plan::{IN_DOUBT, Input, Plan, plan};
+use crate::core::plan::{IN_DOUBT, Input, Plan, plan, unconfirmed_fence};
 use crate::domain::{ConditionStatus, ConditionType, Reason, Redacted, Spec};
 
 /// Steps of one object in one pass: put the claim back, release, write. More would be a loop.
@@ -100,7 +100,7 @@ async fn act(
                 let ours = matches!(reason, Reason::Synced | Reason::Observed);
                 return say::say(shared, turn, &stored, verdict, Echo::of(entry.filter(|_| ours))).await;
             }
-            Plan::Wait { until } => return wait(shared, turn, &stored, until).await,
+            Plan::Wait => return wait(shared, turn, &stored).await,
             Plan::RestoreClaim => {
                 let claim = outcome::restored_claim(&stored.object, Timestamp::now());
                 stored = shared.store.claim(&stored, &claim).await?;
@@ -130,12 +130,12 @@ struct Sight<'a> {
     spec: &'a Spec,
     entry: Option<&'a Redacted>,
     owner: Option<&'a str>,
-    listed_at: Timestamp,
+    listed_at: Instant,
     crd_terminating: bool,
 }
 
 /// The plan for an object as it is stored now.
-fn planned(shared: &Shared, turn: &Turn, stored: &Stored, sight: &Sight<'_>) -> Plan {
+fn planned(shared: &Shared, turn: &mut Turn, stored: &Stored, sight: &Sight<'_>) -> Plan {
     let object = &stored.object;
     let names: Vec<_> = sight.spec.integration.secret_names().into_iter().map(Arc::from).collect();
     let applied = object.applied_secrets();
@@ -150,16 +150,16 @@ fn planned(shared: &Shared, turn: &Turn, stored: &Stored, sight: &Sight<'_>) -> 
         outcome_known: outcome::is_outcome_known(object, known),
         landing_limit: shared.atlas.landing_limit(),
         crd_terminating: sight.crd_terminating,
-        listed_at: sight.listed_at,
+        seen_for: seen_at.map(|at| sight.listed_at.saturating_duration_since(at)).unwrap_or_default(),
     });
     tracing::debug!(object = %object.key, rule = planned.rule, plan = ?planned.plan, "planned");
+    let seen_at = turn.sees(&object.uid, unconfirmed_fence(object));
     planned.plan
 }
 
 /// Waits until the last write can't land any more. After a lost answer the object says so already. After a crash in a
 /// write, or another process's, it still says how it stood before, which may be over.
-async fn wait(shared: &Shared, turn: &mut Turn, stored: &Stored, until: Timestamp) -> Result<(), WriteError> {
-    let left = Duration::try_from(until.duration_until(Timestamp::now()).abs()).unwrap_or_default();
+async fn wait(shared: &Shared, turn: &mut Turn, stored: &Stored) -> Result<(), WriteError> {
     let object = &stored.object;
     let said = object.status.condition(ConditionType::Ready).is_some_and(|ready| {
         ready.status == ConditionStatus::False && ready.observed_generation == Some(object.generation)
@@ -170,9 +170,10 @@ async fn wait(shared: &Shared, turn: &mut Turn, stored: &Stored, until: Timestam
             if object.deleting { deletion_waits(&object.key, reason, IN_DOUBT) } else { IN_DOUBT.to_owned() };
         say::say(shared, turn, stored, Verdict::new(reason, message), Echo::Keep).await?;
     }
-    turn.look_again(Instant::now() + left + say::STALL_SLACK);
+    turn.look_again(seen_at + shared.atlas.landing_limit());
     Ok(())
 }
+    let seen_at = turn.sees(&object.uid, unconfirmed_fence(object)).unwrap_or_else(Instant::now);
 
 #[cfg(test)]
 #[path = "answers_tests.rs"]

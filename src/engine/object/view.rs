@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::atlas::{Listing, Session};
 use crate::domain::Failure;
@@ -21,7 +21,7 @@ pub(in crate::engine) struct Seen {
     pub session: Arc<Session>,
     pub listing: Arc<Listing>,
     /// When it was begun.
-    pub listed_at: Timestamp,
+    pub listed_at: Instant,
 }
 
 /// Why Atlas could not be read for an object.

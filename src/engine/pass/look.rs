@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::atlas::{Listing, Session};
@@ -28,7 +27,7 @@ pub(super) async fn look(shared: &Shared, turn: &mut Turn, project: &ProjectId, 
     let mut listings = Listings::new();
     let mut views = Views::new();
     let mut outage: Option<Failure> = None;
-    let listed_at = Timestamp::now();
+    let listed_at = Instant::now();
     for record in records {
         let (session, key) = match session(shared, project, record).await {
             Some(Ok(found)) => found,

@@ -46,6 +46,9 @@ pub(in crate::engine) struct Memory {
     pub outcome_known: Option<Timestamp>,
     /// The id of the attempt whose DELETE Atlas confirmed. If an integration is in the place now, it belongs to
     /// somebody else.
+    /// The time in the fence of the last begun write that Atlas has not confirmed, and when this process first saw that
+    /// fence.
+    pub unconfirmed: Option<(Timestamp, Instant)>,
     pub deleted: Option<String>,
     /// The last write that failed.
     pub refused: Option<Box<Refused>>,
@@ -92,6 +95,15 @@ impl Memory {
     /// zero.
     pub fn lasting(&mut self, reason: Reason, now: Instant) -> Duration {
         if reason.prospect() == Prospect::Good {
+    /// Notes that the object has this `fence` of a write that Atlas has not confirmed (`None` if it has none). Returns
+    /// when this process first saw the fence. The time in the fence only identifies it, since the clock that wrote it
+    /// may have been wrong.
+    pub fn sees(&mut self, fence: Option<Timestamp>, now: Instant) -> Option<Instant> {
+        let known = self.unconfirmed.filter(|(time, _)| fence == Some(*time));
+        self.unconfirmed = known.or_else(|| Some((fence?, now)));
+        self.unconfirmed.map(|(_, seen_at)| seen_at)
+    }
+
             self.since = None;
             return Duration::ZERO;
         }
@@ -227,6 +239,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_failed_write_is_sent_again_once_its_time_has_come() {
         let start = Instant::now();
+            unconfirmed: Some((Timestamp::UNIX_EPOCH, now)),
         let mut memory = Memory::default();
         assert!(memory.held_back(&signature(), start).is_none(), "nothing failed");
         memory.fails();
@@ -364,3 +377,19 @@ mod tests {
         assert_eq!(memory.outcome_known, Some(begun));
     }
 }
+    /// A fence is waited for from the moment when it was first seen, however often it is seen again.
+    #[tokio::test(start_paused = true)]
+    async fn a_fence_is_remembered_from_when_it_was_first_seen() {
+        let start = Instant::now();
+        let (ahead, behind) = (Timestamp::MAX, Timestamp::UNIX_EPOCH);
+        let mut memory = Memory::default();
+        assert_eq!(memory.sees(None, start), None);
+        assert!(memory == Memory::default(), "an object without such a write needs no memory");
+        assert_eq!(memory.sees(Some(ahead), start), Some(start));
+        assert_eq!(memory.sees(Some(ahead), start + HOUR), Some(start));
+        assert_eq!(memory.sees(Some(behind), start + HOUR), Some(start + HOUR), "another fence");
+        assert_eq!(memory.sees(Some(behind), start + 2 * HOUR), Some(start + HOUR));
+        assert_eq!(memory.sees(None, start + 2 * HOUR), None, "Atlas confirmed it");
+        assert!(memory == Memory::default());
+    }
+

@@ -7,6 +7,7 @@ mod project;
 pub(super) use memory::{Memory, Signature};
 pub(super) use project::{Pause, ProjectMemory};
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::index::ProjectKey;
@@ -107,6 +108,15 @@ mod tests {
 
     fn turn() -> Turn {
         Turn::new(project(), ProjectMemory::default())
+    /// Returns when this process first saw the fence of an object's unconfirmed write; see [`Memory::sees`]. An object
+    /// without such a write gets no memory for it.
+    pub fn sees(&mut self, uid: &str, fence: Option<Timestamp>) -> Option<Instant> {
+        if fence.is_none() && self.memory.known(uid).is_none() {
+            return None;
+        }
+        self.memory.object(uid).sees(fence, Instant::now())
+    }
+
     }
 
     /// An answer that leaves little of the project's token bucket.

@@ -42,6 +42,67 @@ async fn killed_in_a_write(#[case] name: &str, #[case] operation: Operation, #[c
     assert_eq!(world.stored_datadog("region"), "EU");
 }
 
+/// The clock of the node on which an operator was killed in a write was hours ahead, or behind. The next operator trusts
+/// no such time. It waits for as long as a write may take to land, counted from when it first saw that write.
+#[rstest]
+#[case::claim_ahead_edited("claim-ahead-edited", 2, Operation::Create, false)]
+#[case::claim_ahead_deleted("claim-ahead-deleted", 2, Operation::Create, true)]
+#[case::attempt_ahead_edited("attempt-ahead-edited", 2, Operation::Update, false)]
+#[case::attempt_ahead_deleted("attempt-ahead-deleted", 2, Operation::Update, true)]
+#[case::claim_behind_deleted("claim-behind-deleted", -2, Operation::Create, true)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_was_wrong_neither_lengthens_nor_shortens_the_wait(
+    #[case] name: &str,
+    #[case] hours: i64,
+    #[case] operation: Operation,
+    #[case] deleted: bool,
+) {
+    let world = World::with_datadog_key(&format!("clock-{name}")).await;
+    let flags = ["--atlas-timeout", "4s"];
+    let operator = world.operator(&flags).await;
+    // The write lands while the next operator already looks at the object.
+    let late = Effect::AppliedLate { delay: Duration::from_secs(6) };
+    let x = world.object("x");
+    if operation == Operation::Update {
+        world.datadog("x").await.in_sync().await;
+        world.project.fault(Fault::new(late).at(operation));
+        x.change(&json!({"datadog": {"region": "EU"}})).await;
+    } else {
+        world.project.fault(Fault::new(late).at(operation));
+        world.datadog("x").await;
+    }
+    world.until_faulted(1).await;
+    operator.kill();
+    let wrong = |time: &serde_json::Value| {
+        let time: jiff::Timestamp = time.as_str().unwrap().parse().unwrap();
+        (time + jiff::SignedDuration::from_hours(hours)).to_string()
+    };
+    let object = x.get().await;
+    if operation == Operation::Update {
+        x.set_status(&json!({"attempt": {"time": wrong(&object["status"]["attempt"]["time"])}})).await;
+    } else {
+        let claim = object["metadata"]["annotations"]["atlas-integrations.dev/claim"].as_str().unwrap();
+        let mut claim: serde_json::Value = serde_json::from_str(claim).unwrap();
+        claim["time"] = wrong(&claim["time"]).into();
+        x.annotate("claim", &claim.to_string()).await;
+    }
+
+    if deleted {
+        x.begin_deletion().await;
+    } else {
+        x.change(&json!({"datadog": {"region": "US3"}})).await;
+    }
+    let _operator = world.operator(&flags).await;
+    if deleted {
+        x.gone().await;
+        assert!(world.project.stored().is_empty(), "no orphan");
+        assert_eq!(world.atlas_writes().last().map(String::as_str), Some("DELETE"));
+    } else {
+        x.synced().await;
+        assert_eq!(world.stored_datadog("region"), "US3");
+    }
+}
+
 /// A restart with nothing to do reads, and writes nothing anywhere.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_is_quiet() {

@@ -35,6 +35,8 @@ mutants! {
     ConsentForgotten: "the claim does not record consent (trace 5e)",
     OldList: "a LIST of any time shows what landed (trace 6)",
     NoWait: "an unknown outcome is not waited for (trace 7)",
+    PastBelieved: "a write that began in the past by a clock that was behind can't land any more",
+    FutureWaitedFor: "a write that began in the future by a clock that was ahead is waited for until then",
     IdIsNoDrift: "another id is no drift (trace 8)",
     RepairsAtOnce: "repairs do not grow apart (trace 8b)",
     ReleasedProves: "`applied` counts after a release (trace 9)",

@@ -87,7 +87,8 @@ impl Engine {
         for (todo, busy) in todo.iter_mut().zip(busy) {
             *todo = todo.filter(|_| busy);
         }
-        state.operators[op].pass = Some(Pass { listing, age: 0, owner, todo, raced: false, pending: None });
+        let waited = state.operators[op].memory.map(|memory| memory.seen.is_some_and(|(_, passed)| passed));
+        state.operators[op].pass = Some(Pass { listing, waited, owner, todo, raced: false, pending: None });
     }
 
     /// Whether the pass would pass the object over, since it is quiet and its index shows nothing else.
@@ -135,11 +136,12 @@ impl Engine {
         if object.spec.suspend && !object.deleting {
             return Self::done(state, op, slot);
         }
+        let waited = self.waited(state, op, slot, &object);
         let memory = *Self::memory(state, op, slot, uid);
         let secret = state.secrets[usize::from(object.spec.secret)];
         let sight = Sight {
             listing: pass.listing,
-            age: pass.age,
+            waited,
             owned: pass.owner.is_some_and(|owner| owner != uid),
             secret,
             outcome_known: memory.outcome_known,
@@ -184,6 +186,22 @@ impl Engine {
             }
             Step::Write { kind, repair, .. } => self.begin(state, op, slot, object, None, kind, repair),
         }
+    }
+
+    /// Notes an unconfirmed fence. Says whether the landing limit had passed at the LIST of the pass since the operator
+    /// first saw that fence.
+    fn waited(self, state: &mut State, op: usize, slot: usize, object: &Object) -> bool {
+        let fence = self.core.unconfirmed(object);
+        let memory = Self::memory(state, op, slot, object.uid);
+        let known = memory.seen.filter(|(id, _)| fence == Some(*id));
+        memory.seen = known.or(fence.map(|id| (id, false)));
+        let passed = memory.seen.is_some_and(|(_, passed)| passed);
+        if self.core.lacks(Mutant::OldList) {
+            return passed;
+        }
+        let Some(pass) = &mut state.operators[op].pass else { return false };
+        pass.waited[slot] &= known.is_some();
+        pass.waited[slot]
     }
 
     fn without_atlas(self, state: &mut State, op: usize, slot: usize, object: Object) {
@@ -240,7 +258,7 @@ impl Engine {
         }
         let may = self.may(&object, pass.listing, refuted);
         let sent = Some(Form { visible, id: 0 });
-        let attempt = Attempt { uid: object.uid, begun: Begun { id: FRESH, age: 0 }, sent };
+        let attempt = Attempt { uid: object.uid, begun: Begun { id: FRESH, clock: self.core.clock }, sent };
         let claim = claim.filter(|_| !self.core.lacks(Mutant::NoClaim));
         self.fence(state, op, slot, |object| self.core.fence(object, claim, kind, attempt));
         if claim == Some(true) {
@@ -268,6 +286,7 @@ impl Engine {
         let held = other.is_some_and(|other| other.truth.landed && applies(&other));
         let active =
             other.is_some_and(|other| !other.spec.observe && self.core.without_atlas(&other).is_none());
+        memory.seen = Some((FRESH, false));
         Self::wrong(state, Wrong::TwoOwners, self.alone && claim.is_some() && held && active);
         let memory = Self::memory(state, op, slot, object.uid);
         memory.refuted = false;
@@ -305,7 +324,8 @@ impl Engine {
         };
         Self::wrong(state, Wrong::Unclaimed, !fenced.finalizer);
         Self::wrong(state, Wrong::Observed, object.spec.observe);
-        Self::memory(state, op, slot, object.uid).confirmed = None;
+        let memory = Self::memory(state, op, slot, object.uid);
+        (memory.confirmed, memory.seen) = (None, Some((FRESH, false)));
         if self.core.lacks(Mutant::FinalizerFirst) {
             self.let_go(state, slot, false);
         }

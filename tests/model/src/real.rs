@@ -20,8 +20,8 @@ use jiff::Timestamp;
 
 use crate::mutant::Mutant;
 use crate::state::{
-    Answer, Applied, Attempt, Begun, Claim, Confirmed, FOREIGN, Form, Kind, Memory, Object, REFUSED, Secret,
-    Spec, Truth, Uid,
+    Answer, Applied, Attempt, Begun, Claim, Clock, Confirmed, FOREIGN, Form, Kind, Memory, Object, REFUSED,
+    Secret, Spec, Truth, Uid,
 };
 
 /// What a plan depends on besides the object.
@@ -29,8 +29,8 @@ use crate::state::{
 pub struct Sight {
     /// What LIST showed.
     pub listing: Option<Form>,
-    /// How often the landing limit has passed since the LIST.
-    pub age: u8,
+    /// Whether the landing limit had passed before the LIST since the operator first saw the unconfirmed write.
+    pub waited: bool,
     /// Whether another object owns the place.
     pub owned: bool,
     /// The Secret that is referred to, as it is.
@@ -78,6 +78,7 @@ pub struct Failed {
 enum Question {
     Plan(Object, Sight),
     WithoutAtlas(Object),
+    Unconfirmed(Object),
     Fence(Object, Option<bool>, Kind, Attempt),
     Applied(Object, Attempt, u8),
     Moved(Object, Object, bool, Attempt),
@@ -94,6 +95,7 @@ enum Question {
 #[derive(Clone, Copy)]
 enum Reply {
     Step(Option<Step>),
+    Fence(Option<u8>),
     Object(Object),
     Applied(Applied),
     Moved(Moved),
@@ -104,12 +106,17 @@ enum Reply {
 }
 
 thread_local! {
-    static KNOWN: RefCell<HashMap<(Question, Option<Mutant>), Reply>> = RefCell::default();
+    static KNOWN: RefCell<HashMap<(Question, Core), Reply>> = RefCell::default();
 }
 
 /// The core, with one rule taken back or none.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Core(pub Option<Mutant>);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Core {
+    /// The rule that is taken back.
+    pub mutant: Option<Mutant>,
+    /// The clock by which operators write times. Whoever reads them has another one, which is right.
+    pub clock: Clock,
+}
 
 macro_rules! ask {
     ($core:expr, $question:expr, $pattern:pat => $value:expr) => {
@@ -121,13 +128,23 @@ macro_rules! ask {
 }
 
 impl Core {
+    /// The time of the fence `id` that is made now.
+    fn now(self, id: u8) -> Timestamp {
+        at(Begun { id, clock: self.clock })
+    }
+
+    /// The unconfirmed fence of an object; see [`plan::unconfirmed_fence`].
+    pub fn unconfirmed(self, object: &Object) -> Option<u8> {
+        ask!(self, Question::Unconfirmed(self.seen(object)), Reply::Fence(fence) => fence)
+    }
+
     /// Whether this rule is taken back.
     pub fn lacks(self, mutant: Mutant) -> bool {
-        self.0 == Some(mutant)
+        self.mutant == Some(mutant)
     }
 
     fn ask(self, question: Question) -> Reply {
-        let key = (question, self.0);
+        let key = (question, self);
         let known = KNOWN.with_borrow(|known| known.get(&key).copied());
         known.unwrap_or_else(|| {
             let reply = answer(self, question);
@@ -206,7 +223,7 @@ impl Core {
                 let candidate = Candidate {
                     applied: applies(&object) && !self.lacks(Mutant::OrderWithoutApplied),
                     claimed: claims(&object),
-                    created: at(0, object.uid),
+                    created: at(Begun { id: object.uid, clock: Clock::Right }),
                     uid: UIDS[usize::from(object.uid)],
                     competes: ask!(self, Question::Competes(object, entry, refused), Reply::Yes(yes) => yes),
                 };
@@ -238,7 +255,7 @@ impl Core {
     /// The object as the core is shown it: where a rule about what counts is taken back, with what makes it count.
     pub fn seen(self, object: &Object) -> Object {
         let mut seen = bare(object);
-        match self.0 {
+        match self.mutant {
             Some(Mutant::ClaimOfAnyUid) => {
                 if let Some(claim) = &mut seen.claim {
                     claim.uid = seen.uid;
@@ -277,14 +294,13 @@ pub fn claims(object: &Object) -> bool {
 const UIDS: [&str; 10] = ["u0", "u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8", "u9"];
 const LANDING_LIMIT: Duration = Duration::from_secs(500);
 
-/// Fences of one age are told apart by their numbers, which are below the landing limit.
-fn at(age: u8, id: u8) -> Timestamp {
-    Timestamp::from_second(10_000 - i64::from(age) * 1_000 + i64::from(id)).unwrap_or_default()
-}
+/// The zero of each clock, in seconds.
+const ZERO: [(Clock, i64); 3] = [(Clock::Right, 10_000), (Clock::Ahead, 20_000), (Clock::Behind, 0)];
 
-/// A LIST of the same age is made before the landing limit of any such fence has passed.
-fn listed(age: u8) -> Timestamp {
-    Timestamp::from_second(10_000 - i64::from(age) * 1_000 + 300).unwrap_or_default()
+/// The time of a fence. Fences are told apart by their numbers.
+fn at(begun: Begun) -> Timestamp {
+    let zero = ZERO.iter().find(|(clock, _)| *clock == begun.clock).map_or(0, |(_, zero)| *zero);
+    Timestamp::from_second(zero + i64::from(begun.id)).unwrap_or_default()
 }
 
 static KEY: LazyLock<Option<MemoryKey>> = LazyLock::new(MemoryKey::generate);
@@ -356,9 +372,9 @@ fn form(redacted: &Redacted) -> Option<Form> {
 }
 
 fn begun(time: Timestamp) -> Begun {
-    let since = time.as_second() - 8_000;
-    let (epoch, id) = (since / 1_000, since % 1_000);
-    Begun { id: u8::try_from(id).unwrap_or(0), age: u8::try_from(2 - epoch).unwrap_or(0) }
+    let id = u8::try_from(time.as_second() % 1_000).unwrap_or(0);
+    let clock = ZERO.iter().find(|(_, zero)| *zero == time.as_second() - i64::from(id));
+    Begun { id, clock: clock.map(|(clock, _)| *clock).unwrap_or_default() }
 }
 
 fn number(uid: &str) -> Uid {
@@ -368,7 +384,7 @@ fn number(uid: &str) -> Uid {
 fn attempt_to(attempt: &Attempt) -> domain::Attempt {
     domain::Attempt {
         id: format!("u{}.{}", attempt.uid, attempt.begun.id),
-        time: at(attempt.begun.age, attempt.begun.id),
+        time: at(attempt.begun),
         sent: attempt.sent.map(redacted),
     }
 }
@@ -446,12 +462,12 @@ fn object_to(object: &Object) -> domain::Object {
         uid: UIDS[usize::from(object.uid)].into(),
         resource_version: "1".into(),
         generation: 2,
-        created: at(0, object.uid),
+        created: at(Begun { id: object.uid, clock: Clock::Right }),
         deleting: object.deleting,
         finalizer: object.finalizer,
         claim: object.claim.map(|claim| domain::Claim {
             uid: UIDS[usize::from(claim.uid)].into(),
-            time: at(claim.begun.age, claim.begun.id),
+            time: at(claim.begun),
             sent: claim.sent.map(redacted).unwrap_or_default(),
             adopted: claim.adopted,
         }),
@@ -502,6 +518,9 @@ fn answer(core: Core, question: Question) -> Reply {
             let plan = plan::deletion_without_atlas(&object_to(&object), false);
             Reply::Step(plan.map(|plan| if plan == Plan::Gone { Step::Gone } else { Step::Release }))
         }
+        Question::Unconfirmed(object) => {
+            Reply::Fence(plan::unconfirmed_fence(&object_to(&object)).map(|time| begun(time).id))
+        }
         Question::Fence(object, claim, kind, attempt) => {
             Reply::Object(fence(core, object, claim, kind, attempt))
         }
@@ -509,7 +528,7 @@ fn answer(core: Core, question: Question) -> Reply {
             let secrets = [read(object.spec.secret, version)];
             let object_ = object_to(&object);
             let applied =
-                outcome::applied(&object_, &attempt_to(&attempt), &spec(&object.spec), &secrets, at(0, 0));
+                outcome::applied(&object_, &attempt_to(&attempt), &spec(&object.spec), &secrets, core.now(0));
             Reply::Applied(applied_from(&applied))
         }
         Question::Moved(now, fenced, claiming, attempt) => Reply::Moved(outcome::moved(
@@ -520,7 +539,8 @@ fn answer(core: Core, question: Question) -> Reply {
         )),
         Question::Doubt(object, attempt, id) => {
             let text = format!("u{}.{id}", object.uid);
-            let (applied, owed) = outcome::doubt(&object_to(&object), &attempt_to(&attempt), text, at(0, id));
+            let (applied, owed) =
+                outcome::doubt(&object_to(&object), &attempt_to(&attempt), text, core.now(id));
             Reply::Doubt(applied_from(&applied), attempt_from(&owed))
         }
         Question::Failed(object, claim, answer) => {
@@ -534,7 +554,7 @@ fn answer(core: Core, question: Question) -> Reply {
         }
         Question::Deletion(object, id) => {
             let text = format!("u{}.{id}", object.uid);
-            Reply::Attempt(attempt_from(&outcome::deletion(&object_to(&object), text, at(0, id))))
+            Reply::Attempt(attempt_from(&outcome::deletion(&object_to(&object), text, core.now(id))))
         }
         Question::Deleted(object, deleted) => {
             let deleted = deleted.map(|id| format!("u{}.{id}", object.uid));
@@ -611,9 +631,9 @@ fn fence(core: Core, object: Object, claim: Option<bool>, kind: Kind, attempt: A
     after
 }
 
-fn plan(core: Core, mut object: Object, mut sight: Sight) -> Step {
+fn plan(core: Core, mut object: Object, sight: Sight) -> Step {
     let own_claim = claims(&object);
-    match core.0 {
+    match core.mutant {
         Some(Mutant::UnconfirmedIsDone) => {
             if let (Some(applied), Some(attempt)) = (&mut object.applied, object.attempt)
                 && applied.what.is_some()
@@ -635,7 +655,6 @@ fn plan(core: Core, mut object: Object, mut sight: Sight) -> Step {
                 claim.adopted = true;
             }
         }
-        Some(Mutant::OldList) => sight.age = 0,
         Some(Mutant::FasterIsOurs) if object.attempt.is_none() => {
             // As if another write had been begun since.
             object.attempt = object.claim.filter(|_| own_claim).map(|claim| Attempt {
@@ -666,12 +685,19 @@ fn plan(core: Core, mut object: Object, mut sight: Sight) -> Step {
             .is_some_and(|what| (what.secret, what.version) == (object.spec.secret, sight.secret.version))
     };
     let known = sight.outcome_known.map(|id| {
-        let times = [object.attempt.map(|attempt| attempt.begun), object.claim.map(|claim| claim.begun)];
-        let age = times.into_iter().flatten().find(|begun| begun.id == id).map_or(0, |begun| begun.age);
-        at(age, id)
+        let fences = [object.attempt.map(|attempt| attempt.begun), object.claim.map(|claim| claim.begun)];
+        at(fences
+            .into_iter()
+            .flatten()
+            .find(|begun| begun.id == id)
+            .unwrap_or(Begun { id, clock: core.clock }))
     });
     let outcome_known = outcome::is_outcome_known(&real, known);
-    let listed_at = if core.lacks(Mutant::OldList) { Timestamp::MAX } else { listed(sight.age) };
+    let waited = match plan::unconfirmed_fence(&real).map(|time| begun(time).clock) {
+        Some(Clock::Behind) if core.lacks(Mutant::PastBelieved) => true,
+        Some(Clock::Ahead) if core.lacks(Mutant::FutureWaitedFor) => false,
+        _ => sight.waited,
+    };
     let entry = sight.listing.map(redacted);
     let input = Input {
         object: &real,
@@ -682,7 +708,7 @@ fn plan(core: Core, mut object: Object, mut sight: Sight) -> Step {
         outcome_known,
         landing_limit: if core.lacks(Mutant::NoWait) { Duration::ZERO } else { LANDING_LIMIT },
         crd_terminating: false,
-        listed_at,
+        seen_for: if waited { LANDING_LIMIT } else { Duration::ZERO },
     };
     let planned = plan::plan(&input).plan;
     match planned {
@@ -701,9 +727,9 @@ fn plan(core: Core, mut object: Object, mut sight: Sight) -> Step {
         }
         Plan::Gone => Step::Gone,
         Plan::Settled { reason, .. } => Step::Settled(reason),
-        Plan::Wait { .. } => Step::Wait,
+        Plan::Wait => Step::Wait,
         Plan::Claim { adopted, write } => Step::Claim { adopted, kind: kind(write) },
-        Plan::RestoreClaim => Step::Restore(claim_from(&outcome::restored_claim(&real, at(0, FRESH)))),
+        Plan::RestoreClaim => Step::Restore(claim_from(&outcome::restored_claim(&real, core.now(FRESH)))),
         Plan::Write { write, why } => {
             let why = due_once_read(core, &real, &why, &object, sight);
             Step::Write { kind: kind(write), identities: why.is_empty(), repair: why.only_drift() }

@@ -29,13 +29,25 @@ pub struct Spec {
     pub suspend: bool,
 }
 
-/// A fence: which one, and how often the landing limit has passed since (up to 2).
+/// The clock of whoever writes a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Clock {
+    /// It is right.
+    #[default]
+    Right,
+    /// It is ahead of all others by far more than the landing limit.
+    Ahead,
+    /// It is behind all others by far more than the landing limit.
+    Behind,
+}
+
+/// A fence: which one, and by which clock its time was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Begun {
     /// Which one; the numbers are given anew in every state, so that they stay small.
     pub id: u8,
-    /// Its age.
-    pub age: u8,
+    /// The clock.
+    pub clock: Clock,
 }
 
 /// A redacted form: the visible setting, and Atlas's id where it is known (else 0).
@@ -252,8 +264,8 @@ impl Pending {
 pub struct Pass {
     /// What LIST showed.
     pub listing: Option<Form>,
-    /// How often the landing limit has passed since (up to 2).
-    pub age: u8,
+    /// Whether the landing limit had passed at the LIST since the operator first saw each object's unconfirmed fence.
+    pub waited: [bool; 2],
     /// Who owns the place, as the view had it.
     pub owner: Option<Uid>,
     /// Objects still to be looked at: their uids, and whether without Atlas.
@@ -273,6 +285,8 @@ pub struct Memory {
     pub confirmed: Option<(u8, u8)>,
     /// The fence after which nothing is in doubt.
     pub outcome_known: Option<u8>,
+    /// The unconfirmed fence that was seen last, and whether the landing limit has passed since it was first seen.
+    pub seen: Option<(u8, bool)>,
     /// The attempt of the confirmed DELETE.
     pub deleted: Option<u8>,
     /// The present claim's own write is known to have had no effect; only properties look at it.
@@ -362,6 +376,9 @@ impl State {
                 if let Some((id, _)) = &mut memory.confirmed {
                     fences.give(id);
                 }
+                if let Some((id, _)) = &mut memory.seen {
+                    fences.give(id);
+                }
                 for id in [&mut memory.outcome_known, &mut memory.deleted].into_iter().flatten() {
                     fences.give(id);
                 }
@@ -383,25 +400,9 @@ impl State {
 
     /// The landing limit passes.
     pub fn age(&mut self) {
-        let older = |age: &mut u8| *age = (*age + 1).min(2);
-        let object = |object: &mut Object| {
-            if let Some(claim) = &mut object.claim {
-                older(&mut claim.begun.age);
-            }
-            if let Some(attempt) = &mut object.attempt {
-                older(&mut attempt.begun.age);
-            }
-        };
-        self.objects.iter_mut().flatten().for_each(object);
-        for operator in &mut self.operators {
-            operator.view.iter_mut().flatten().for_each(object);
-            let Some(pass) = &mut operator.pass else { continue };
-            older(&mut pass.age);
-            if let Some(pending) = &mut pass.pending {
-                older(&mut pending.attempt.begun.age);
-                if let Some(fenced) = &mut pending.fenced {
-                    older(&mut fenced.begun.age);
-                }
+        for memory in self.operators.iter_mut().flat_map(|operator| &mut operator.memory) {
+            if let Some((_, passed)) = &mut memory.seen {
+                *passed = true;
             }
         }
     }

@@ -121,7 +121,7 @@ pub struct World {
 impl World {
     /// The same world with a rule taken back.
     pub fn without(&self, mutant: Mutant) -> World {
-        World { core: Core(Some(mutant)), ..self.clone() }
+        World { core: Core { mutant: Some(mutant), ..self.core }, ..self.clone() }
     }
 
     /// What drives its operators.
@@ -314,7 +314,7 @@ impl Model for World {
             Start::Fresh => {}
             Start::Foreign => outside(&mut state, Outside::Create, 0),
             Start::Synced => {
-                let sound = World { core: Core(None), rival: false, ..self.clone() };
+                let sound = World { core: Core { mutant: None, ..self.core }, rival: false, ..self.clone() };
                 rest::settle(&sound, &mut state, 0);
                 state.operators[0] = operator;
             }

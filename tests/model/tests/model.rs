@@ -8,7 +8,7 @@ use std::time::Instant;
 use atlas_integration_model::mutant::Mutant;
 use atlas_integration_model::operator::Fate;
 use atlas_integration_model::real::Core;
-use atlas_integration_model::state::{Budget, Spec};
+use atlas_integration_model::state::{Budget, Clock, Spec};
 use atlas_integration_model::world::{Action, Outside, Start, User, World};
 use stateright::{Checker, HasDiscoveries, Model};
 
@@ -166,6 +166,14 @@ fn worlds() -> Vec<World> {
             )
         },
         World {
+            core: Core { clock: Clock::Ahead, ..Core::default() },
+            ..world("a clock that was ahead", &[U::Visible, U::Delete], [2, 1, 1, 1], [2, 1, 2, 2])
+        },
+        World {
+            core: Core { clock: Clock::Behind, ..Core::default() },
+            ..world("a clock that was behind", &[U::Visible, U::Delete], [2, 1, 1, 1], [2, 1, 2, 2])
+        },
+        World {
             rival: true,
             start: Start::Synced,
             ..world("a rival", &[U::Visible, U::Rotate], [1, 1, 1, 1], [2, 1, 1, 1])
@@ -190,6 +198,8 @@ fn misses(mutant: Mutant) -> &'static str {
         M::OrderWithoutApplied => "an observer takes over",
         M::ClaimOfAnyUid => "copied",
         M::ForeignApplied => "copied, without consent",
+        M::FutureWaitedFor => "a clock that was ahead",
+        M::PastBelieved => "a clock that was behind",
         M::RepairsAtOnce => "a rival",
         _ => "first write",
     }

@@ -88,6 +88,11 @@ impl Atlas {
         }
     }
 
+    /// Whether a call has not landed yet.
+    pub fn is_late(&self) -> bool {
+        self.late.is_some()
+    }
+
     /// A late call lands, if one is left; whether one was.
     pub fn land_late(&mut self) -> bool {
         let late = self.late.take();

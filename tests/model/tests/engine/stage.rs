@@ -193,29 +193,40 @@ impl Stage {
         }
     }
 
-    /// Waits until the engine makes no request any more, not even when it is made to look again.
+    /// Waits until the engine makes no request any more, not even when it is made to look again. What it does before the
+    /// landing limit has passed comes first, as in the model.
     async fn rest(&self, landing: Duration) -> Result<(), String> {
         for _ in 0..ROUNDS {
-            let writes = {
+            let (writes, late) = {
                 let mut scene = self.touch();
                 scene.cluster.poke();
-                scene.writes
+                (scene.writes, scene.atlas.is_late())
             };
-            // While a call may land, a pass comes at least that often.
-            let silence = BREATH.max(landing + Duration::from_millis(200));
-            loop {
-                let left = (self.scene().last + silence).saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    break;
+            self.silence(BREATH).await;
+            {
+                let mut scene = self.scene();
+                let landed = late && !scene.atlas.is_late();
+                if scene.writes != writes || landed || scene.atlas.land_late() {
+                    continue;
                 }
-                sleep(left).await;
             }
-            let mut scene = self.scene();
-            if scene.writes == writes && !scene.atlas.land_late() {
+            self.silence(landing + Duration::from_millis(200)).await;
+            if self.scene().writes == writes {
                 return Ok(());
             }
         }
         Err("the engine finds no rest".to_owned())
+    }
+
+    /// Waits until there was no request for so long.
+    async fn silence(&self, length: Duration) {
+        loop {
+            let left = (self.scene().last + length).saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            sleep(left).await;
+        }
     }
 }
 
