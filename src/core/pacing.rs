@@ -8,6 +8,8 @@ const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
 /// How many repairs are made without a wait.
 const FREE_REPAIRS: u32 = 3;
+/// How many pauses in a row owed work waits for the sake of people.
+const RESERVE_PAUSES: u32 = 3;
 /// The longest time between two repairs of one place.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -35,6 +37,12 @@ pub fn repair_wait(repairs: u32) -> Duration {
 /// that comes back meanwhile. A bucket that is too small to share is used up completely.
 pub fn reserve_wait(limit: u32, remaining: u32) -> Option<Duration> {
     (limit >= 10 && remaining <= limit / 5).then_some(Duration::from_secs(15))
+}
+
+/// Whether a project may use one request of the part that is left to people, after owed work has waited for this many
+/// pauses in a row because of that part. Otherwise nothing would ever be written to a project that others keep busy.
+pub fn may_use_reserve(pauses: u32) -> bool {
+    pauses >= RESERVE_PAUSES
 }
 
 /// The offset of a project within the resync interval. A hash of its id spreads projects evenly.
@@ -89,6 +97,11 @@ mod tests {
     fn a_fifth_of_the_bucket_is_peoples() {
         assert_eq!(reserve_wait(1_200, 241), None);
         assert_eq!(reserve_wait(1_200, 240), Some(Duration::from_secs(15)));
+    }
+
+    #[test]
+    fn owed_work_waits_three_pauses_for_people() {
+        assert_eq!([0, 2, 3, 99].map(may_use_reserve), [false, false, true, true]);
     }
 
     #[test]

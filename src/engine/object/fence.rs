@@ -133,9 +133,10 @@ impl Fenced {
 }
 
 impl<T> CallResult<T> {
-    /// Records a failure in `turn`: the pause that Atlas asked for, and whether the outcome of the call is known. Returns
-    /// the object as the fence left it, the attempt, and the result.
+    /// Records in `turn` that a write was sent. Of a failure it also records the pause that Atlas asked for, and whether
+    /// the outcome of the call is known. Returns the object as the fence left it, the attempt, and the result.
     pub(super) fn record_in(self, turn: &mut Turn) -> (Stored, Attempt, Result<T, Failure>) {
+        turn.wrote();
         if let Err(failure) = &self.result {
             turn.pause_if_asked(failure);
             turn.object(&self.stored.object.uid).call_failed(self.attempt.time, failure);
@@ -168,8 +169,8 @@ pub(super) async fn raise(
     begun: Begun<'_>,
 ) -> Result<Option<Fenced>, WriteError> {
     let Begun { project, attempt, fence } = begun;
-    if !shared.leads() {
     let begun_at = Instant::now();
+    if !shared.leads() {
         turn.look_again_now();
         return Ok(None);
     }

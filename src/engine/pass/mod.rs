@@ -12,7 +12,7 @@ use look::{Views, check_pause, look};
 use owners::{described, owners};
 
 use super::index::Record;
-use super::object::{View, step};
+use super::object::{Blocked, View, step};
 use super::shared::Shared;
 use super::turn::Turn;
 use crate::atlas::Listing;
@@ -48,6 +48,7 @@ async fn pass_over_project(shared: &Shared, turn: &mut Turn, project: &ProjectId
     turn.look_again(shared.next_resync(project, Instant::now()));
     let owners = owners(shared, turn, records, &views);
     let mut not_quiet = Vec::new();
+    let mut owed_waits = false;
     for record in &*records {
         match need(shared, turn, record, &views, &owners) {
             Need::Nothing => {
@@ -55,14 +56,23 @@ async fn pass_over_project(shared: &Shared, turn: &mut Turn, project: &ProjectId
                     memory.rests();
                 }
             }
-            Need::Pause => not_quiet.push(record),
+            Need::Pause => {
+                owed_waits = true;
+                not_quiet.push(record);
+            }
             Need::Step { view, owner } => {
+                // The pause may have begun before the LIST that this object needs.
+                owed_waits |=
+                    record.quiet.is_none() && matches!(view, Some(View::Blocked(Blocked::Failure(_))));
                 not_quiet.push(record);
                 step(shared, turn, record, view, owner.as_deref()).await;
             }
         }
     }
     note_waiting(shared, turn, &not_quiet, begun, &views);
+    if check_pause(shared, turn).is_some() {
+        turn.pass_paused(owed_waits);
+    }
 }
 
 /// What an object needs in a pass.

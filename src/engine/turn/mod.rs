@@ -22,12 +22,17 @@ pub(super) struct Turn {
     pub memory: ProjectMemory,
     /// When the next pass is due if nothing else makes one due earlier.
     next: Option<Instant>,
+    /// Whether the next write may use the part of the project's bucket that is left to people.
+    may_use_reserve: bool,
+    /// Whether a pause has begun in this turn because the bucket was nearly used up.
+    left_reserve: bool,
 }
 
 impl Turn {
     /// Creates the turn of a project. `memory` is what the last turn remembered.
     pub fn new(key: ProjectKey, memory: ProjectMemory) -> Turn {
-        Turn { key, memory, next: None }
+        let may_use_reserve = memory.may_use_reserve();
+        Turn { key, memory, next: None, may_use_reserve, left_reserve: false }
     }
 
     /// The project.
@@ -67,25 +72,49 @@ impl Turn {
     }
 
     /// Returns the pause of the project, if it is paused now. Begins a pause if the last answer of Atlas left little of
-    /// the project's token bucket; `take_budget` tells what it left.
+    /// the project's token bucket; `take_budget` tells what it left. It begins none before the turn's first write to
+    /// Atlas if owed work has waited for too many such pauses already.
     pub fn check_pause(&mut self, take_budget: impl FnOnce(&ProjectId) -> Option<Budget>) -> Option<Pause> {
         let project = self.key.as_ref()?;
         let budget = take_budget(project);
         let now = Instant::now();
         if self.memory.current_pause(now).is_none()
+            && !self.may_use_reserve
             && let Some(wait) = budget.and_then(|budget| pacing::reserve_wait(budget.limit, budget.remaining))
         {
             let message = "the project's rate of requests is nearly used up, and the rest is left to people; the \
                            operator goes on by itself";
             tracing::info!(%project, seconds = wait.as_secs(), "{message}");
             self.memory.begin_pause(wait, Failure::known(FailureKind::RateLimited, message));
+            self.left_reserve = true;
         }
         self.memory.current_pause(now).cloned()
+    }
+
+    /// Notes that a write was sent to Atlas. If little is left of the project's bucket, the other writes wait again.
+    pub fn wrote(&mut self) {
+        self.may_use_reserve = false;
+    }
+
+    /// Notes whether owed work waits at the end of a pass that paused the project.
+    pub fn pass_paused(&mut self, owed_waits: bool) {
+        if self.left_reserve {
+            self.memory.reserve_paused(owed_waits);
+        }
     }
 
     /// The memory of an object; see [`ProjectMemory::object`].
     pub fn object(&mut self, uid: &str) -> &mut Memory {
         self.memory.object(uid)
+    }
+
+    /// Returns when this process first saw the fence of an object's unconfirmed write; see [`Memory::sees`]. An object
+    /// without such a write gets no memory for it.
+    pub fn sees(&mut self, uid: &str, fence: Option<Timestamp>) -> Option<Instant> {
+        if fence.is_none() && self.memory.known(uid).is_none() {
+            return None;
+        }
+        self.memory.object(uid).sees(fence, Instant::now())
     }
 
     /// Ends the turn. Returns the project, what is remembered of it, and when the next pass is due.
@@ -108,15 +137,6 @@ mod tests {
 
     fn turn() -> Turn {
         Turn::new(project(), ProjectMemory::default())
-    /// Returns when this process first saw the fence of an object's unconfirmed write; see [`Memory::sees`]. An object
-    /// without such a write gets no memory for it.
-    pub fn sees(&mut self, uid: &str, fence: Option<Timestamp>) -> Option<Instant> {
-        if fence.is_none() && self.memory.known(uid).is_none() {
-            return None;
-        }
-        self.memory.object(uid).sees(fence, Instant::now())
-    }
-
     }
 
     /// An answer that leaves little of the project's token bucket.
@@ -208,6 +228,47 @@ mod tests {
         let pause = turn.check_pause(nearly_used_up).expect("a pause");
         assert_eq!(pause.until, Instant::now() + 60 * SECOND);
         assert_eq!(pause.failure, limited);
+    }
+
+    /// A turn after `pauses` pauses for the sake of people, in each of which owed work waited.
+    fn turn_after(pauses: u32) -> Turn {
+        let mut memory = ProjectMemory::default();
+        for _ in 0..pauses {
+            memory.reserve_paused(true);
+        }
+        Turn::new(project(), memory)
+    }
+
+    /// Somebody else keeps the bucket nearly empty. Owed work waits for three pauses, then one write goes out in each
+    /// turn, and after it the project is paused again.
+    #[tokio::test(start_paused = true)]
+    async fn owed_work_does_not_wait_for_ever() {
+        for pauses in 0..3 {
+            let mut turn = turn_after(pauses);
+            assert!(turn.check_pause(nearly_used_up).is_some(), "after {pauses} pauses");
+            turn.pass_paused(true);
+            assert_eq!(turn.memory.may_use_reserve(), pauses == 2);
+        }
+        let mut turn = turn_after(3);
+        assert!(turn.check_pause(nearly_used_up).is_none(), "the LISTs and the first write are made");
+        assert!(turn.check_pause(nearly_used_up).is_none());
+        turn.wrote();
+        assert!(turn.check_pause(nearly_used_up).is_some(), "one write, and no more");
+        turn.pass_paused(false);
+        assert!(!turn.memory.may_use_reserve(), "nothing is owed any more");
+    }
+
+    /// The part for people is ours to leave. What Atlas asks for is not.
+    #[tokio::test(start_paused = true)]
+    async fn a_429_is_kept_to_however_long_owed_work_has_waited() {
+        let limited =
+            Failure { retry_after: Some(60 * SECOND), ..Failure::known(FailureKind::RateLimited, "429") };
+        let mut turn = turn_after(99);
+        turn.pause_if_asked(&limited);
+        let pause = turn.check_pause(nearly_used_up).expect("a pause");
+        assert_eq!((pause.until, pause.failure), (Instant::now() + 60 * SECOND, limited));
+        turn.pass_paused(false);
+        assert!(turn.memory.may_use_reserve(), "such a pause counts for nothing");
     }
 
     #[tokio::test(start_paused = true)]

@@ -17,6 +17,8 @@ pub(in crate::engine) struct ProjectMemory {
     failures: u32,
     /// How often Atlas asked us to back off since the last pass that ended without a pause.
     limited: u32,
+    /// How many pauses in a row began because the project's bucket was nearly used up, while owed work waited.
+    reserve_pauses: u32,
     /// While the pause lasts, the operator makes no call to Atlas for the project.
     pause: Option<Box<Pause>>,
     /// What is remembered of each object, by uid. Between passes there is no entry without something to remember.
@@ -59,7 +61,11 @@ impl ProjectMemory {
 
     /// Whether there is nothing to remember.
     pub fn is_blank(&self) -> bool {
-        self.failures == 0 && self.limited == 0 && self.pause.is_none() && self.objects.is_empty()
+        self.failures == 0
+            && self.limited == 0
+            && self.reserve_pauses == 0
+            && self.pause.is_none()
+            && self.objects.is_empty()
     }
 
     /// Returns the pause, if it is not over at `now`.
@@ -92,9 +98,21 @@ impl ProjectMemory {
         Some(wait)
     }
 
-    /// Resets the count of limited calls: a pass ended without a pause.
+    /// Resets the counts of limited calls and of pauses: a pass ended without a pause.
     pub fn reset_limited(&mut self) {
         self.limited = 0;
+        self.reserve_pauses = 0;
+    }
+
+    /// Notes that a pause began because the project's bucket was nearly used up, and whether owed work waits for its
+    /// end.
+    pub fn reserve_paused(&mut self, owed_waits: bool) {
+        self.reserve_pauses = if owed_waits { self.reserve_pauses.saturating_add(1) } else { 0 };
+    }
+
+    /// Whether the next write may use the part of the bucket that is left to people.
+    pub fn may_use_reserve(&self) -> bool {
+        pacing::may_use_reserve(self.reserve_pauses)
     }
 
     /// Notes how the LISTs of a pass went: `failed` if at least one failed, `succeeded` if at least one succeeded.
@@ -223,6 +241,23 @@ mod tests {
         let no_token = Failure { without_call: true, retry_after: Some(SECOND), ..limited() };
         assert_eq!(memory.pause_if_asked(&no_token), None);
         assert!(memory.is_blank());
+    }
+
+    #[test]
+    fn only_owed_work_that_waits_pause_after_pause_may_use_the_part_for_people() {
+        let mut memory = ProjectMemory::default();
+        for _ in 0..3 {
+            assert!(!memory.may_use_reserve());
+            memory.reserve_paused(true);
+        }
+        assert!(memory.may_use_reserve() && !memory.is_blank());
+        memory.reserve_paused(false);
+        assert!(!memory.may_use_reserve() && memory.is_blank(), "nothing waits any more");
+        for _ in 0..9 {
+            memory.reserve_paused(true);
+        }
+        memory.reset_limited();
+        assert!(!memory.may_use_reserve(), "a pass ended without a pause");
     }
 
     #[test]

@@ -21,7 +21,8 @@ impl Bucket {
         let steps = now.saturating_duration_since(started).as_millis() / interval;
         let gained = u128::from(settings.rate_refill).saturating_mul(steps.saturating_sub(self.steps));
         self.steps = steps;
-        self.used = self.used.saturating_sub(u32::try_from(gained).unwrap_or(u32::MAX));
+        self.used =
+            self.used.saturating_sub(u32::try_from(gained).unwrap_or(u32::MAX)).max(settings.rate_others);
         if self.used >= settings.rate_capacity {
             let next = (steps + 1) * interval;
             let wait = next.saturating_sub(now.saturating_duration_since(started).as_millis());
@@ -76,6 +77,21 @@ mod tests {
             bucket.take(&settings, start + Duration::from_secs(600)),
             Ok(2),
             "never more than the capacity"
+        );
+    }
+
+    #[test]
+    fn others_keep_their_share_of_the_bucket() {
+        let settings = Settings { rate_capacity: 10, rate_others: 8, ..Settings::default() };
+        let start = Instant::now();
+        let mut bucket = Bucket::default();
+        assert_eq!(bucket.take(&settings, start), Ok(1));
+        assert_eq!(bucket.take(&settings, start), Ok(0));
+        assert_eq!(bucket.take(&settings, start), Err(60));
+        assert_eq!(
+            bucket.take(&settings, start + Duration::from_secs(60)),
+            Ok(1),
+            "the refill is theirs too"
         );
     }
 

@@ -85,6 +85,8 @@ pub struct Settings {
     /// Interval of the refill.
     #[serde(with = "millis")]
     pub rate_interval: Duration,
+    /// How many tokens of the bucket somebody else has always taken.
+    pub rate_others: u32,
     /// Whether v2 answers carry `RateLimit-…` headers.
     pub rate_headers: bool,
     /// Whether v1.0 shares the bucket and its headers. Not known.
@@ -141,6 +143,7 @@ impl Default for Settings {
             rate_capacity: 1200,
             rate_refill: 500,
             rate_interval: Duration::from_secs(60),
+            rate_others: 0,
             rate_headers: true,
             rate_on_v1: false,
             rate_retry_after: true,

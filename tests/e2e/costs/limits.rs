@@ -136,6 +136,37 @@ async fn a_fifth_is_left_to_people() {
     assert!(most.max() <= Some(8), "a fifth of ten is two");
 }
 
+/// Somebody else keeps a project's bucket nearly empty. People keep their part, and what is owed goes out all the same:
+/// after three pauses, one write in each pause, creations and deletions alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_project_does_not_starve_what_is_owed() {
+    let world = world("limit-busy").await;
+    let _operator = world.operator(&["--resync-interval", "1h"]).await;
+    let y = world.sample("WEBHOOK").await.in_sync().await;
+    world.project.settings(|settings| {
+        settings.rate_capacity = 100;
+        settings.rate_refill = 100;
+        settings.rate_interval = Duration::from_secs(1);
+        settings.rate_others = 84;
+    });
+    let began = Instant::now();
+    let x = world.integration("x", &pager_duty()).await;
+    x.reaches("False", "RateLimited").await;
+    y.begin_deletion().await;
+    y.deletion_waits().await;
+    assert_eq!(world.atlas_writes(), ["POST"], "people come first");
+    x.synced().await;
+    y.gone().await;
+    assert_eq!(world.atlas_writes(), ["POST", "POST", "DELETE"]);
+    let exchanges = world.project.exchanges();
+    let writes: Vec<Instant> = exchanges.iter().filter(|e| e.is_write()).map(|e| e.at).collect();
+    let pauses = (writes[1] - began).as_secs_f64() / 15.0;
+    assert!((3.0..4.0).contains(&pauses), "{pauses}");
+    let next = writes[2] - writes[1];
+    assert!(next >= Duration::from_secs(14) && next < Duration::from_secs(30), "one write a pause: {next:?}");
+    assert_eq!(world.project.count(|e| e.status == 429), 0);
+}
+
 /// A thousand objects in a hundred projects behind tight limits: all arrive, nothing is sent before its time, and the
 /// projects take turns.
 #[tokio::test(flavor = "multi_thread")]
