@@ -43,7 +43,8 @@ pub(in crate::engine) struct Record {
     pub project: ProjectKey,
     /// `None` when the spec can't be read.
     pub spec: Option<SpecRecord>,
-    /// Names of the Secrets that the settings refer to.
+    /// Names of the Secrets that the settings refer to. An observing object needs none of them, unless it is suspended:
+    /// then its status says whether what was last applied is still what spec and Secrets ask for.
     pub secrets: Box<[Arc<str>]>,
     /// Set while nothing is owed.
     pub quiet: Option<Quiet>,
@@ -67,7 +68,7 @@ impl Record {
     pub(super) fn new(object: &Object) -> Record {
         let spec = object.spec.as_ref().ok();
         let secrets = spec
-            .filter(|spec| spec.management == ManagementPolicy::Manage)
+            .filter(|spec| spec.management == ManagementPolicy::Manage || spec.suspend)
             .map(|spec| spec.integration.secret_names().into_iter().map(Arc::from).collect())
             .unwrap_or_default();
         let in_sync = object.status.condition(ConditionType::InSync);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::tests::{elsewhere, identity, object, project, secret};
 use super::*;
 use crate::cluster::SecretIdentity;
-use crate::domain::{AppliedSecret, CredentialsRef};
+use crate::domain::{AppliedSecret, CredentialsRef, ManagementPolicy};
 
 #[test]
 fn secrets_are_remembered_where_an_object_refers_to_them() {
@@ -93,6 +93,46 @@ fn without_a_watch_nothing_is_known_of_secrets() {
     assert_eq!(index.secrets.get(&secret("teams")), Known::Nothing, "another watch is not allowed");
     index.secrets.list_begins(0);
     index.secrets.list_complete(0, |_| true);
+/// Somebody forbids the watch in one namespace. In the others a Secret that does not change is still not read.
+#[test]
+fn a_watch_that_is_not_allowed_hides_only_its_own_secrets() {
+    let mut index = Index::default();
+    let elsewhere = ObjectKey { namespace: "other".into(), name: "teams".into() };
+    index.observe(&object("a", 1, 1));
+    index.observe(&Object { key: ObjectKey { name: "a".into(), ..elsewhere.clone() }, ..object("b", 1, 1) });
+    index.secrets.observe(&secret("teams"), identity("1"));
+    index.secrets.observe(&elsewhere, identity("2"));
+    index.secrets.unwatched(1, |key| *key.namespace == *"other");
+    assert!(matches!(index.secrets.get(&secret("teams")), Known::Present(_)), "it is watched");
+    assert_eq!(index.secrets.get(&elsewhere), Known::Nothing);
+    index.secrets.list_begins(0);
+    index.secrets.list_complete(0, |key| *key.namespace == *"ns");
+    assert_eq!(index.secrets.get(&elsewhere), Known::Nothing, "another list changes nothing");
+    index.secrets.list_begins(1);
+    index.secrets.observe_from(1, &elsewhere, identity("2").expect("an identity"));
+    index.secrets.list_complete(1, |key| *key.namespace == *"other");
+    assert!(matches!(index.secrets.get(&elsewhere), Known::Present(_)), "it is watched now");
+}
+
+/// An observing object reads no Secret, so none of them can wake it. While it is suspended, its status still says
+/// whether what was last applied is what spec and Secrets ask for.
+#[test]
+fn an_observing_object_needs_its_secrets_only_while_it_is_suspended() {
+    let observing = |version, suspend| {
+        let mut object = object("a", version, 1);
+        let spec = object.spec.as_mut().expect("a spec");
+        (spec.management, spec.suspend) = (ManagementPolicy::Observe, suspend);
+        object
+    };
+    let mut index = Index::default();
+    index.observe(&observing(1, false));
+    assert!(!index.secrets.is_referred_to(&secret("teams")));
+    index.observe(&observing(2, true));
+    assert!(index.secrets.is_referred_to(&secret("teams")));
+    index.secrets.observe(&secret("teams"), identity("1"));
+    assert_eq!(index.secrets.observe(&secret("teams"), identity("2")).len(), 1, "a rotation");
+}
+
     assert_eq!(index.secrets.get(&secret("teams")), Known::Absent);
 }
 

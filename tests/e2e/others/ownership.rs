@@ -84,6 +84,23 @@ async fn suspended_means_no_call() {
     assert!(world.project.stored_type("DATADOG").is_some(), "deleting a suspended object leaves Atlas alone");
 }
 
+/// An object that is suspended and in sync stays so when it is switched to Observe, and a Secret that changes then is
+/// still noticed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_object_begins_to_observe() {
+    let world = World::with_datadog_key("suspend-observe").await;
+    let _operator = world.operator(&["--resync-interval", "1h", SECRETS_WATCHED]).await;
+    let x = world.datadog("x").await.in_sync().await;
+    x.change(&json!({"suspend": true})).await.says("Suspended", "True").await;
+    x.change(&json!({"managementPolicy": "Observe"})).await;
+    let object =
+        x.until("observed", |o| o["status"]["observedGeneration"] == o["metadata"]["generation"]).await;
+    let ready = condition(&object, "Ready");
+    assert_eq!((&ready["status"], &ready["reason"]), (&json!("True"), &json!("Synced")), "{object:#}");
+    world.secret("keys", &[("api", "fedcba9876543210fedcba9876540009")]).await;
+    x.reaches("False", "Suspended").await;
+}
+
 /// From managing to observing the claim goes, and Atlas is left alone; the way back needs consent.
 #[tokio::test(flavor = "multi_thread")]
 async fn manage_observe_manage() {

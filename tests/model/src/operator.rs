@@ -211,11 +211,8 @@ impl Engine {
             None if object.spec.suspend => {
                 let secret = state.secrets[usize::from(object.spec.secret)];
                 let what = object.applied.and_then(|applied| applied.what);
-                // An observing object is held against no Secrets, so to the engine those that were applied have changed.
-                let changed = object.spec.observe
-                    || what.is_none_or(|what| {
-                        (what.secret, what.version) != (object.spec.secret, secret.version)
-                    });
+                let changed = what
+                    .is_none_or(|what| (what.secret, what.version) != (object.spec.secret, secret.version));
                 let current = self.core.is_applied(&object, changed);
                 let reason = if current { Reason::Synced } else { Reason::Suspended };
                 self.say(state, op, slot, reason, None, |object| object.said_suspended = true);
@@ -286,10 +283,10 @@ impl Engine {
         let held = other.is_some_and(|other| other.truth.landed && applies(&other));
         let active =
             other.is_some_and(|other| !other.spec.observe && self.core.without_atlas(&other).is_none());
-        memory.seen = Some((FRESH, false));
         Self::wrong(state, Wrong::TwoOwners, self.alone && claim.is_some() && held && active);
         let memory = Self::memory(state, op, slot, object.uid);
         memory.refuted = false;
+        memory.seen = Some((FRESH, false));
         memory.confirmed = self.core.lacks(Mutant::SentIsWritten).then_some((FRESH, secret.value));
         if self.core.lacks(Mutant::AppliedFirst) {
             let applied = self.core.applied(&object, attempt, secret.version);
