@@ -30,6 +30,15 @@ pub enum WriteError {
     /// The object is gone, or another object has its name.
     #[error("the object is gone")]
     Gone,
+    /// The API server refuses this write, and will refuse it again until somebody changes what forbids it: the rules of
+    /// RBAC, an admission policy, a webhook, or the schema of the CRD.
+    #[error("the API server refused to store the {write}: {why}")]
+    Refused {
+        /// Which write, by its word in the metric of writes.
+        write: &'static str,
+        /// The API server's message, which names who refused.
+        why: String,
+    },
     /// Anything else, with the API server's message. The objects written contain no secrets, so neither does the
     /// message.
     #[error("the API server refused or did not answer: {0}")]
@@ -65,7 +74,10 @@ impl Writer {
     /// [`WriteError::Server`].
     pub async fn get(&self, key: &ObjectKey) -> Result<Option<Stored>, WriteError> {
         let api = self.api(key);
-        let found = limited(api.get_opt(&key.name)).await?;
+        let found = limited("", api.get_opt(&key.name)).await.map_err(|error| match error {
+            WriteError::Refused { why, .. } => WriteError::Server(why),
+            error => error,
+        })?;
         Ok(found.and_then(|wire| decode(wire, self.defaults)))
     }
 
@@ -145,8 +157,8 @@ impl Writer {
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let patch = Patch::Merge(body);
         let answer = match subresource {
-            Some(_) => limited(api.patch_status(name, &params, &patch)).await?,
-            None => limited(api.patch(name, &params, &patch)).await?,
+            Some(_) => limited(kind, api.patch_status(name, &params, &patch)).await?,
+            None => limited(kind, api.patch(name, &params, &patch)).await?,
         };
         tracing::debug!(object = %stored.object.key, kind, "stored");
         decode(answer, self.defaults).ok_or(WriteError::Gone)
@@ -174,20 +186,63 @@ fn precondition(stored: &Stored) -> Map<String, Value> {
     encode::precondition(&stored.object.uid, &stored.object.resource_version)
 }
 
-/// Makes one call with a time limit, and sorts its faults.
-async fn limited<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, WriteError> {
+/// Makes one call with a time limit, and sorts its faults. `write` says which write it is.
+async fn limited<T>(
+    write: &'static str,
+    call: impl Future<Output = kube::Result<T>>,
+) -> Result<T, WriteError> {
     match tokio::time::timeout(TIME_LIMIT, call).await {
         Err(_) => Err(WriteError::Server(format!("no answer within {} seconds", TIME_LIMIT.as_secs()))),
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(kube::Error::Api(status))) => Err(match status.code {
-            404 => WriteError::Gone,
-            409 => WriteError::Moved,
-            // A 422 quotes the rejected values, which may be secret.
-            422 => {
-                WriteError::Server(format!("{} (422)", plain(&without_quotes(&status.message), MAX_MESSAGE)))
-            }
-            code => WriteError::Server(format!("{} ({code})", plain(&status.message, MAX_MESSAGE))),
-        }),
+        Ok(Err(kube::Error::Api(status))) => Err(fault(write, status.code, &status.message)),
         Ok(Err(error)) => Err(WriteError::Server(error.to_string())),
+    }
+}
+
+/// What an error status of the API server means.
+fn fault(write: &'static str, code: u16, message: &str) -> WriteError {
+    let why = |message: &str| format!("{} ({code})", plain(message, MAX_MESSAGE));
+    match code {
+        404 => WriteError::Gone,
+        409 => WriteError::Moved,
+        // A 422 quotes the rejected values, which may be secret.
+        422 => WriteError::Refused { write, why: why(&without_quotes(message)) },
+        // An admission webhook may answer with any of these, RBAC answers with 403.
+        400 | 401 | 403 | 405 | 413 => WriteError::Refused { write, why: why(message) },
+        _ => WriteError::Server(why(message)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A webhook that is down (500), an overloaded API server (429) and a slow one (504) pass. Whoever forbids a write
+    /// forbids it again.
+    #[test]
+    fn only_who_forbids_a_write_refuses_it() {
+        for code in [400, 401, 403, 405, 413, 422] {
+            let error = fault("claim", code, "no");
+            assert!(matches!(error, WriteError::Refused { write: "claim", .. }), "{code}: {error}");
+        }
+        for code in [408, 429, 500, 503, 504] {
+            assert!(matches!(fault("claim", code, "later"), WriteError::Server(_)), "{code}");
+        }
+        assert!(matches!(fault("claim", 404, ""), WriteError::Gone));
+        assert!(matches!(fault("claim", 409, ""), WriteError::Moved));
+    }
+
+    #[test]
+    fn a_refusal_is_quoted_cleanly_and_not_at_length() {
+        let why = |code, message: &str| match fault("status", code, message) {
+            WriteError::Refused { why, .. } => why,
+            error => panic!("{error}"),
+        };
+        assert_eq!(why(403, "no\u{1b}[31m robots\r\n"), "no[31m robots (403)");
+        assert_eq!(
+            why(422, r#"spec: Invalid value: "a key": no"#),
+            r#"spec: Invalid value: "...": no (422)"#
+        );
+        assert!(why(403, &"x".repeat(9_000)).len() < 1_100);
     }
 }

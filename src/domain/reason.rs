@@ -20,6 +20,7 @@ pub enum Reason {
     ProjectNotAllowed,
     Conflict,
     AlreadyExists,
+    WriteRefused,
     IntegrationNotFound,
     InvalidSpec,
     Rejected,
@@ -43,7 +44,7 @@ pub enum Prospect {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Reason; 19] = [
+    pub const ALL: [Reason; 20] = [
         Reason::Synced,
         Reason::Observed,
         Reason::RateLimited,
@@ -58,6 +59,7 @@ impl Reason {
         Reason::ProjectNotAllowed,
         Reason::Conflict,
         Reason::AlreadyExists,
+        Reason::WriteRefused,
         Reason::IntegrationNotFound,
         Reason::InvalidSpec,
         Reason::Rejected,
@@ -87,6 +89,7 @@ impl Reason {
             Reason::ProjectNotAllowed => "ProjectNotAllowed",
             Reason::Conflict => "Conflict",
             Reason::AlreadyExists => "AlreadyExists",
+            Reason::WriteRefused => "WriteRefused",
             Reason::IntegrationNotFound => "IntegrationNotFound",
             Reason::InvalidSpec => "InvalidSpec",
             Reason::Rejected => "Rejected",
@@ -109,6 +112,7 @@ impl Reason {
             | Reason::ProjectNotAllowed
             | Reason::Conflict
             | Reason::AlreadyExists
+            | Reason::WriteRefused
             | Reason::IntegrationNotFound => Prospect::Outside,
             Reason::InvalidSpec | Reason::Rejected | Reason::NotSupportedByAtlas => Prospect::Final,
         }
@@ -149,6 +153,6 @@ mod tests {
             Reason::NotVisibleYet
         ]));
         assert!(of(Prospect::Final).eq([Reason::InvalidSpec, Reason::Rejected, Reason::NotSupportedByAtlas]));
-        assert_eq!(of(Prospect::Outside).count(), 10);
+        assert_eq!(of(Prospect::Outside).count(), 11);
     }
 }

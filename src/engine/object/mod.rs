@@ -2,6 +2,7 @@
 
 mod delete;
 mod fence;
+mod refused;
 mod say;
 mod unseen;
 mod view;
@@ -52,7 +53,11 @@ pub(super) async fn step(
         None => unseen::without_atlas(shared, turn, record).await,
     };
     match result {
-        Ok(()) => {}
+        Ok(()) => {
+            if let Some(memory) = turn.memory.known_mut(&record.uid) {
+                memory.told = None;
+            }
+        }
         // It is gone, or another object has its name, and that one has a record of its own.
         Err(WriteError::Gone) => {
             if shared.store.gone(record) {
@@ -60,12 +65,19 @@ pub(super) async fn step(
             }
         }
         Err(WriteError::Moved) => turn.look_again(Instant::now() + MOVED),
-        Err(WriteError::Server(why)) => {
-            tracing::warn!(object = %record.key, %why, "the API server did not take a write; trying again");
-            let failures = turn.object(&record.uid).fails();
-            turn.look_again(Instant::now() + pacing::backoff(failures, random()));
+        Err(WriteError::Server(why)) => retry(turn, record, &why),
+        Err(WriteError::Refused { write, why }) => {
+            retry(turn, record, &why);
+            refused::report(shared, turn, record, write, &why).await;
         }
     }
+}
+
+/// Looks at the object again after a wait, since the API server did not take a write.
+fn retry(turn: &mut Turn, record: &Record, why: &str) {
+    tracing::warn!(object = %record.key, %why, "the API server did not take a write; trying again");
+    let failures = turn.object(&record.uid).fails();
+    turn.look_again(Instant::now() + pacing::backoff(failures, random()));
 }
 
 /// Atlas was read: plans, and carries the plan out, until nothing more is to be done in this pass.
@@ -141,6 +153,7 @@ fn planned(shared: &Shared, turn: &mut Turn, stored: &Stored, sight: &Sight<'_>)
     let applied = object.applied_secrets();
     let secrets = shared.index.lock().secrets.since(&object.key.namespace, &names, applied);
     let known = turn.memory.known(&object.uid).and_then(|memory| memory.outcome_known);
+    let seen_at = turn.sees(&object.uid, unconfirmed_fence(object));
     let planned = plan(&Input {
         object,
         spec: sight.spec,
@@ -153,7 +166,6 @@ fn planned(shared: &Shared, turn: &mut Turn, stored: &Stored, sight: &Sight<'_>)
         seen_for: seen_at.map(|at| sight.listed_at.saturating_duration_since(at)).unwrap_or_default(),
     });
     tracing::debug!(object = %object.key, rule = planned.rule, plan = ?planned.plan, "planned");
-    let seen_at = turn.sees(&object.uid, unconfirmed_fence(object));
     planned.plan
 }
 
@@ -161,6 +173,7 @@ fn planned(shared: &Shared, turn: &mut Turn, stored: &Stored, sight: &Sight<'_>)
 /// write, or another process's, it still says how it stood before, which may be over.
 async fn wait(shared: &Shared, turn: &mut Turn, stored: &Stored) -> Result<(), WriteError> {
     let object = &stored.object;
+    let seen_at = turn.sees(&object.uid, unconfirmed_fence(object)).unwrap_or_else(Instant::now);
     let said = object.status.condition(ConditionType::Ready).is_some_and(|ready| {
         ready.status == ConditionStatus::False && ready.observed_generation == Some(object.generation)
     });
@@ -173,7 +186,6 @@ async fn wait(shared: &Shared, turn: &mut Turn, stored: &Stored) -> Result<(), W
     turn.look_again(seen_at + shared.atlas.landing_limit());
     Ok(())
 }
-    let seen_at = turn.sees(&object.uid, unconfirmed_fence(object)).unwrap_or_else(Instant::now);
 
 #[cfg(test)]
 #[path = "answers_tests.rs"]

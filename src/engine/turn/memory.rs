@@ -13,6 +13,8 @@ use crate::domain::{Failure, Prospect, Reason};
 
 /// If no repair was made for this long, the next repairs are made without a wait again.
 const REPAIRS_FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
+/// The API server keeps an Event for an hour, unless its flag `--event-ttl` says otherwise.
+const TOLD_AGAIN: Duration = Duration::from_secs(3600);
 
 /// All that the result of a write depends on. As long as it stays the same, the operator repeats a failed write only
 /// after a wait, or not at all.
@@ -44,11 +46,11 @@ pub(in crate::engine) struct Refused {
 pub(in crate::engine) struct Memory {
     /// The time of the fence of the last write whose outcome this process knows.
     pub outcome_known: Option<Timestamp>,
-    /// The id of the attempt whose DELETE Atlas confirmed. If an integration is in the place now, it belongs to
-    /// somebody else.
     /// The time in the fence of the last begun write that Atlas has not confirmed, and when this process first saw that
     /// fence.
     pub unconfirmed: Option<(Timestamp, Instant)>,
+    /// The id of the attempt whose DELETE Atlas confirmed. If an integration is in the place now, it belongs to
+    /// somebody else.
     pub deleted: Option<String>,
     /// The last write that failed.
     pub refused: Option<Box<Refused>>,
@@ -59,6 +61,8 @@ pub(in crate::engine) struct Memory {
     /// The verdict that was stored last, with the resourceVersion that the object then had; `None` if the verdict was
     /// good.
     pub said: Option<Box<(u64, Verdict)>>,
+    /// The refusal of the API server that the last Event was about, and when the Event was published.
+    pub told: Option<Box<(String, Instant)>>,
     /// How many repairs of drift were made, with less than a day between each two, and the time of the last one.
     pub repairs: u32,
     pub last_repair: Option<Instant>,
@@ -91,10 +95,6 @@ impl Memory {
         *self = Memory { refused: self.refused.take(), failures: self.failures, ..Memory::default() };
     }
 
-    /// Notes that `reason` is the present one. Returns how long it has been the present one; for a good reason always
-    /// zero.
-    pub fn lasting(&mut self, reason: Reason, now: Instant) -> Duration {
-        if reason.prospect() == Prospect::Good {
     /// Notes that the object has this `fence` of a write that Atlas has not confirmed (`None` if it has none). Returns
     /// when this process first saw the fence. The time in the fence only identifies it, since the clock that wrote it
     /// may have been wrong.
@@ -104,6 +104,10 @@ impl Memory {
         self.unconfirmed.map(|(_, seen_at)| seen_at)
     }
 
+    /// Notes that `reason` is the present one. Returns how long it has been the present one; for a good reason always
+    /// zero.
+    pub fn lasting(&mut self, reason: Reason, now: Instant) -> Duration {
+        if reason.prospect() == Prospect::Good {
             self.since = None;
             return Duration::ZERO;
         }
@@ -114,6 +118,19 @@ impl Memory {
                 Duration::ZERO
             }
         }
+    }
+
+    /// Whether an Event has to tell that the API server refuses a write for this `cause`: it was not told yet, or so
+    /// long ago that the Event is gone.
+    pub fn must_tell(&mut self, cause: &str, now: Instant) -> bool {
+        let told = self
+            .told
+            .as_deref()
+            .is_some_and(|(known, at)| known == cause && now.duration_since(*at) < TOLD_AGAIN);
+        if !told {
+            self.told = Some(Box::new((cause.to_owned(), now)));
+        }
+        !told
     }
 
     /// Counts one more failure. Returns how many there were in a row.
@@ -222,11 +239,13 @@ mod tests {
         let now = Instant::now();
         let mut memory = Memory {
             outcome_known: Some(Timestamp::UNIX_EPOCH),
+            unconfirmed: Some((Timestamp::UNIX_EPOCH, now)),
             deleted: Some("uid.1".into()),
             refused: None,
             failures: 2,
             since: Some((Reason::Forbidden, now)),
             said: Some(Box::new((1, verdict()))),
+            told: Some(Box::new(("no".into(), now))),
             repairs: 3,
             last_repair: Some(now),
             waiting_since: Some(now),
@@ -239,7 +258,6 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_failed_write_is_sent_again_once_its_time_has_come() {
         let start = Instant::now();
-            unconfirmed: Some((Timestamp::UNIX_EPOCH, now)),
         let mut memory = Memory::default();
         assert!(memory.held_back(&signature(), start).is_none(), "nothing failed");
         memory.fails();
@@ -340,6 +358,17 @@ mod tests {
         assert_eq!(memory.lasting(Reason::Forbidden, start + HOUR), Duration::ZERO, "it holds anew");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_told_once_an_hour() {
+        let start = Instant::now();
+        let mut memory = Memory::default();
+        assert!(memory.must_tell("policy a", start));
+        assert!(!memory.must_tell("policy a", start + MINUTE));
+        assert!(memory.must_tell("policy b", start + MINUTE), "another cause");
+        assert!(!memory.must_tell("policy b", start + HOUR));
+        assert!(memory.must_tell("policy b", start + HOUR + MINUTE), "its Event is gone");
+    }
+
     /// Two owners that overwrite each other must not do so for ever.
     #[tokio::test(start_paused = true)]
     async fn repairs_of_one_place_grow_apart() {
@@ -366,17 +395,6 @@ mod tests {
         assert_eq!(memory.repairs, 1, "the count begins anew");
     }
 
-    #[test]
-    fn the_outcome_of_a_failed_call_is_known_unless_atlas_left_it_open() {
-        let begun = Timestamp::UNIX_EPOCH;
-        let refused = Failure::known(FailureKind::Rejected, "no");
-        let mut memory = Memory::default();
-        memory.call_failed(begun, &Failure { outcome_unknown: true, ..refused.clone() });
-        assert_eq!(memory.outcome_known, None);
-        memory.call_failed(begun, &refused);
-        assert_eq!(memory.outcome_known, Some(begun));
-    }
-}
     /// A fence is waited for from the moment when it was first seen, however often it is seen again.
     #[tokio::test(start_paused = true)]
     async fn a_fence_is_remembered_from_when_it_was_first_seen() {
@@ -393,3 +411,14 @@ mod tests {
         assert!(memory == Memory::default());
     }
 
+    #[test]
+    fn the_outcome_of_a_failed_call_is_known_unless_atlas_left_it_open() {
+        let begun = Timestamp::UNIX_EPOCH;
+        let refused = Failure::known(FailureKind::Rejected, "no");
+        let mut memory = Memory::default();
+        memory.call_failed(begun, &Failure { outcome_unknown: true, ..refused.clone() });
+        assert_eq!(memory.outcome_known, None);
+        memory.call_failed(begun, &refused);
+        assert_eq!(memory.outcome_known, Some(begun));
+    }
+}
