@@ -9,11 +9,10 @@ use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, ObjectMeta, PartialObjectMeta};
-use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher;
 
 use super::secrets::ReadError;
-use super::watch::{PAGE_SIZE, WatchEvent, translate};
+use super::watch::{PAGE_SIZE, WatchEvent, translate, watch};
 use crate::api::PROJECT_IDS_ANNOTATION;
 use crate::domain::ProjectId;
 
@@ -68,7 +67,7 @@ pub fn watch_namespaces(client: &Client) -> BoxStream<'static, WatchEvent<Grant>
         let projects = projects(&wire.metadata);
         Some(Grant { namespace: wire.metadata.name?, projects })
     };
-    let events = watcher(api, config).default_backoff();
+    let events = watch(api, config);
     events.filter_map(move |event| std::future::ready(translate(0, event, item))).boxed()
 }
 

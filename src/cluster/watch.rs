@@ -1,13 +1,15 @@
 //! The watches of objects, in full, and of Secrets, by their metadata only. Namespaces, where only one annotation
 //! matters, are in [`super::namespaces`].
 
+use std::time::Duration;
+
 use futures::StreamExt;
 use futures::stream::{BoxStream, select_all};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ApiResource, PartialObjectMeta};
 use kube::core::DynamicObject;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{self, DefaultBackoff, Event};
 use kube::{Client, ResourceExt};
 
 use super::decode::{Stored, decode};
@@ -18,6 +20,8 @@ use crate::domain::ObjectKey;
 
 /// The size of a page bounds the memory that reading a list takes.
 pub(super) const PAGE_SIZE: u32 = 50;
+/// The longest wait after failures.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// The namespaces that are watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +103,7 @@ pub fn watch_objects(
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
             None => Api::all_with(client.clone(), &resource),
         };
-        let events = watch(api, config.clone()).default_backoff();
+        let events = watch(api, config.clone());
         let item = move |wire: DynamicObject| decode(wire, defaults);
         events.filter_map(move |event| std::future::ready(translate(list, event, item))).boxed()
     });
@@ -122,7 +126,7 @@ pub fn watch_secrets(
         };
         let mut config = watcher::Config::default().page_size(PAGE_SIZE);
         config.field_selector = only.map(|only| format!("metadata.name={}", only.name));
-        let events = watch(api, config).default_backoff();
+        let events = watch(api, config);
         events.filter_map(move |event| std::future::ready(translate(list, event, secret_item))).boxed()
     });
     select_all(watches).boxed()
@@ -131,7 +135,11 @@ pub fn watch_secrets(
 /// A watch that begins anew, with a list, after every failure. If etcd was restored, the API server stays silent on a
 /// watch from a version of the lost future, while a list shows the restored state. It can't be restored without a
 /// failure of the watch before.
-fn watch<K>(
+///
+/// The waits between failures grow from about a second to half a minute. They begin anew only once the watch has brought
+/// a change, or two minutes after the last failure. A list alone does not prove that the watch works, and an API server
+/// that refuses a watch must not be asked for lists all the time.
+pub(super) fn watch<K>(
     api: Api<K>,
     config: watcher::Config,
 ) -> impl futures::Stream<Item = watcher::Result<Event<K>>> + Send
@@ -139,10 +147,23 @@ where
     K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
     let begin = move || watcher::watcher(api.clone(), config.clone()).boxed();
-    futures::stream::unfold((begin(), begin), |(mut events, begin)| async {
+    let state = (begin(), begin, DefaultBackoff::default(), Duration::ZERO);
+    futures::stream::unfold(state, |(mut events, begin, mut backoff, wait)| async move {
+        // Even the shortest sleep takes a millisecond, and a list has many items.
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
         let event = events.next().await?;
-        let events = if event.is_err() { begin() } else { events };
-        Some((event, (events, begin)))
+        let mut wait = Duration::ZERO;
+        match &event {
+            Ok(Event::Init | Event::InitApply(_) | Event::InitDone) => {}
+            Ok(Event::Apply(_) | Event::Delete(_)) => backoff.reset(),
+            Err(_) => {
+                events = begin();
+                wait = backoff.next().unwrap_or(LONGEST_WAIT);
+            }
+        }
+        Some((event, (events, begin, backoff, wait)))
     })
     .boxed()
 }

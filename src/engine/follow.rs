@@ -1,6 +1,6 @@
 //! Takes the events of the watches into the index, and adds the projects that become due to the queue.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -22,6 +22,10 @@ pub(super) struct Watches {
     namespaces: BoxStream<'static, WatchEvent<Grant>>,
     /// First lists that are not complete yet.
     open: HashSet<(Watch, usize)>,
+    /// The lists of objects that the operator may not make. What it knows of their namespaces from before stays.
+    unlisted: HashSet<usize>,
+    /// Why each watch fails at present, as the log has said.
+    failing: HashMap<(Watch, usize), String>,
     /// Whether the watches of Secrets and Namespaces have begun.
     all_begun: bool,
 }
@@ -43,6 +47,8 @@ impl Watches {
             secrets: futures::stream::pending().boxed(),
             namespaces: futures::stream::pending().boxed(),
             open: (0..settings.scope.lists()).map(|list| (Watch::Objects, list)).collect(),
+            unlisted: HashSet::new(),
+            failing: HashMap::new(),
             all_begun: false,
             client,
         }
@@ -56,7 +62,7 @@ impl Watches {
             event = self.namespaces.next() => self.on_namespace(shared, event?),
         };
         shared.queue.add(due);
-        if self.open.is_empty() && !self.all_begun {
+        if self.open.is_empty() && !self.all_begun && self.unlisted.len() < shared.settings.scope.lists() {
             self.all_begun = true;
             self.begin_others(shared);
         }
@@ -68,6 +74,37 @@ impl Watches {
         self.all_begun && self.open.is_empty()
     }
 
+    /// Logs why a watch fails: once, although it is retried again and again, until it works or fails for another reason.
+    /// Call it before the index is locked, since writing a log line may block.
+    fn warn_of_failure<T>(&mut self, watch: Watch, settings: &Settings, event: &WatchEvent<T>) {
+        let what = match watch {
+            Watch::Objects => "watch of AtlasIntegration objects",
+            Watch::Secrets => "watch of Secrets",
+            Watch::Namespaces => "watch of Namespaces",
+        };
+        match event {
+            WatchEvent::Failed { list, message, forbidden } => {
+                let namespace = namespace_of(settings, *list);
+                let known = self.failing.insert((watch, *list), message.clone());
+                if known.as_ref() == Some(message) {
+                    tracing::debug!(namespace, %message, "{what}");
+                } else if *forbidden && watch == Watch::Objects && namespace.is_some() {
+                    tracing::warn!(
+                        namespace,
+                        %message,
+                        "{what}: no object of this namespace is served until the operator may list them"
+                    );
+                } else {
+                    tracing::warn!(namespace, %message, "{what}");
+                }
+            }
+            WatchEvent::ListComplete { list } if self.failing.remove(&(watch, *list)).is_some() => {
+                tracing::info!(namespace = namespace_of(settings, *list), "{what}: it works again");
+            }
+            _ => {}
+        }
+    }
+
     fn begin_others(&mut self, shared: &Shared) {
         let settings = &shared.settings;
         if settings.watch_secrets {
@@ -76,7 +113,7 @@ impl Watches {
             let lists = settings.scope.lists() + usize::from(apart.is_some());
             self.open.extend((0..lists).map(|list| (Watch::Secrets, list)));
         } else {
-            shared.index.lock().secrets.unwatched(0);
+            shared.index.lock().secrets.unwatched(0, |_| true);
         }
         // A Role can't allow a watch of Namespaces. So if the scope is a list of namespaces, the operator reads each
         // Namespace when it needs it.
@@ -87,7 +124,8 @@ impl Watches {
     }
 
     fn on_object(&mut self, shared: &Shared, event: WatchEvent<Stored>) -> Vec<ProjectKey> {
-        warn_of_failure("watch of AtlasIntegration objects", &event);
+        self.warn_of_failure(Watch::Objects, &shared.settings, &event);
+        self.note_unlisted(shared, &event);
         let mut index = shared.index.lock();
         match event {
             WatchEvent::ListBegins { list } => index.list_begins(list),
@@ -97,14 +135,31 @@ impl Watches {
                 self.open.remove(&(Watch::Objects, list));
                 return index.list_complete(list, in_list(&shared.settings, list));
             }
-            WatchEvent::Failed { .. } => {}
+            WatchEvent::Failed { list, .. } => index.list_fails(list),
         }
         Vec::new()
     }
 
+    /// Notes which namespaces the operator may not list. Whoever may delete a namespace or its RoleBinding must not be
+    /// able to stop the operator for all others, so such a list counts as answered. The watch retries, and takes the
+    /// namespace up once it is allowed.
+    fn note_unlisted(&mut self, shared: &Shared, event: &WatchEvent<Stored>) {
+        let changed = match event {
+            WatchEvent::Failed { list, forbidden: true, .. } => {
+                self.open.remove(&(Watch::Objects, *list));
+                self.unlisted.insert(*list)
+            }
+            WatchEvent::ListComplete { list } => self.unlisted.remove(list),
+            _ => false,
+        };
+        if changed {
+            shared.telemetry.unlisted(self.unlisted.len());
+        }
+    }
+
     /// If the operator may not watch Secrets, it reads each one when it needs it.
     fn on_secret(&mut self, shared: &Shared, event: WatchEvent<Secret>) -> Vec<ProjectKey> {
-        warn_of_failure("watch of Secrets", &event);
+        self.warn_of_failure(Watch::Secrets, &shared.settings, &event);
         let secrets = &mut shared.index.lock().secrets;
         match event {
             WatchEvent::ListBegins { list } => secrets.list_begins(list),
@@ -116,15 +171,16 @@ impl Watches {
             }
             WatchEvent::Failed { list, forbidden: true, .. } => {
                 self.open.remove(&(Watch::Secrets, list));
-                secrets.unwatched(list);
+                secrets.unwatched(list, in_list(&shared.settings, list));
+                secrets.list_fails(list);
             }
-            WatchEvent::Failed { .. } => {}
+            WatchEvent::Failed { list, .. } => secrets.list_fails(list),
         }
         Vec::new()
     }
 
     fn on_namespace(&mut self, shared: &Shared, event: WatchEvent<Grant>) -> Vec<ProjectKey> {
-        warn_of_failure("watch of Namespaces", &event);
+        self.warn_of_failure(Watch::Namespaces, &shared.settings, &event);
         let mut index = shared.index.lock();
         match event {
             WatchEvent::ListBegins { .. } => index.namespace_list_begins(),
@@ -147,10 +203,11 @@ impl Watches {
     }
 }
 
-/// Logs why a watch failed. Call it before the index is locked, since writing a log line may block.
-fn warn_of_failure<T>(watch: &str, event: &WatchEvent<T>) {
-    if let WatchEvent::Failed { message, .. } = event {
-        tracing::warn!(%message, "{watch}");
+/// The namespace of list number `list`, if the scope is a list of namespaces.
+fn namespace_of(settings: &Settings, list: usize) -> Option<&str> {
+    match &settings.scope {
+        Scope::Namespaces(names) => names.get(list).map(String::as_str),
+        Scope::All => None,
     }
 }
 

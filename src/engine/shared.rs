@@ -53,6 +53,8 @@ pub trait Telemetry: Send + Sync {
     fn size(&self, objects: usize, places: usize, waiting: usize);
     /// Whether this process is the one that acts.
     fn leader(&self, leads: bool);
+    /// How many watched namespaces there are whose objects may not be listed.
+    fn unlisted(&self, namespaces: usize);
 }
 
 /// What every pass may use.

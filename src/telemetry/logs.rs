@@ -69,7 +69,8 @@ fn cap() -> FilterFn<impl Fn(&Metadata<'_>) -> bool> {
 fn limit(target: &str) -> Level {
     match target.split("::").next().unwrap_or_default() {
         "atlas_integration_operator" => Level::TRACE,
-        "kube_client" | "kube" => Level::ERROR,
+        // Every failure of a watch reaches our own log.
+        "kube_client" | "kube_runtime" | "kube" => Level::ERROR,
         _ => Level::WARN,
     }
 }
@@ -82,6 +83,7 @@ mod tests {
     fn dependencies_are_cut_off() {
         assert_eq!(limit("atlas_integration_operator::engine::step"), Level::TRACE);
         assert_eq!(limit("kube_client::client"), Level::ERROR);
+        assert_eq!(limit("kube_runtime::watcher"), Level::ERROR);
         assert_eq!(limit("hyper_util::client::legacy"), Level::WARN);
         assert_eq!(limit("reqwest"), Level::WARN);
     }

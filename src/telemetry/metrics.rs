@@ -27,6 +27,7 @@ pub struct Metrics {
     projects: Gauge<u64, AtomicU64>,
     waiting: Gauge<u64, AtomicU64>,
     leader: Gauge<u64, AtomicU64>,
+    namespaces_unlisted: Gauge<u64, AtomicU64>,
 }
 
 impl Default for Metrics {
@@ -72,6 +73,12 @@ impl Metrics {
             "1 where this replica is the one that acts, 0 where it stands by",
             leader.clone(),
         );
+        let namespaces_unlisted = Gauge::default();
+        registry.register(
+            "namespaces_unlisted",
+            "Namespaces of --watch-namespace whose objects are not served since the operator may not list them",
+            namespaces_unlisted.clone(),
+        );
         let metrics = Metrics {
             registry,
             atlas_requests,
@@ -83,6 +90,7 @@ impl Metrics {
             projects,
             waiting,
             leader,
+            namespaces_unlisted,
         };
         metrics.start_at_zero();
         metrics
@@ -148,6 +156,10 @@ impl crate::engine::Telemetry for Metrics {
 
     fn leader(&self, leads: bool) {
         self.leader.set(u64::from(leads));
+    }
+
+    fn unlisted(&self, namespaces: usize) {
+        self.namespaces_unlisted.set(namespaces as u64);
     }
 }
 

@@ -34,6 +34,11 @@ impl Lists {
         self.0.get(&list).is_some_and(|list| known <= list.newest_before && shows < known)
     }
 
+    /// A list failed. What it has shown so far tells nothing.
+    pub fn fails(&mut self, list: usize) {
+        self.0.remove(&list);
+    }
+
     /// Ends a list. The result says of a key whether the list left it out; `None` when no such list was under way.
     pub fn complete(&mut self, list: usize) -> Option<impl Fn(&ObjectKey) -> bool + use<>> {
         let List { seen, .. } = self.0.remove(&list)?;

@@ -1,6 +1,6 @@
 //! The identity of each Secret that an object refers to, and the projects that a change of it concerns.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::lists::{Lists, version};
@@ -86,10 +86,13 @@ impl SecretRecord {
 pub(in crate::engine) struct Secrets {
     records: HashMap<ObjectKey, SecretRecord>,
     lists: Lists,
-    /// The watches of Secrets that are not allowed. While there is one, nothing is known of any Secret, and each is
-    /// read when it matters.
-    unwatched: HashSet<usize>,
+    /// The watches of Secrets that are not allowed, by number, and which Secrets each would show. Nothing is known of
+    /// these Secrets, and each is read when it matters.
+    unwatched: HashMap<usize, Covers>,
 }
+
+/// Says whether a watch covers a Secret.
+type Covers = Box<dyn Fn(&ObjectKey) -> bool + Send>;
 
 impl Secrets {
     /// An object of `project` refers to a Secret.
@@ -160,9 +163,9 @@ impl Secrets {
         }
     }
 
-    /// Watch number `list` is not allowed.
-    pub fn unwatched(&mut self, list: usize) {
-        self.unwatched.insert(list);
+    /// Watch number `list` is not allowed. It would show the Secrets that it `covers`.
+    pub fn unwatched(&mut self, list: usize, covers: impl Fn(&ObjectKey) -> bool + Send + 'static) {
+        self.unwatched.insert(list, Box::new(covers));
     }
 
     /// Whether an object refers to this Secret.
@@ -174,6 +177,11 @@ impl Secrets {
     pub fn list_begins(&mut self, list: usize) {
         let newest = self.records.values().filter_map(|secret| secret.state.version()).max();
         self.lists.begins(list, newest.unwrap_or_default());
+    }
+
+    /// A list, or the watch that followed it, failed. It begins again with a list.
+    pub fn list_fails(&mut self, list: usize) {
+        self.lists.fails(list);
     }
 
     /// A list is complete: Secrets of its scope that it did not show do not exist. Returns the projects whose objects
@@ -189,7 +197,7 @@ impl Secrets {
     /// What is known of a Secret.
     pub fn get(&self, key: &ObjectKey) -> Known<&SecretIdentity> {
         match self.records.get(key) {
-            Some(secret) if self.unwatched.is_empty() => secret.state.as_ref(),
+            Some(secret) if !self.unwatched.values().any(|covers| covers(key)) => secret.state.as_ref(),
             _ => Known::Nothing,
         }
     }

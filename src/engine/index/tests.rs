@@ -57,6 +57,19 @@ pub(super) fn identity(version: &str) -> Option<SecretIdentity> {
     Some(SecretIdentity { uid: "s".into(), resource_version: version.into() })
 }
 
+/// A list that failed half way shows nothing of what exists, and the watch begins another one.
+#[test]
+fn a_list_that_failed_takes_nothing_out() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    index.list_begins(0);
+    index.list_fails(0);
+    assert_eq!(index.list_complete(0, |_| true), []);
+    assert_eq!(index.size(), (1, 1));
+    index.list_begins(0);
+    assert_eq!(index.list_complete(0, |_| true), [project(1)]);
+}
+
 #[test]
 fn only_somebody_elses_change_asks_for_a_pass() {
     let mut index = Index::default();

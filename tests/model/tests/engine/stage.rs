@@ -353,4 +353,6 @@ impl Telemetry for Passes {
     fn size(&self, _objects: usize, _places: usize, _waiting: usize) {}
 
     fn leader(&self, _leads: bool) {}
+
+    fn unlisted(&self, _namespaces: usize) {}
 }
