@@ -4,6 +4,7 @@ pub mod argocd;
 mod election;
 pub mod kstatus;
 mod moving;
+mod refused;
 mod release;
 mod start;
 pub mod waits;

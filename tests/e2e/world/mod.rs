@@ -227,6 +227,12 @@ impl World {
             "Namespace" => ("", "v1", "namespaces"),
             "ServiceAccount" => ("", "v1", "serviceaccounts"),
             "Event" => ("events.k8s.io", "v1", "events"),
+            "ValidatingAdmissionPolicy" => {
+                ("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies")
+            }
+            "ValidatingAdmissionPolicyBinding" => {
+                ("admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings")
+            }
             "Lease" => ("coordination.k8s.io", "v1", "leases"),
             other => panic!("{other} is not in the table"),
         };
