@@ -50,7 +50,6 @@ pub const PROJECT_IDS_ANNOTATION: &str = "atlas-integrations.dev/project-ids";
     kind = "AtlasIntegration",
     plural = "atlasintegrations",
     shortname = "atlint",
-    category = "all",
     category = "atlas",
     namespaced,
     status = "AtlasIntegrationStatus",
