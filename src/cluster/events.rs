@@ -83,7 +83,7 @@ impl Events {
             ..Event::default()
         };
         if self.sender.try_send(event).is_err() {
-            tracing::debug!(object = %key, reason, "too many Events wait; this one is dropped");
+            tracing::debug!(object = %key, project = object.project().map(display), "type" = object.kind().map(display), reason, "too many Events wait; this one is dropped");
         }
     }
 }

@@ -32,7 +32,7 @@ pub enum WriteError {
     Gone,
     /// The API server refuses this write, and will refuse it again until somebody changes what forbids it: the rules of
     /// RBAC, an admission policy, a webhook, or the schema of the CRD.
-    #[error("the API server refused to store the {write}: {why}")]
+    #[error("the {write} was not stored: {why}{}", advice(why))]
     Refused {
         /// Which write, by its word in the metric of writes.
         write: &'static str,
@@ -43,6 +43,18 @@ pub enum WriteError {
     /// message.
     #[error("the API server refused or did not answer: {0}")]
     Server(String),
+}
+
+/// What to do about a refusal, by its text: the status alone does not tell RBAC and admission apart.
+fn advice(why: &str) -> &'static str {
+    if why.contains("cannot patch") || why.contains("cannot get") {
+        "; grant the operator's ServiceAccount the verbs of deploy/base/rbac.yaml in this namespace; if the namespace is \
+         being deleted and its RoleBinding is gone already, apply deploy/cluster-finalizers.yaml"
+    } else if why.contains("denied") {
+        "; let the admission policy or webhook that it names accept the operator's ServiceAccount"
+    } else {
+        ""
+    }
 }
 
 /// Reads and writes `AtlasIntegration` objects.
@@ -75,7 +87,9 @@ impl Writer {
     pub async fn get(&self, key: &ObjectKey) -> Result<Option<Stored>, WriteError> {
         let api = self.api(key);
         let found = limited("", api.get_opt(&key.name)).await.map_err(|error| match error {
-            WriteError::Refused { why, .. } => WriteError::Server(why),
+            WriteError::Refused { why, .. } | WriteError::Server(why) => {
+                WriteError::Server(format!("the object was not read: {why}{}", advice(&why)))
+            }
             error => error,
         })?;
         Ok(found.and_then(|wire| decode(wire, self.defaults)))
@@ -157,10 +171,15 @@ impl Writer {
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let patch = Patch::Merge(body);
         let answer = match subresource {
-            Some(_) => limited(kind, api.patch_status(name, &params, &patch)).await?,
-            None => limited(kind, api.patch(name, &params, &patch)).await?,
+            Some(_) => limited(kind, api.patch_status(name, &params, &patch)).await,
+            None => limited(kind, api.patch(name, &params, &patch)).await,
         };
-        tracing::debug!(object = %stored.object.key, kind, "stored");
+        let answer = answer.map_err(|error| match error {
+            WriteError::Server(why) => WriteError::Server(format!("the {kind} was not stored: {why}")),
+            error => error,
+        })?;
+        let object = &stored.object;
+        tracing::debug!(object = %object.key, project = object.project().map(display), "type" = object.kind().map(display), write = kind, "stored");
         decode(answer, self.defaults).ok_or(WriteError::Gone)
     }
 

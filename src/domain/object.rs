@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::integration::{Integration, SecretKey};
+use super::integration_type::IntegrationType;
 use super::project::ProjectId;
 use super::redacted::{Redacted, shortened};
 
@@ -301,6 +302,16 @@ pub struct Object {
 }
 
 impl Object {
+    /// The project, when the spec can be read.
+    pub fn project(&self) -> Option<&ProjectId> {
+        self.spec.as_ref().ok().map(|spec| &spec.project)
+    }
+
+    /// The type, when the spec can be read.
+    pub fn kind(&self) -> Option<IntegrationType> {
+        self.spec.as_ref().ok().map(|spec| spec.integration.integration_type())
+    }
+
     /// `status.applied`, if it proves that the place is ours: this very object wrote it, and has not released the place
     /// since.
     pub fn applied(&self) -> Option<&Applied> {

@@ -26,6 +26,8 @@ pub(super) struct Watches {
     unlisted: HashSet<usize>,
     /// Why each watch fails at present, as the log has said.
     failing: HashMap<(Watch, usize), String>,
+    /// Lists of objects in which nothing has been found so far.
+    empty: HashSet<usize>,
     /// Whether the watches of Secrets and Namespaces have begun.
     all_begun: bool,
 }
@@ -49,6 +51,7 @@ impl Watches {
             open: (0..settings.scope.lists()).map(|list| (Watch::Objects, list)).collect(),
             unlisted: HashSet::new(),
             failing: HashMap::new(),
+            empty: (0..settings.scope.lists()).collect(),
             all_begun: false,
             client,
         }
@@ -84,22 +87,21 @@ impl Watches {
         };
         match event {
             WatchEvent::Failed { list, message, forbidden } => {
-                let namespace = namespace_of(settings, *list);
+                let namespace = namespace(settings, *list);
                 let known = self.failing.insert((watch, *list), message.clone());
                 if known.as_ref() == Some(message) {
-                    tracing::debug!(namespace, %message, "{what}");
+                    tracing::debug!(namespace, "{what}: {message}");
                 } else if *forbidden && watch == Watch::Objects && namespace.is_some() {
                     tracing::warn!(
                         namespace,
-                        %message,
-                        "{what}: no object of this namespace is served until the operator may list them"
+                        "{what}: {message}; no object of this namespace is served until the operator may list them"
                     );
                 } else {
-                    tracing::warn!(namespace, %message, "{what}");
+                    tracing::warn!(namespace, "{what}: {message}");
                 }
             }
             WatchEvent::ListComplete { list } if self.failing.remove(&(watch, *list)).is_some() => {
-                tracing::info!(namespace = namespace_of(settings, *list), "{what}: it works again");
+                tracing::info!(namespace = namespace(settings, *list), "{what}: it works again");
             }
             _ => {}
         }
@@ -126,6 +128,7 @@ impl Watches {
     fn on_object(&mut self, shared: &Shared, event: WatchEvent<Stored>) -> Vec<ProjectKey> {
         self.warn_of_failure(Watch::Objects, &shared.settings, &event);
         self.note_unlisted(shared, &event);
+        self.warn_of_empty(&shared.settings, &event);
         let mut index = shared.index.lock();
         match event {
             WatchEvent::ListBegins { list } => index.list_begins(list),
@@ -154,6 +157,28 @@ impl Watches {
         };
         if changed {
             shared.telemetry.unlisted(self.unlisted.len());
+        }
+    }
+
+    /// Logs once if a namespace of --watch-namespace has no object when it is first listed. Perhaps it does not exist,
+    /// which the operator has no right to find out.
+    fn warn_of_empty(&mut self, settings: &Settings, event: &WatchEvent<Stored>) {
+        match event {
+            WatchEvent::Present { list, .. } => {
+                self.empty.remove(list);
+            }
+            WatchEvent::ListComplete { list } => {
+                if self.empty.remove(list)
+                    && let Some(namespace) = namespace(settings, *list)
+                {
+                    tracing::info!(
+                        namespace,
+                        "namespace {namespace} has no AtlasIntegration objects yet, or does not exist; if objects are \
+                         expected there, check --watch-namespace and --selector"
+                    );
+                }
+            }
+            _ => {}
         }
     }
 
@@ -203,11 +228,13 @@ impl Watches {
     }
 }
 
-/// The namespace of list number `list`, if the scope is a list of namespaces.
-fn namespace_of(settings: &Settings, list: usize) -> Option<&str> {
+/// The namespace that list number `list` is limited to; that of the list after those of the scope has the operator's
+/// own Secret.
+fn namespace(settings: &Settings, list: usize) -> Option<&str> {
     match &settings.scope {
-        Scope::Namespaces(names) => names.get(list).map(String::as_str),
-        Scope::All => None,
+        Scope::Namespaces(names) if list < names.len() => names.get(list).map(String::as_str),
+        scope if list >= scope.lists() => settings.credentials_secret.as_ref().map(|own| &*own.namespace),
+        _ => None,
     }
 }
 

@@ -66,16 +66,23 @@ pub(super) async fn step(
         }
         Err(WriteError::Moved) => turn.look_again(Instant::now() + MOVED),
         Err(WriteError::Server(why)) => retry(turn, record, &why),
-        Err(WriteError::Refused { write, why }) => {
-            retry(turn, record, &why);
-            refused::report(shared, turn, record, write, &why).await;
+        Err(refused @ WriteError::Refused { .. }) => {
+            retry(turn, record, &refused.to_string());
+            if let WriteError::Refused { write, why } = refused {
+                refused::report(shared, turn, record, write, &why).await;
+            }
         }
     }
 }
 
-/// Looks at the object again after a wait, since the API server did not take a write.
+/// Looks at the object again after a wait, since a call to the API server failed.
 fn retry(turn: &mut Turn, record: &Record, why: &str) {
-    tracing::warn!(object = %record.key, %why, "the API server did not take a write; trying again");
+    tracing::warn!(
+        object = %record.key,
+        project = record.project.as_ref().map(display),
+        "type" = record.kind().map(display),
+        "a call to the API server failed: {why}; the operator retries automatically"
+    );
     let failures = turn.object(&record.uid).fails();
     turn.look_again(Instant::now() + pacing::backoff(failures, random()));
 }
@@ -165,7 +172,7 @@ fn planned(shared: &Shared, turn: &mut Turn, stored: &Stored, sight: &Sight<'_>)
         crd_terminating: sight.crd_terminating,
         seen_for: seen_at.map(|at| sight.listed_at.saturating_duration_since(at)).unwrap_or_default(),
     });
-    tracing::debug!(object = %object.key, rule = planned.rule, plan = ?planned.plan, "planned");
+    tracing::debug!(object = %object.key, project = object.project().map(display), "type" = object.kind().map(display), rule = planned.rule, plan = ?planned.plan, "planned");
     planned.plan
 }
 

@@ -142,7 +142,7 @@ pub(super) async fn release(
     let after = shared.store.release(stored).await?;
     turn.object(&object.uid).released();
     shared.events.publish(object, EventKind::Normal, "Released", "Release", note);
-    tracing::info!(object = %object.key, "released: {note}");
+    tracing::info!(object = %object.key, project = object.project().map(display), "type" = object.kind().map(display), "released: {note}");
     Ok(after)
 }
 
@@ -157,7 +157,7 @@ fn lost_sync<'a>(before: &Status, after: &'a Status) -> Option<&'a Condition> {
 
 fn tell_drift(shared: &Shared, object: &Object, in_sync: &Condition) {
     shared.events.publish(object, EventKind::Warning, &in_sync.reason, "Reconcile", &in_sync.message);
-    tracing::warn!(object = %object.key, reason = %in_sync.reason, "{}", in_sync.message);
+    tracing::warn!(object = %object.key, project = object.project().map(display), "type" = object.kind().map(display), reason = %in_sync.reason, "{}", in_sync.message);
     // A difference that is repaired was counted when its repair began.
     if in_sync.reason == "Drifted"
         && let Ok(spec) = &object.spec
@@ -186,8 +186,8 @@ fn tell(shared: &Shared, object: &Object, ready: &Condition) {
     }
     shared.events.publish(object, kind, &ready.reason, "Reconcile", &ready.message);
     if good {
-        tracing::info!(object = %object.key, reason = %ready.reason, "{}", ready.message);
+        tracing::info!(object = %object.key, project = object.project().map(display), "type" = object.kind().map(display), reason = %ready.reason, "{}", ready.message);
     } else {
-        tracing::warn!(object = %object.key, reason = %ready.reason, "{}", ready.message);
+        tracing::warn!(object = %object.key, project = object.project().map(display), "type" = object.kind().map(display), reason = %ready.reason, "{}", ready.message);
     }
 }

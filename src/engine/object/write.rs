@@ -144,7 +144,7 @@ async fn begin_repair(
     let note =
         format!("Atlas differs from what was last confirmed in: {}; it is written again", drift.join(", "));
     shared.events.publish(object, EventKind::Warning, "Drifted", "Repair", &note);
-    tracing::warn!(object = %object.key, "{note}");
+    tracing::warn!(object = %object.key, project = object.project().map(display), "type" = object.kind().map(display), "{note}");
     Ok(true)
 }
 

@@ -3,6 +3,7 @@
 #[path = "../../chart/helm.rs"]
 pub mod helm;
 pub mod history;
+pub mod log;
 pub mod meter;
 pub mod nodes;
 mod object;

@@ -9,10 +9,16 @@ use atlas_integration_stage::{Launch, Operator as Process};
 use control_plane::ControlPlane;
 use rustix::process::Signal;
 
-use crate::world::{LIMIT, World, rules, until};
+use crate::world::{LIMIT, World, log, rules, until};
 
 /// A running operator; dropping it kills it.
-pub struct Operator(Process);
+pub struct Operator(Process, LogFormat);
+
+#[derive(PartialEq)]
+enum LogFormat {
+    Json,
+    Text,
+}
 
 impl Deref for Operator {
     type Target = Process;
@@ -96,7 +102,9 @@ impl Operator {
             flags: &[&defaults, flags, rules::flags_of_mode(flags)].concat(),
             environment: &[&[("RUST_BACKTRACE", "full")], environment].concat(),
         };
-        let operator = Operator(Process::start(&launch).unwrap());
+        let text = launch.flags.iter().any(|flag| *flag == "text" || *flag == "--log-format=text");
+        let format = if text { LogFormat::Text } else { LogFormat::Json };
+        let operator = Operator(Process::start(&launch).unwrap(), format);
         until("the operator's address in its log", || operator.0.address().unwrap()).await;
         operator
     }
@@ -175,6 +183,10 @@ impl Drop for Operator {
         if std::thread::panicking() {
             self.0.kill();
             eprintln!("last lines of the operator's log:\n{}", self.last_logs(40));
+        } else if self.1 == LogFormat::Json {
+            self.0.kill();
+            let problems = log::problems(&self.logs());
+            assert!(problems.is_empty(), "the log: {problems:#?}");
         }
     }
 }
