@@ -132,7 +132,7 @@ pub fn watch_secrets(
     select_all(watches).boxed()
 }
 
-/// A watch that begins anew, with a list, after every failure. If etcd was restored, the API server stays silent on a
+/// A watch that begins again, with a list, after every failure. If etcd was restored, the API server stays silent on a
 /// watch from a version of the lost future, while a list shows the restored state. It can't be restored without a
 /// failure of the watch before.
 ///
@@ -217,7 +217,7 @@ fn explain(error: &watcher::Error) -> String {
     };
     match api {
         kube::Error::Api(status) if status.code == 404 => {
-            "the kind is not installed: apply crds/atlasintegrations.yaml; the operator goes on by itself"
+            "the kind is not installed: apply crds/atlasintegrations.yaml; the operator then continues automatically"
                 .to_owned()
         }
         kube::Error::Api(status) => format!("the API server refused: {} ({})", status.message, status.code),

@@ -116,11 +116,13 @@ impl Election {
     /// As leader: only an unbroken chain of our own writes proves that nobody led in between.
     fn keep(&self, late: bool, read: Option<&LeaseRecord>) -> Decision {
         let why = match read {
-            _ if late => "it was not renewed in time".to_owned(),
+            _ if late => "the Lease was not renewed in time".to_owned(),
             Some(record) if record.holder == self.identity => return Decision::Renew,
-            Some(record) if record.holder.is_empty() => "somebody took it away: it has no holder".to_owned(),
-            Some(record) => format!("it is held by {}", record.holder),
-            None => "somebody deleted it".to_owned(),
+            Some(record) if record.holder.is_empty() => {
+                "somebody took the Lease away: it has no holder".to_owned()
+            }
+            Some(record) => format!("the Lease is held by {}", record.holder),
+            None => "the Lease was deleted".to_owned(),
         };
         Decision::Lost { why }
     }
@@ -271,13 +273,13 @@ mod tests {
         assert!(!me.wrote(s(11), s(12)));
         assert_eq!(me.deadline(), Some(s(12)));
         let late = me.decide(s(12), Some(&record("me", "b")));
-        assert_eq!(late, Decision::Lost { why: "it was not renewed in time".to_owned() });
+        assert_eq!(late, Decision::Lost { why: "the Lease was not renewed in time".to_owned() });
     }
 
     #[rstest]
-    #[case::taken(Some(record("other", "b")), "it is held by other")]
-    #[case::wiped(Some(record("", "b")), "somebody took it away: it has no holder")]
-    #[case::deleted(None, "somebody deleted it")]
+    #[case::taken(Some(record("other", "b")), "the Lease is held by other")]
+    #[case::wiped(Some(record("", "b")), "somebody took the Lease away: it has no holder")]
+    #[case::deleted(None, "the Lease was deleted")]
     fn a_leader_whose_chain_is_broken_has_lost(#[case] read: Option<LeaseRecord>, #[case] why: &str) {
         let mut me = candidate();
         assert!(me.wrote(s(0), s(0)));

@@ -161,8 +161,9 @@ impl Candidate {
             let limit = self.call_limit().min(end.saturating_duration_since(Instant::now()));
             if limit.is_zero() {
                 let problem = self.problem.take();
-                return problem
-                    .unwrap_or_else(|| "it was not renewed in time: the process stood still".to_owned());
+                return problem.unwrap_or_else(|| {
+                    "the Lease was not renewed in time: the process stood still".to_owned()
+                });
             }
             let transitions = self.held.as_ref().map(|held| held.record.transitions).unwrap_or_default();
             match self.leases.write(self.held.as_ref(), &self.record(transitions), limit).await {
@@ -198,7 +199,9 @@ impl Candidate {
             let found = match self.leases.read(RELEASE_LIMIT).await {
                 Ok(Some(found)) if found.record.holder == self.identity => found,
                 Ok(_) => return,
-                Err(error) => return tracing::warn!(%error, "the Lease is not given up; it ends by itself"),
+                Err(error) => {
+                    return tracing::warn!(%error, "the Lease was not released; it expires automatically");
+                }
             };
             self.acquired = found.record.acquired.clone();
             let mut record = LeaseRecord { holder: String::new(), ..self.record(found.record.transitions) };
@@ -209,7 +212,9 @@ impl Candidate {
                 Ok(_) => return tracing::info!(lease = %self.leases.key(), "gave leadership up"),
                 // A renewal was still on its way.
                 Err(LeaseError::Moved) => {}
-                Err(error) => return tracing::warn!(%error, "the Lease is not given up; it ends by itself"),
+                Err(error) => {
+                    return tracing::warn!(%error, "the Lease was not released; it expires automatically");
+                }
             }
         }
     }

@@ -278,8 +278,8 @@ async fn a_leader_without_the_api_server_stops_in_time() {
 
 /// What somebody does to the Lease.
 #[rstest]
-#[case::deleted("deleted", None, "somebody deleted it")]
-#[case::given_away("given", Some("somebody"), "it is held by somebody")]
+#[case::deleted("deleted", None, "the Lease was deleted")]
+#[case::given_away("given", Some("somebody"), "the Lease is held by somebody")]
 // The other one may have it before the old one looks.
 #[case::wiped_out("wiped", Some(""), "lost leadership")]
 #[tokio::test(flavor = "multi_thread")]
