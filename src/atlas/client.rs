@@ -1,7 +1,6 @@
 //! The calls to Atlas (list, create, update, delete), in whichever API version Atlas serves.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use super::budget::{Budget, Budgets};
 use super::call::{BodyFault, Call, Head, read};
 use super::error_table::On;
 use super::errors::{self, Asked, SendError};
+use super::http::{ClientError, Http, Requests};
 use super::redaction::{redact_entry, scrub};
 use super::session::{Credential, Session};
 use super::version::{ApiVersion, VersionChoice};
@@ -21,7 +21,6 @@ use crate::domain::{
     Failure, FailureKind, Fingerprint, Integration, IntegrationType, ProjectId, Redacted, SecretValue,
 };
 
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Ten integrations with both templates fit easily, so a larger body can't be an answer to our calls.
 const MAX_BODY: usize = 1 << 20;
 /// The client reads at most this many pages of a LIST. There are only ten types.
@@ -35,30 +34,9 @@ pub struct Options {
     pub version: VersionChoice,
     /// How long a call may take, its digest challenge included. A call without an answer by then may still take effect.
     pub time_limit: Duration,
-}
-
-/// Why a client could not be made: there is no certificate to trust Atlas by. Nothing else in its setup depends on the
-/// machine.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the HTTP client for Atlas can't be set up: {cause}; {bundle}; name a readable file with CA certificates in PEM form in SSL_CERT_FILE"
-)]
-pub struct ClientError {
-    cause: String,
-    bundle: String,
-}
-
-impl ClientError {
-    fn new(error: &reqwest::Error) -> ClientError {
-        let bundle = match std::env::var_os("SSL_CERT_FILE").map(PathBuf::from) {
-            None => "SSL_CERT_FILE is not set, and the system has no CA certificates".to_owned(),
-            Some(file) => match std::fs::read(&file) {
-                Err(error) => format!("{} can't be read: {error}", file.display()),
-                Ok(_) => format!("{} has no certificate that can be used", file.display()),
-            },
-        };
-        ClientError { cause: errors::root_cause(error), bundle }
-    }
+    /// The proxy through which Atlas is reached, perhaps with user and password; `None`: directly. Variables of the
+    /// environment are not read here.
+    pub proxy: Option<Url>,
 }
 
 /// All integrations of a project, by type, redacted. The listing is complete: an integration that it lacks does not
@@ -67,38 +45,24 @@ pub type Listing = BTreeMap<IntegrationType, Redacted>;
 
 /// A client for one Atlas.
 pub struct Client {
-    http: reqwest::Client,
+    http: Arc<Http>,
     base: Url,
     choice: VersionChoice,
     time_limit: Duration,
     settled: OnceLock<ApiVersion>,
     sessions: Mutex<HashMap<Fingerprint, Arc<Session>>>,
     budgets: Budgets,
-    requests: Arc<dyn Fn(&'static str, u16) + Send + Sync>,
+    requests: Requests,
 }
 
 impl Client {
-    /// Makes a client, which reports the method and status of every call to `requests` (status 0: no answer).
+    /// Makes a client, which reports the operation and status of every call to `requests` (status 0: no answer). The
+    /// request for a service account's token is the operation `TOKEN`.
     ///
     /// # Errors
     /// When there is no CA certificate to trust.
-    pub fn new(
-        options: Options,
-        requests: Arc<dyn Fn(&'static str, u16) + Send + Sync>,
-    ) -> Result<Client, ClientError> {
-        let version = env!("CARGO_PKG_VERSION");
-        let http = reqwest::Client::builder()
-            .user_agent(format!(
-                "atlas-integration-operator/{version} ({};{})",
-                std::env::consts::OS,
-                std::env::consts::ARCH
-            ))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_LIMIT.min(options.time_limit))
-            .timeout(options.time_limit)
-            .build()
-            .map_err(|error| ClientError::new(&error))?;
+    pub fn new(options: Options, requests: Requests) -> Result<Client, ClientError> {
+        let http = Arc::new(Http::new(options.time_limit, options.proxy)?);
         Ok(Client {
             http,
             base: options.url,
@@ -125,7 +89,10 @@ impl Client {
     /// The session of a credential.
     pub fn session(&self, credential: &Credential) -> Arc<Session> {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let make = || Arc::new(Session::new(&self.http, &self.base, self.time_limit, &credential.key));
+        let make = || {
+            let (http, requests) = (Arc::clone(&self.http), Arc::clone(&self.requests));
+            Arc::new(Session::new(http, &self.base, self.time_limit, &credential.key, requests))
+        };
         Arc::clone(sessions.entry(credential.fingerprint).or_insert_with(make))
     }
 
@@ -368,6 +335,7 @@ impl Client {
         let name = call.name();
         let mut request = self
             .http
+            .client()
             .request(call.method.clone(), call.url(&self.base)?)
             .header(ACCEPT, call.version.media_type());
         if let Some(integration) = call.body {
@@ -384,19 +352,21 @@ impl Client {
             (self.requests)(call.method_name(), 0);
             return Err(errors::late(&name));
         };
-        let (head, body) = outcome.map_err(|error| {
-            (self.requests)(call.method_name(), 0);
-            match error {
-                SendError::Http(error) => errors::no_answer(&name, &error),
-                SendError::Token(failure) => failure,
-                SendError::Challenge => {
-                    errors::not_understood(&name, 401, "its digest challenge can't be answered")
-                }
+        let (head, body) = outcome.map_err(|error| match error {
+            SendError::Http(error) => {
+                (self.requests)(call.method_name(), 0);
+                errors::no_answer(&name, &error)
+            }
+            // The call was not sent. The request for the token is counted where it is made.
+            SendError::Token(failure) => failure,
+            SendError::Challenge => {
+                (self.requests)(call.method_name(), 401);
+                errors::not_understood(&name, 401, "its digest challenge can't be answered")
             }
         })?;
         let status = head.status;
         (self.requests)(call.method_name(), status);
-        tracing::debug!(call = %name, status, "Atlas answered");
+        tracing::debug!(call = %name, project = %call.project, status, "Atlas answered");
         let body = body.map_err(|fault| match fault {
             BodyFault::TooLarge => errors::not_understood(&name, status, "it is larger than 1 MiB"),
             BodyFault::Cut(error) => errors::no_answer(&name, &error),

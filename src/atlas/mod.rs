@@ -12,6 +12,7 @@ mod error_table;
 mod errors;
 #[cfg(test)]
 mod fuzz;
+mod http;
 mod oauth;
 mod redaction;
 mod session;
@@ -19,10 +20,11 @@ mod version;
 mod wire;
 
 pub use budget::Budget;
-pub use client::{Client, ClientError, Listing, Options};
+pub use client::{Client, Listing, Options};
 pub use error_table::{ANSWERS, Answer, FOREIGN, Foreign, NO_ANSWERS, NoAnswer, OTHERS, On, Silence, Who};
 #[cfg(test)]
 pub(crate) use redaction::redact_entry;
+pub use http::{ClientError, Requests};
 pub use session::{Credential, Key, Session};
 pub use version::{ApiVersion, VersionChoice};
 pub use wire::PageOptions;

@@ -5,6 +5,7 @@
 //! others wait for the result. If Atlas refuses the token, it is replaced once. After the endpoint has answered "too
 //! many", no caller asks again before the time that it named.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
@@ -17,6 +18,7 @@ use url::Url;
 
 use super::error_table::On;
 use super::errors::{self, Asked, SendError};
+use super::http::{Http, Requests};
 use super::redaction::scrub;
 use super::wire::ApiError;
 use crate::domain::{Failure, FailureKind, SecretValue};
@@ -34,6 +36,8 @@ const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
 /// The pause after Atlas refused a fresh token like the one before it. Then the token is not the cause, and each
 /// replacement would use up one more of the hundred tokens that an account may hold.
 const IN_VAIN: Duration = Duration::from_secs(60);
+/// How metrics call a request for a token.
+const OPERATION: &str = "TOKEN";
 const WHAT: &str = "the request for a service account's token";
 
 /// One service account and the token that it holds.
@@ -41,7 +45,8 @@ pub(super) struct OAuth {
     client_id: String,
     client_secret: SecretValue,
     endpoint: Url,
-    http: reqwest::Client,
+    http: Arc<Http>,
+    requests: Requests,
     /// How long the endpoint may take: half of the call's time limit, so that the call can still be sent within the
     /// other half.
     time_limit: Duration,
@@ -109,18 +114,18 @@ struct Refusal {
 impl OAuth {
     /// An account that holds no token yet; its tokens come from `{base}/api/oauth/token`.
     pub fn new(
-        http: reqwest::Client,
+        http: Arc<Http>,
         base: &Url,
         call_limit: Duration,
-        client_id: String,
-        client_secret: SecretValue,
+        (client_id, client_secret): (String, SecretValue),
+        requests: Requests,
     ) -> OAuth {
         let mut endpoint = base.clone();
         if let Ok(mut segments) = endpoint.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "oauth", "token"]);
         }
         let state = Mutex::default();
-        OAuth { client_id, client_secret, endpoint, http, time_limit: call_limit / 2, state }
+        OAuth { client_id, client_secret, endpoint, http, requests, time_limit: call_limit / 2, state }
     }
 
     /// The secrets to scrub from texts.
@@ -189,6 +194,7 @@ impl OAuth {
         let begun = Instant::now();
         let response = self
             .http
+            .client()
             .post(self.endpoint.clone())
             .timeout(self.time_limit)
             .basic_auth(&self.client_id, Some(self.client_secret.expose()))
@@ -197,8 +203,12 @@ impl OAuth {
             .body("grant_type=client_credentials")
             .send()
             .await
-            .map_err(|error| unsent(errors::no_answer(WHAT, &error)))?;
+            .map_err(|error| {
+                (self.requests)(OPERATION, 0);
+                unsent(errors::no_answer(WHAT, &error))
+            })?;
         let status = response.status().as_u16();
+        (self.requests)(OPERATION, status);
         let retry_after = super::call::retry_after(&response);
         let body = super::call::read(response, MAX_BODY).await;
         let body = body.map_err(|_| unsent(errors::not_understood(WHAT, status, "it broke off")))?;

@@ -1,5 +1,6 @@
 //! How calls authenticate. Calls under exactly the same credential share a session, and no others.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{RequestBuilder, Response};
@@ -7,6 +8,7 @@ use url::Url;
 
 use super::digest::Digest;
 use super::errors::SendError;
+use super::http::{Http, Requests};
 use super::oauth::OAuth;
 use crate::domain::{Fingerprint, SecretValue};
 
@@ -48,11 +50,17 @@ enum Kind {
 
 impl Session {
     /// A new session, for calls that may take `time_limit`.
-    pub(super) fn new(http: &reqwest::Client, base: &Url, time_limit: Duration, key: &Key) -> Session {
+    pub(super) fn new(
+        http: Arc<Http>,
+        base: &Url,
+        time_limit: Duration,
+        key: &Key,
+        requests: Requests,
+    ) -> Session {
         Session(match key.clone() {
             Key::ApiKey { public_key, private_key } => Kind::Digest(Digest::new(public_key, private_key)),
             Key::ServiceAccount { client_id, client_secret } => {
-                Kind::OAuth(OAuth::new(http.clone(), base, time_limit, client_id, client_secret))
+                Kind::OAuth(OAuth::new(http, base, time_limit, (client_id, client_secret), requests))
             }
         })
     }

@@ -1,14 +1,15 @@
 //! Flags and their environment variables.
 
-use std::net::SocketAddr;
+use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ContextValue};
+use clap::{ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use url::Url;
 
 use crate::cluster;
 use crate::engine::LONGEST_LEASE;
-use crate::telemetry::LogFormat;
+use crate::telemetry::{Bind, Filter, LogFormat};
 
 /// Keeps the third-party integrations of MongoDB Atlas projects equal to AtlasIntegration objects.
 #[derive(Parser)]
@@ -123,7 +124,7 @@ pub(super) struct Run {
     pub leader_election_retry_period: Duration,
 
     /// Label selector. The operator ignores objects that it does not match.
-    #[arg(long, value_name = "LABELS", env = "ATLAS_INTEGRATION_SELECTOR")]
+    #[arg(long, value_name = "LABELS", env = "ATLAS_INTEGRATION_SELECTOR", value_parser = parse_selector)]
     pub selector: Option<String>,
 
     /// How often the operator compares Atlas with the objects although nothing changed, such as 30s or 10m; at least
@@ -157,17 +158,19 @@ pub(super) struct Run {
     #[arg(long, value_name = "N", env = "ATLAS_INTEGRATION_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
 
-    /// Address of /metrics, /livez and /readyz.
-    #[arg(long, value_name = "ADDR", env = "ATLAS_INTEGRATION_BIND", default_value = "0.0.0.0:8080")]
-    pub bind: SocketAddr,
+    /// Address of /metrics, /livez and /readyz: an IP address and a port, or :PORT for all addresses, of IPv6 and of
+    /// IPv4.
+    #[arg(long, value_name = "ADDR", env = "ATLAS_INTEGRATION_BIND", default_value = ":8080", value_parser = parse_bind)]
+    pub bind: Bind,
 
     /// Format of the logs on stderr.
     #[arg(long, env = "ATLAS_INTEGRATION_LOG_FORMAT", default_value = "json")]
     pub log_format: LogFormat,
 
-    /// Level or filter of the logs, such as info or debug. Dependencies never log below warnings.
-    #[arg(long, value_name = "FILTER", env = "ATLAS_INTEGRATION_LOG_LEVEL", default_value = "info")]
-    pub log_level: String,
+    /// Level of the logs: error, warn, info, debug, trace or off; perhaps followed by those of single parts, such as
+    /// info,atlas_integration_operator::atlas=debug. Dependencies never log below warnings.
+    #[arg(long, value_name = "FILTER", env = "ATLAS_INTEGRATION_LOG_LEVEL", default_value = "info", value_parser = parse_filter)]
+    pub log_level: Filter,
 }
 
 impl Run {
@@ -197,10 +200,78 @@ impl Run {
     }
 }
 
+/// Parses the command line and the variables.
+///
+/// # Errors
+/// Returns the library's message, and the variable from which a wrong value comes.
+pub(super) fn parse(
+    arguments: &[OsString],
+    variable: impl Fn(&OsStr) -> Option<OsString>,
+) -> Result<Args, (clap::Error, Option<String>)> {
+    // A template that renders nothing must not mean all namespaces, or all objects.
+    let command = Args::command();
+    let run = command.find_subcommand("run").filter(|_| arguments.iter().any(|argument| argument == "run"));
+    let variables = run.into_iter().flat_map(|run| run.get_arguments()).filter_map(clap::Arg::get_env);
+    if let Some(empty) =
+        variables.into_iter().find(|name| variable(name).is_some_and(|value| value.is_empty()))
+    {
+        let message = format!("{} is set and empty; give it a value, or remove it\n", empty.display());
+        return Err((clap::Error::raw(clap::error::ErrorKind::InvalidValue, message), None));
+    }
+    Args::try_parse_from(arguments).map_err(|error| {
+        let from = origin(&error, arguments);
+        (error, from)
+    })
+}
+
+/// The variable that a wrong value comes from, if it is not from the command line.
+fn origin(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
+    let Some(ContextValue::String(usage)) = error.get(ContextKind::InvalidArg) else { return None };
+    let flag = usage.split([' ', '=']).next()?;
+    let given =
+        |argument: &OsString| argument.to_str().is_some_and(|text| text.split('=').next() == Some(flag));
+    if arguments.iter().any(given) {
+        return None;
+    }
+    let command = Args::command();
+    let mut flags = command.find_subcommand("run")?.get_arguments();
+    let flag = flags.find(|known| known.get_long() == flag.strip_prefix("--"))?;
+    Some(flag.get_env()?.to_str()?.to_owned())
+}
+
+fn parse_filter(text: &str) -> Result<Filter, String> {
+    text.parse()
+}
+
+fn parse_selector(text: &str) -> Result<String, String> {
+    cluster::check_selector(text).map(|()| text.to_owned())
+}
+
+fn parse_bind(text: &str) -> Result<Bind, String> {
+    let bind = match text.strip_prefix(':') {
+        Some(port) => port.parse().ok().map(Bind::Everywhere),
+        None => text.parse().ok().map(Bind::At),
+    };
+    bind.ok_or_else(|| {
+        "give an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080, or :8080 for all addresses"
+            .to_owned()
+    })
+}
+
 fn parse_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("not a URL: {error}; give https://host"))?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+    // The parser mends what people write, as a browser does: spaces around it, one slash for two.
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    if !matches!(scheme.as_deref(), Some("http" | "https")) || !url.has_host() || text.trim() != text {
         return Err("give https://host".to_owned());
+    }
+    // A path is for something that serves Atlas below one; the operator adds /api/atlas to it.
+    let path = url.path().to_ascii_lowercase();
+    let atlas = url
+        .host_str()
+        .is_some_and(|host| host.ends_with(".mongodb.com") || host.ends_with(".mongodbgov.com"));
+    if path.split('/').any(|segment| segment == "api") || (atlas && path != "/") {
+        return Err("give https://host without a path; the operator adds it".to_owned());
     }
     if !url.username().is_empty()
         || url.password().is_some()
@@ -214,10 +285,11 @@ fn parse_url(text: &str) -> Result<Url, String> {
 
 fn parse_namespace(text: &str) -> Result<String, String> {
     let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    if !text.is_empty() && text.len() <= 63 && text.bytes().all(good) {
+    let ends = !text.starts_with('-') && !text.ends_with('-');
+    if !text.is_empty() && text.len() <= 63 && text.bytes().all(good) && ends {
         Ok(text.to_owned())
     } else {
-        Err("not the name of a namespace".to_owned())
+        Err("not the name of a namespace: at most 63 lower-case letters, digits and -".to_owned())
     }
 }
 
@@ -287,7 +359,6 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
     use rstest::rstest;
 
     #[test]
@@ -341,6 +412,20 @@ mod tests {
     #[case("cloud.mongodb.com", false)]
     #[case("https://user:pw@cloud.mongodb.com", false)]
     #[case("https://cloud.mongodb.com/?x=1", false)]
+    #[case("https://cloud.mongodb.com/", true)]
+    #[case("https://cloud.mongodbgov.com", true)]
+    #[case("https://atlas.example.com:8443", true)]
+    #[case("HTTPS://CLOUD.MONGODB.COM", true)]
+    #[case("https://cloud.mongodb.com/api/atlas/v2", false)]
+    #[case("https://cloud.mongodb.com/api", false)]
+    #[case("https://atlas.example.com/api/atlas", false)]
+    #[case("https://cloud.mongodb.com/v2/5d791c84ff7a2522cc4f9aa1", false)]
+    #[case("https:cloud.mongodb.com", false)]
+    #[case("https:/cloud.mongodb.com", false)]
+    #[case(" https://cloud.mongodb.com", false)]
+    #[case("https://cloud.mongodb.com\n", false)]
+    #[case("https://", false)]
+    #[case("", false)]
     fn urls(#[case] text: &str, #[case] good: bool) {
         assert_eq!(parse_url(text).is_ok(), good);
     }
@@ -384,6 +469,63 @@ mod tests {
         match result {
             Ok(()) => assert_eq!(problem, ""),
             Err(error) => assert!(!problem.is_empty() && error.contains(problem), "{error}"),
+        }
+    }
+
+    #[rstest]
+    #[case("payments", true)]
+    #[case("a,b-2", true)]
+    #[case("0", true)]
+    #[case("Payments", false)]
+    #[case("payments,", false)]
+    #[case("payments, search", false)]
+    #[case("{payments,search}", false)]
+    #[case("[payments]", false)]
+    #[case("-payments", false)]
+    #[case("payments-", false)]
+    #[case("pay_ments", false)]
+    #[case("payments.search", false)]
+    #[case("*", false)]
+    #[case("", false)]
+    fn namespaces_are_names(#[case] text: &str, #[case] good: bool) {
+        assert_eq!(Args::try_parse_from(["x", "run", "--watch-namespace", text]).is_ok(), good);
+    }
+
+    #[rstest]
+    #[case(":8080", Some(Bind::Everywhere(8080)))]
+    #[case("127.0.0.1:0", Some(Bind::At(([127, 0, 0, 1], 0).into())))]
+    #[case("[::]:8080", Some(Bind::At(([0u16; 8], 8080).into())))]
+    #[case("8080", None)]
+    #[case(":", None)]
+    #[case(":65536", None)]
+    #[case("localhost:8080", None)]
+    #[case("::1:8080", None)]
+    #[case("127.0.0.1", None)]
+    #[case("http://127.0.0.1:8080", None)]
+    fn addresses_to_listen_on(#[case] text: &str, #[case] expected: Option<Bind>) {
+        assert_eq!(parse_bind(text).ok(), expected);
+    }
+
+    /// A wrong value is said of the place where it stands.
+    #[rstest]
+    #[case(&[], &[], "")]
+    #[case(&["--log-level=verbose"], &[], "try debug")]
+    #[case(&["--selector=a==b==c"], &[], "--selector")]
+    #[case(&[], &[("ATLAS_INTEGRATION_SELECTOR", "")], "ATLAS_INTEGRATION_SELECTOR is set and empty")]
+    #[case(&[], &[("ATLAS_INTEGRATION_WATCH_NAMESPACE", "")], "ATLAS_INTEGRATION_WATCH_NAMESPACE is set and empty")]
+    #[case(&[], &[("ATLAS_INTEGRATION_LEADER_ELECT", "")], "ATLAS_INTEGRATION_LEADER_ELECT is set and empty")]
+    fn what_is_wrong_is_named(
+        #[case] flags: &[&str],
+        #[case] variables: &[(&str, &str)],
+        #[case] said: &str,
+    ) {
+        let arguments: Vec<OsString> = ["x", "run"].iter().chain(flags).map(OsString::from).collect();
+        let variable = |name: &OsStr| {
+            variables.iter().find(|(given, _)| *given == name).map(|(_, value)| OsString::from(value))
+        };
+        match parse(&arguments, variable) {
+            Ok(_) => assert_eq!(said, ""),
+            Err((error, _)) => assert!(!said.is_empty() && error.to_string().contains(said), "{error}"),
         }
     }
 }

@@ -2,20 +2,31 @@
 
 mod args;
 mod errors_page;
+mod proxy;
 mod reference;
 mod run;
 
 pub use errors_page::errors_page;
 pub use reference::reference;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
-
-/// Runs the program. Errors that occur before logging works go to stderr.
+/// Runs the program. Errors that occur before logging works go to stderr as text, later ones into the log.
 pub fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let args = match args::parse(&arguments, |name| std::env::var_os(name)) {
+        Ok(args) => args,
+        Err((error, variable)) => {
+            // As the library does: there is nobody to tell if this fails.
+            let _ = error.print();
+            if let Some(variable) = variable {
+                eprintln!("\nThe value is that of the variable {variable}.");
+            }
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
     let result = match args.command {
         args::Command::Crd => crd(),
         args::Command::Run(run) => run::run(*run),
@@ -23,7 +34,12 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("atlas-integration-operator: {message}");
+            // What ends the process is said even before logging works, or if it is off.
+            if tracing::enabled!(tracing::Level::ERROR) {
+                tracing::error!("{message}");
+            } else {
+                eprintln!("atlas-integration-operator: {message}");
+            }
             ExitCode::FAILURE
         }
     }

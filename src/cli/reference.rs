@@ -15,8 +15,15 @@ pub fn reference() -> Result<String, std::fmt::Error> {
     let mut text = String::from(
         "# Flags, variables and metrics\n\nMade by `make generate`; a test keeps it current.\n\n\
          ## `atlas-integration-operator run`\n\n\
-         The cluster is that of `KUBECONFIG`, or the one that the operator runs in. Proxies are taken from `HTTPS_PROXY`, \
-         `HTTP_PROXY` and `NO_PROXY`; `SSL_CERT_FILE` names a CA bundle to use in place of the system's for Atlas.\n\n\
+         The cluster is that of `KUBECONFIG`, or the one that the operator runs in. A flag wins over its variable. A \
+         value that can't be used ends the start with a message, and so does a variable of this table that is set and empty.\n\n\
+         Atlas is reached through the proxy that `HTTPS_PROXY` names (`HTTP_PROXY` for an http address, `ALL_PROXY` for \
+         both; each also in lower case; empty means unset): `http://HOST:PORT` or `https://HOST:PORT`, perhaps with \
+         `USER:PASSWORD@` before the host, in which other characters than letters, digits and `-._~` are written as `%XX`. \
+         `NO_PROXY` lists hosts, domains, addresses and networks that are reached directly, or is `*`. SOCKS is not \
+         supported. In a pod the API server is always reached directly.\n\n\
+         `SSL_CERT_FILE` names a file with CA certificates to use for Atlas in place of the system's, `SSL_CERT_DIR` a \
+         folder of such files. Changes of the files are taken up within seconds of the next call to Atlas.\n\n\
          | Flag | Variable | Default | Meaning |\n|---|---|---|---|\n",
     );
     let command = Args::command();
@@ -51,7 +58,7 @@ pub fn reference() -> Result<String, std::fmt::Error> {
         "\n`atlas-integration-operator crd` prints the CustomResourceDefinition.\n\n\
          ## `/metrics`\n\n\
          In the OpenMetrics text format, on `--bind`, beside `/livez` and `/readyz` (ready once the first lists are \
-         complete, or while another replica leads). No label names an object, a namespace or a project.\n\n| Metric | Type | Meaning |\n|---|---|---|\n",
+         complete, or while another replica leads; its text says what it waits for). No label names an object, a namespace or a project.\n\n| Metric | Type | Meaning |\n|---|---|---|\n",
     );
     let metrics = Metrics::new().text()?;
     for line in metrics.lines() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{Adoption, AtlasApi, Deletion, Run};
+use super::proxy::{self, Proxies};
 use crate::atlas::{self, ApiVersion, VersionChoice};
 use crate::cluster::{self, Defaults, Events, Scope, Writer};
 use crate::domain::{AdoptionPolicy, DeletionPolicy, MemoryKey, ObjectKey};
@@ -13,8 +14,8 @@ use crate::telemetry::{self, Metrics};
 
 /// Runs until a signal tells it to stop.
 pub(super) fn run(args: Run) -> Result<(), String> {
+    telemetry::install(args.log_format, args.log_level.clone())?;
     args.check()?;
-    telemetry::install(args.log_format, &args.log_level)?;
     // Both HTTP clients use this provider. The process sets it only once, so this can't fail.
     let _ = rustls::crypto::ring::default_provider().install_default();
     // The operator mostly waits, so one thread is enough, and one thread needs less memory than several.
@@ -29,29 +30,77 @@ async fn serve(args: Run) -> Result<(), String> {
     let stop = stop_signal()?;
     let metrics = Arc::new(Metrics::new());
     let key = MemoryKey::generate().ok_or("the system has no randomness to give")?;
+    let proxies = Proxies::read(|name| std::env::var_os(name))?;
+    let toward_atlas = args.atlas_url.as_str().parse().ok().and_then(|url| proxies.toward(&url)).cloned();
     let options = atlas::Options {
         url: args.atlas_url.clone(),
         version: version(args.atlas_api),
         time_limit: args.atlas_timeout,
+        proxy: toward_atlas.clone(),
     };
     let counter = Arc::clone(&metrics);
     let requests = Arc::new(move |operation, status| counter.atlas_request(operation, status));
     let atlas = atlas::Client::new(options, requests).map_err(|error| error.to_string())?;
-    let client = cluster::connect().await?;
+    let client = cluster::connect(|taken, server| proxies.for_cluster(taken, server)).await?;
     let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| format!("pid-{}", std::process::id()));
     let settings = settings(&args, client.default_namespace(), &instance);
     let counter = Arc::clone(&metrics);
     let writer =
         Writer::new(client.clone(), settings.defaults, Arc::new(move |kind| counter.api_write(kind)));
     let (events, sender) = Events::start(client.clone(), instance);
+    let given = Given::of(&args, &settings, toward_atlas.as_ref().map(proxy::address));
     let engine = Engine::new(client, atlas, writer, events, Arc::clone(&metrics) as _, key, settings);
-    let address = telemetry::serve(args.bind, metrics, engine.ready()).await?;
-    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), atlas = %args.atlas_url, "started");
+    let address = telemetry::serve(args.bind, metrics, engine.state()).await?;
+    tracing::info!(
+        %address,
+        version = env!("CARGO_PKG_VERSION"),
+        atlas = %args.atlas_url,
+        atlas_api = given.atlas_api,
+        proxy = given.proxy,
+        ca_certificates = given.ca_certificates,
+        namespaces = given.namespaces,
+        selector = args.selector,
+        credentials_secret = given.credentials_secret,
+        leader_elect = args.leader_elect,
+        "started"
+    );
     let result = engine.run(stop).await;
     // The last Events may still be waiting to be sent.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(2), sender).await;
     tracing::info!("stopped");
     result
+}
+
+/// What the first line of the log tells besides the flags as they are.
+struct Given {
+    atlas_api: &'static str,
+    proxy: String,
+    ca_certificates: String,
+    namespaces: String,
+    credentials_secret: Option<String>,
+}
+
+impl Given {
+    fn of(args: &Run, settings: &Settings, proxy: Option<String>) -> Given {
+        let variable = |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        Given {
+            atlas_api: match args.atlas_api {
+                AtlasApi::Auto => "auto",
+                AtlasApi::V2 => "v2",
+                AtlasApi::V1 => "v1.0",
+            },
+            proxy: proxy.unwrap_or_else(|| "none".to_owned()),
+            ca_certificates: ["SSL_CERT_FILE", "SSL_CERT_DIR"]
+                .into_iter()
+                .find_map(variable)
+                .unwrap_or_else(|| "those of the system".to_owned()),
+            namespaces: match &settings.scope {
+                Scope::All => "all".to_owned(),
+                Scope::Namespaces(names) => names.join(","),
+            },
+            credentials_secret: settings.credentials_secret.as_ref().map(ToString::to_string),
+        }
+    }
 }
 
 /// Translates the flags. `own_namespace` is that of the pod or of the kubeconfig's context; `instance` names the pod.

@@ -12,6 +12,7 @@ mod namespaces;
 #[cfg(test)]
 mod recorded_tests;
 mod secrets;
+mod selector;
 mod watch;
 mod writer;
 
@@ -22,5 +23,6 @@ pub use lease::{LeaseError, Leases, StoredLease};
 pub use mapping::{Defaults, is_secret_name};
 pub use namespaces::{Grant, Namespaces, watch_namespaces};
 pub use secrets::{ReadError, SecretData, SecretIdentity, Secrets};
+pub use selector::check_selector;
 pub use watch::{Scope, WatchEvent, watch_objects, watch_secrets};
 pub use writer::{WriteError, Writer};

@@ -101,10 +101,23 @@ impl Credentials {
             CredentialsRef::Secret(_) => self.credential_in(&key, for_deletion, secret_not_found).await,
             CredentialsRef::Operator => {
                 self.check_grant(namespace, project).await?;
-                let found = self.credential_in(&key, for_deletion, own_secret_not_found).await;
-                found.map_err(|unreadable| operators(&key, unreadable))
+                self.own(&key, for_deletion).await
             }
         }
+    }
+
+    /// Reads the operator's own credentials, so that the log says what is wrong with them before an object needs them.
+    pub async fn check_own(&self) {
+        if let Some(key) = &self.operator {
+            // What is wrong is in the log now, and each object that uses them tells it to its users.
+            let _ = self.own(key, false).await;
+        }
+    }
+
+    /// The operator's own credential.
+    async fn own(&self, key: &ObjectKey, for_deletion: bool) -> Result<Credential, Unreadable> {
+        let found = self.credential_in(key, for_deletion, own_secret_not_found).await;
+        found.map_err(|unreadable| operators(key, unreadable))
     }
 
     /// Whether a Namespace is granted a project, by its annotation: as watched, or read now.

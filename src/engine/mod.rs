@@ -18,4 +18,4 @@ pub use crate::core::election::{LONGEST_LEASE, Timing};
 pub use election::ElectionSettings;
 pub use object::{CallResult, Fenced};
 pub use run::Engine;
-pub use shared::{Settings, Telemetry};
+pub use shared::{Readiness, Settings, State, Telemetry};

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -15,7 +14,7 @@ use super::follow::Watches;
 use super::index::Index;
 use super::pass::pass;
 use super::queue::Queue;
-use super::shared::{Settings, Shared, Telemetry};
+use super::shared::{Readiness, Settings, Shared, State, Telemetry};
 use super::store::Store;
 use super::turn::{ProjectMemory, Turn};
 use crate::atlas;
@@ -30,7 +29,7 @@ const JANITOR_EVERY: Duration = Duration::from_secs(60);
 pub struct Engine {
     shared: Arc<Shared>,
     client: kube::Client,
-    ready: Arc<AtomicBool>,
+    state: Arc<State>,
 }
 
 impl Engine {
@@ -60,13 +59,13 @@ impl Engine {
             telemetry,
             started: Instant::now(),
         };
-        Engine { shared: Arc::new(shared), client, ready: Arc::default() }
+        Engine { shared: Arc::new(shared), client, state: Arc::default() }
     }
 
-    /// Returns the flag for the readiness probe. It is set while the process stands by, and while it acts, once its
+    /// Returns the state for the readiness probe. The process is ready while it stands by, and while it acts, once its
     /// first lists are complete.
-    pub fn ready(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.ready)
+    pub fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state)
     }
 
     /// Runs until `stop` resolves. After that no pass begins, but running passes may end. With leader election, the
@@ -82,7 +81,7 @@ impl Engine {
         };
         let mut candidate = Candidate::new(self.client.clone(), election);
         let lead = &self.shared.lead;
-        let standing_by = || self.ready.store(true, Ordering::Relaxed);
+        let standing_by = || self.state.set(Readiness::StandingBy);
         let elected = tokio::select! {
             not_before = candidate.stand(lead, standing_by) => Some(not_before),
             () = &mut stop => None,
@@ -91,8 +90,6 @@ impl Engine {
             candidate.release(false).await;
             return Ok(());
         };
-        // As a standby the process was ready. As the leader it is ready only once its first lists are complete.
-        self.ready.store(false, Ordering::Relaxed);
         let (result, idle) = self.act(stop, not_before, candidate.renew(lead)).await;
         // If a pass has not ended, its call may still reach Atlas, so this process keeps the Lease and lets it expire.
         // If our own takeover wait is not over, the next leader has to wait too.
@@ -114,9 +111,11 @@ impl Engine {
         let mut lost = std::pin::pin!(lost);
         let mut following = JoinSet::new();
         let shared = Arc::clone(&self.shared);
-        let (client, ready) = (self.client.clone(), Arc::clone(&self.ready));
+        let (client, state) = (self.client.clone(), Arc::clone(&self.state));
         shared.telemetry.leader(true);
-        following.spawn(async move { follow(shared, client, ready, not_before).await });
+        // As a standby the process was ready. As the leader it is ready only once its first lists are complete.
+        state.set(Readiness::Listing);
+        following.spawn(async move { follow(shared, client, state, not_before).await });
         let result = tokio::select! {
             () = stop => Ok(()),
             why = &mut lost => {
@@ -128,7 +127,7 @@ impl Engine {
             }
         };
         tracing::info!("stopping: passes under way may end, none begins");
-        self.ready.store(false, Ordering::Relaxed);
+        self.state.set(Readiness::Stopping);
         self.shared.queue.close();
         let idle = tokio::time::timeout(STOP_LIMIT, self.shared.queue.idle());
         let idle = if result.is_ok() {
@@ -148,7 +147,7 @@ impl Engine {
 }
 
 /// Follows the watches, and starts the workers once the first lists are complete. No pass begins before `not_before`.
-async fn follow(shared: Arc<Shared>, client: kube::Client, ready: Arc<AtomicBool>, not_before: Instant) {
+async fn follow(shared: Arc<Shared>, client: kube::Client, state: Arc<State>, not_before: Instant) {
     let mut watches = Watches::begin(client, &shared.settings);
     let mut workers = JoinSet::new();
     let mut begun = false;
@@ -168,12 +167,14 @@ async fn follow(shared: Arc<Shared>, client: kube::Client, ready: Arc<AtomicBool
             begun = true;
             let projects = shared.index.lock().projects();
             tracing::info!(places = projects.len(), "first lists complete");
-            ready.store(true, Ordering::Relaxed);
+            state.set(Readiness::Acting);
             shared.queue.add(projects);
             for _ in 0..shared.settings.concurrency {
                 workers.spawn(work(Arc::clone(&shared), not_before));
             }
             workers.spawn(janitor(Arc::clone(&shared)));
+            let own = Arc::clone(&shared);
+            workers.spawn(async move { own.credentials.check_own().await });
         }
     }
 }

@@ -41,6 +41,38 @@ pub struct Settings {
     pub election: Option<ElectionSettings>,
 }
 
+/// How far the process is, for the readiness probe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Readiness {
+    /// Leader election: nothing is known of the Lease yet.
+    #[default]
+    BeforeLease,
+    /// Another process is the leader.
+    StandingBy,
+    /// It acts, but has not listed everything yet.
+    Listing,
+    /// It acts.
+    Acting,
+    /// It ends.
+    Stopping,
+}
+
+/// Holds a [`Readiness`].
+#[derive(Debug, Default)]
+pub struct State(Mutex<Readiness>);
+
+impl State {
+    /// How far the process is now.
+    pub fn get(&self) -> Readiness {
+        *self.0.lock()
+    }
+
+    /// Notes how far it is.
+    pub fn set(&self, readiness: Readiness) {
+        *self.0.lock() = readiness;
+    }
+}
+
 /// What the engine reports for metrics.
 pub trait Telemetry: Send + Sync {
     /// A pass has ended.

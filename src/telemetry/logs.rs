@@ -21,14 +21,60 @@ pub enum LogFormat {
     Text,
 }
 
+const LEVELS: &str = "the levels are error, warn, info, debug and trace, and off";
+
+/// `--log-level`: the level of all that is logged, and those of single parts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Filter(Targets);
+
+impl FromStr for Filter {
+    type Err = String;
+
+    /// Parses a level, perhaps followed by others for single targets: `info` or
+    /// `info,atlas_integration_operator::atlas=debug`. The parser of the library takes every unknown word for a target,
+    /// and silences everything else.
+    fn from_str(text: &str) -> Result<Filter, String> {
+        let mut whole = None;
+        let mut targets = Targets::new();
+        for part in text.split(',').map(str::trim) {
+            if let Some((target, word)) = part.split_once('=') {
+                let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':');
+                if target.is_empty() || !target.chars().all(good) {
+                    return Err(format!("{target:?} can't be the target of a level; write TARGET=LEVEL"));
+                }
+                targets = targets.with_target(target, level(word)?);
+            } else if whole.replace(level(part)?).is_some() {
+                return Err("it names two levels for everything; name one".to_owned());
+            }
+        }
+        let Some(whole) = whole else {
+            return Err(format!("it names no level for everything else; write info,{text}"));
+        };
+        Ok(Filter(targets.with_default(whole)))
+    }
+}
+
+fn level(word: &str) -> Result<LevelFilter, String> {
+    Ok(match &*word.to_ascii_lowercase() {
+        "off" => LevelFilter::OFF,
+        "error" => LevelFilter::ERROR,
+        "warn" => LevelFilter::WARN,
+        "info" => LevelFilter::INFO,
+        "debug" => LevelFilter::DEBUG,
+        "trace" => LevelFilter::TRACE,
+        "warning" => return Err(format!("there is no level {word:?}; {LEVELS}; try warn")),
+        "verbose" => return Err(format!("there is no level {word:?}; {LEVELS}; try debug")),
+        "fatal" | "critical" => return Err(format!("there is no level {word:?}; {LEVELS}; try error")),
+        _ => return Err(format!("there is no level {word:?}; {LEVELS}")),
+    })
+}
+
 /// Installs the logger, and a panic hook that logs like everything else.
 ///
 /// # Errors
-/// Returns a text for a person if the filter can't be parsed.
-pub fn install(format: LogFormat, filter: &str) -> Result<(), String> {
-    let filter = Targets::from_str(filter)
-        .map_err(|error| format!("--log-level {filter:?} is no filter: {error}; try info, or debug"))?
-        .and(cap());
+/// Returns a text for a person if logging is set up already.
+pub fn install(format: LogFormat, filter: Filter) -> Result<(), String> {
+    let filter = filter.0.and(cap());
     let writer = std::io::stderr;
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
         LogFormat::Json => tracing_subscriber::fmt::layer()
@@ -77,6 +123,8 @@ fn limit(target: &str) -> Level {
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
 
     #[test]
@@ -86,5 +134,44 @@ mod tests {
         assert_eq!(limit("kube_runtime::watcher"), Level::ERROR);
         assert_eq!(limit("hyper_util::client::legacy"), Level::WARN);
         assert_eq!(limit("reqwest"), Level::WARN);
+    }
+
+    #[rstest]
+    #[case("info", "info")]
+    #[case("INFO", "info")]
+    #[case("off", "off")]
+    #[case("debug,hyper=warn", "hyper=warn,debug")]
+    #[case("hyper=off, info", "hyper=off,info")]
+    #[case("info,atlas_integration_operator::atlas=trace", "atlas_integration_operator::atlas=trace,info")]
+    fn filters(#[case] text: &str, #[case] same: &str) {
+        assert_eq!(text.parse::<Filter>().map(|filter| filter.0), Ok(same.parse().unwrap()));
+    }
+
+    /// The library takes each of these for a filter that silences everything, or nearly.
+    #[rstest]
+    #[case(
+        "verbose",
+        "there is no level \"verbose\"; the levels are error, warn, info, debug and trace, and off; try debug"
+    )]
+    #[case("warning", "try warn")]
+    #[case("Warning", "try warn")]
+    #[case("critical", "try error")]
+    #[case("3", "there is no level")]
+    #[case("all", "there is no level")]
+    #[case("info debug", "there is no level")]
+    #[case("info;debug", "there is no level")]
+    #[case("info,", "there is no level \"\"")]
+    #[case("", "there is no level \"\"")]
+    #[case("info,hyper", "there is no level \"hyper\"")]
+    #[case("info,hyper=loud", "there is no level \"loud\"")]
+    #[case("info,hyper=", "there is no level \"\"")]
+    #[case("info,=debug", "can't be the target")]
+    #[case("info,a b=debug", "can't be the target")]
+    #[case("atlas_integration_operator=debug", "write info,atlas_integration_operator=debug")]
+    #[case("info,debug", "two levels")]
+    #[case("RUST_LOG=debug", "no level for everything else")]
+    fn filters_that_are_none(#[case] text: &str, #[case] said: &str) {
+        let error = text.parse::<Filter>().unwrap_err();
+        assert!(error.contains(said), "{error}");
     }
 }

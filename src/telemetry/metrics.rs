@@ -45,7 +45,7 @@ impl Metrics {
         let atlas_requests = Family::default();
         registry.register(
             "atlas_requests",
-            "Calls to Atlas by operation and HTTP status; status 0: no answer",
+            "Calls to Atlas by operation (TOKEN: a service account's token) and HTTP status; status 0: no answer",
             atlas_requests.clone(),
         );
         let api_writes = Family::default();
@@ -98,7 +98,9 @@ impl Metrics {
 
     /// Creates series at zero, so that an alert notices their first increase.
     fn start_at_zero(&self) {
-        for (operation, status) in [("LIST", 200), ("POST", 200), ("PUT", 200), ("DELETE", 204)] {
+        for (operation, status) in
+            [("LIST", 200), ("POST", 200), ("PUT", 200), ("DELETE", 204), ("TOKEN", 200)]
+        {
             let labels = [("operation", operation.to_owned()), ("status", status.to_string())];
             drop(self.atlas_requests.get_or_create(&labels));
         }

@@ -4,6 +4,6 @@ mod http;
 mod logs;
 mod metrics;
 
-pub use http::serve;
-pub use logs::{LogFormat, install};
+pub use http::{Bind, serve};
+pub use logs::{Filter, LogFormat, install};
 pub use metrics::Metrics;

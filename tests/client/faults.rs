@@ -8,7 +8,7 @@ use atlas_sim::{AtlasSim, Effect, Fault, Operation};
 use rstest::rstest;
 use serde_json::json;
 
-use crate::{KEY, PRIVATE, PROJECT, client, client_within, credential, opsgenie, world};
+use crate::{KEY, PRIVATE, PROJECT, client, client_through, client_within, credential, opsgenie, world};
 
 /// A page of a proxy.
 fn foreign(status: u16) -> Effect {
@@ -155,4 +155,39 @@ async fn a_deletion_has_no_body(#[case] effect: Effect) {
         world.client.delete(&world.session, &world.id, IntegrationType::OpsGenie).await.unwrap_err();
     assert_eq!((failure.kind, failure.outcome_unknown), (FailureKind::Unavailable, true), "{failure:?}");
     assert_eq!(world.list().await, Ok(1));
+}
+
+/// A proxy is asked for a tunnel to an Atlas behind TLS, and gets user and password as they were before they were
+/// escaped.
+#[rstest]
+#[case::none("", None)]
+#[case::plain("user:secret@", Some("dXNlcjpzZWNyZXQ="))]
+#[case::escaped("us%40er:p%40ss%3A%2F%5E%25@", Some("dXNAZXI6cEBzczovXiU="))]
+#[case::user_alone("user@", Some("dXNlcjo="))]
+#[tokio::test]
+async fn a_proxy_is_asked_for_a_tunnel(#[case] user: &str, #[case] expected: Option<&str>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let proxy = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        String::from_utf8(head).unwrap()
+    });
+    let client = client_through(&format!("http://{user}127.0.0.1:{port}"), "https://atlas.example");
+    let session = client.session(&credential(PRIVATE));
+    let project = ProjectId::parse(PROJECT).unwrap();
+    let failure = client.list(&session, &project, false).await.unwrap_err();
+    let head = proxy.await.unwrap();
+    assert!(head.starts_with("CONNECT atlas.example:443 HTTP/1.1"), "{head}");
+    let sent = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("proxy-authorization").then(|| value.trim_start_matches("Basic "))
+    });
+    assert_eq!(sent, expected, "{head}");
+    assert!(!failure.message.contains("secret"), "{failure:?}");
 }

@@ -77,11 +77,30 @@ fn client(url: &str) -> Client {
 }
 
 fn client_within(url: &str, time_limit: Duration) -> Client {
+    client_with(url, time_limit, None, |_, _| {})
+}
+
+/// A client that tells of each request.
+fn counting(url: &str, requests: impl Fn(&'static str, u16) + Send + Sync + 'static) -> Client {
+    client_with(url, Duration::from_secs(15), None, requests)
+}
+
+/// A client that goes through a proxy.
+fn client_through(proxy: &str, url: &str) -> Client {
+    client_with(url, Duration::from_secs(15), Some(Url::parse(proxy).unwrap()), |_, _| {})
+}
+
+fn client_with(
+    url: &str,
+    time_limit: Duration,
+    proxy: Option<Url>,
+    requests: impl Fn(&'static str, u16) + Send + Sync + 'static,
+) -> Client {
     // Set once for the process; the second time is the same provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let options =
-        Options { url: Url::parse(url).unwrap(), version: VersionChoice::Fixed(ApiVersion::V2), time_limit };
-    Client::new(options, Arc::new(|_, _| {})).unwrap()
+    let url = Url::parse(url).unwrap();
+    let options = Options { url, version: VersionChoice::Fixed(ApiVersion::V2), time_limit, proxy };
+    Client::new(options, Arc::new(requests)).unwrap()
 }
 
 async fn world() -> World {

@@ -261,3 +261,30 @@ async fn no_token(#[case] client_secret: &str, #[case] effect: Option<Effect>, #
     assert!(!failure.message.contains(client_secret), "{}", failure.message);
     assert_eq!(world.project.count(Exchange::is_write), 0);
 }
+
+/// Each request is counted under what it asked for, with its own status. A call for which there was no token was not
+/// made.
+#[tokio::test]
+async fn a_refused_account_is_counted_where_it_was_refused() {
+    let (world, _) = service_account().await;
+    let counted = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let notes = Arc::clone(&counted);
+    let client = crate::counting(&world.sim.url(), move |operation, status| {
+        notes.lock().unwrap().push((operation, status));
+    });
+    let stranger = client.session(&account("mdb_sa_sk_wrong"));
+    client.list(&stranger, &world.id, false).await.unwrap_err();
+    assert_eq!(*counted.lock().unwrap(), [("TOKEN", 401)]);
+    counted.lock().unwrap().clear();
+    let session = client.session(&account(CLIENT_SECRET));
+    client.list(&session, &world.id, false).await.unwrap();
+    assert_eq!(*counted.lock().unwrap(), [("TOKEN", 200), ("LIST", 200)]);
+    world.project.expire_tokens("mdb_sa_id_1");
+    counted.lock().unwrap().clear();
+    client.list(&session, &world.id, false).await.unwrap();
+    assert_eq!(
+        *counted.lock().unwrap(),
+        [("TOKEN", 200), ("LIST", 200)],
+        "the call is one, its repetition included"
+    );
+}

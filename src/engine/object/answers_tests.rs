@@ -172,7 +172,7 @@ fn planned(object: &Object, entry: &Redacted) -> Plan {
         outcome_known: false,
         landing_limit: Duration::from_secs(20),
         crd_terminating: false,
-        listed_at: at(1_000),
+        seen_for: Duration::ZERO,
     })
     .plan
 }

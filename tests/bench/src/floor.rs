@@ -26,6 +26,7 @@ pub async fn run(stage: &Stage, namespace: &str, projects: &[Project]) -> Result
         url: Url::parse(&stage.sim.url())?,
         version: VersionChoice::Fixed(ApiVersion::V2),
         time_limit: Duration::from_secs(15),
+        proxy: None,
     };
     let atlas = Client::new(options, Arc::new(|_, _| {}))?;
     let (public_key, private_key) = stage::credential();

@@ -106,7 +106,7 @@ fn panicking_child() {
     if std::env::var_os(PANICS).is_none() {
         return;
     }
-    install(LogFormat::Json, "trace").unwrap();
+    install(LogFormat::Json, "trace".parse().unwrap()).unwrap();
     let secret = |text: &str| SecretValue::from_bytes(text.as_bytes()).unwrap();
     let values = [("apiKey", FieldValue::Secret(secret("canary-panic-key-0001")))];
     let integration = Integration::new(IntegrationType::VictorOps, values).unwrap();
@@ -115,8 +115,12 @@ fn panicking_child() {
     let parts = Key::ApiKey { public_key: "public".into(), private_key: secret("canary-panic-private-0001") };
     let _ = rustls::crypto::ring::default_provider().install_default();
     let url = url::Url::parse("https://atlas.example").unwrap();
-    let options =
-        Options { url, version: VersionChoice::Auto, time_limit: std::time::Duration::from_secs(15) };
+    let options = Options {
+        url,
+        version: VersionChoice::Auto,
+        time_limit: std::time::Duration::from_secs(15),
+        proxy: None,
+    };
     let client = Client::new(options, std::sync::Arc::new(|_, _| {})).unwrap();
     let session = client.session(&Credential { key: parts, fingerprint });
     fn deep(integration: &Integration<SecretValue>, _session: &Session, body: &serde_json::Value) {

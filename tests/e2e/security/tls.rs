@@ -1,13 +1,17 @@
 //! Whom the operator trusts to be Atlas, by the CA certificates that it is given, and what it says where it trusts nobody.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rstest::rstest;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
-use crate::world::{Operator, World, message, rules, until};
+use crate::world::{Operator, World, message, rules, until, until_true};
 
 /// How the certificate of an Atlas behind TLS is.
 #[derive(Clone, Copy, PartialEq)]
@@ -22,17 +26,26 @@ enum Certificate {
 
 /// TLS in front of the simulator, and the file of the authority that the operator is told to trust.
 async fn tls_in_front_of(world: &World, certificate: Certificate) -> (String, String) {
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let authority = || {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(rcgen::DnType::CommonName, "an authority for one test");
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        (Issuer::new(params, key), pem)
-    };
     let (trusted, pem) = authority();
+    let front = Front::start(world, acceptor(certificate, &trusted)).await;
+    let file = world.shared.plane.dir().join(format!("{}-authority.pem", world.namespace));
+    std::fs::write(&file, pem).unwrap();
+    (front.url, file.to_str().unwrap().to_owned())
+}
+
+/// An authority, and its certificate.
+fn authority() -> (Issuer<'static, KeyPair>, String) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(rcgen::DnType::CommonName, "an authority for one test");
+    let key = KeyPair::generate().unwrap();
+    let pem = params.self_signed(&key).unwrap().pem();
+    (Issuer::new(params, key), pem)
+}
+
+/// A server with such a certificate.
+fn acceptor(certificate: Certificate, trusted: &Issuer<'static, KeyPair>) -> TlsAcceptor {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let (stranger, _) = authority();
     let host = if certificate == Certificate::OtherHost { "atlas.example" } else { "127.0.0.1" };
     let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
@@ -51,31 +64,68 @@ async fn tls_in_front_of(world: &World, certificate: Certificate) -> (String, St
     let signed = match certificate {
         Certificate::SelfSigned => params.self_signed(&key),
         Certificate::UnknownAuthority => params.signed_by(&key, &stranger),
-        _ => params.signed_by(&key, &trusted),
+        _ => params.signed_by(&key, trusted),
     };
     let private = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let config = rustls::ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(vec![signed.unwrap().der().clone()], private)
         .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://{}", listener.local_addr().unwrap());
-    let atlas = world.shared.sim.url().trim_start_matches("http://").trim_end_matches('/').to_owned();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (acceptor, atlas) = (acceptor.clone(), atlas.clone());
-            tokio::spawn(async move {
-                // Whoever does not trust it leaves.
-                let Ok(mut stream) = acceptor.accept(stream).await else { return };
-                let mut atlas = TcpStream::connect(atlas).await.unwrap();
-                let _ = tokio::io::copy_bidirectional(&mut stream, &mut atlas).await;
-            });
-        }
-    });
-    let file = world.shared.plane.dir().join(format!("{}-authority.pem", world.namespace));
-    std::fs::write(&file, pem).unwrap();
-    (url, file.to_str().unwrap().to_owned())
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// TLS in front of the simulator.
+struct Front {
+    url: String,
+    acceptor: Arc<Mutex<TlsAcceptor>>,
+    /// Ends the connections that are open.
+    cut: tokio::sync::watch::Sender<()>,
+}
+
+impl Front {
+    async fn start(world: &World, acceptor: TlsAcceptor) -> Front {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let atlas = world.shared.sim.url().trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let (cut, cuts) = tokio::sync::watch::channel(());
+        let acceptor = Arc::new(Mutex::new(acceptor));
+        let shared = Arc::clone(&acceptor);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, atlas, mut cut) =
+                    (shared.lock().unwrap().clone(), atlas.clone(), cuts.clone());
+                cut.mark_unchanged();
+                tokio::spawn(async move {
+                    // Whoever does not trust it leaves.
+                    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                    let mut atlas = TcpStream::connect(atlas).await.unwrap();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut stream, &mut atlas) => {}
+                        Ok(()) = cut.changed() => {}
+                    }
+                });
+            }
+        });
+        Front { url, acceptor, cut }
+    }
+
+    /// Another certificate, for new connections; there are no others any more.
+    fn change(&self, acceptor: TlsAcceptor) {
+        *self.acceptor.lock().unwrap() = acceptor;
+        self.cut.send_replace(());
+    }
+}
+
+/// Puts a file where it is seen by way of two links, as the kubelet does with a ConfigMap, which it renews by one
+/// change of a link.
+fn put_as_config_map(dir: &Path, version: &str, content: &str) {
+    let folder = dir.join(format!("..{version}"));
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("ca.crt"), content).unwrap();
+    let next = dir.join("..data_tmp");
+    std::os::unix::fs::symlink(format!("..{version}"), &next).unwrap();
+    std::fs::rename(next, dir.join("..data")).unwrap();
+    let _ = std::os::unix::fs::symlink("..data/ca.crt", dir.join("ca.crt"));
 }
 
 /// An operator for this Atlas with these variables, and an object that it is to bring there.
@@ -221,4 +271,51 @@ fn t20_a_bundle_that_serves_for_nothing(#[case] content: Option<&str>, #[case] w
         assert!(last.contains(expected), "{said}");
     }
     assert!(!said.contains("canary") && !said.contains("/nonexistent"), "{said}");
+}
+
+/// A bundle that is renewed is taken up without a restart, one that serves for nothing is not, and an authority that is
+/// not in it any more is not trusted any more.
+#[rstest]
+#[case::file("renewed", "SSL_CERT_FILE")]
+#[case::folder("renewed-dir", "SSL_CERT_DIR")]
+#[tokio::test(flavor = "multi_thread")]
+async fn t20_a_renewed_bundle_is_taken_up(#[case] name: &str, #[case] variable: &str) {
+    let world = World::with_datadog_key(&format!("tls-{name}")).await;
+    let ((old, old_pem), (new, new_pem)) = (authority(), authority());
+    let dir = tempfile::tempdir().unwrap();
+    put_as_config_map(dir.path(), "1", &old_pem);
+    let front = Front::start(&world, acceptor(Certificate::Good, &old)).await;
+    let file = dir.path().join("ca.crt");
+    let value = if variable == "SSL_CERT_FILE" { file } else { dir.path().join("..data") };
+    let operator = with_an_object(&world, &front.url, &[(variable, value.to_str().unwrap())]).await;
+    let x = world.object("x");
+    x.synced().await;
+
+    // Broken: said once, and new connections are judged by what was there.
+    put_as_config_map(dir.path(), "2", "a canary in place of a certificate");
+    let lines = |text: &str| operator.logs().lines().filter(|line| line.contains(text)).count();
+    let broken = "the new CA certificates can't be used, and the former ones stay in use";
+    until_true("the broken bundle in the log", || lines(broken) > 0).await;
+    front.change(acceptor(Certificate::Good, &old));
+    world.until_looked(3).await;
+
+    // Renewed, and after it Atlas's own certificate.
+    put_as_config_map(dir.path(), "3", &format!("{old_pem}{new_pem}"));
+    let renewed = "the CA certificates have changed; new connections trust the new ones";
+    until_true("the renewed bundle in the log", || lines(renewed) == 1).await;
+    front.change(acceptor(Certificate::Good, &new));
+    world.until_looked(3).await;
+
+    // The old one is withdrawn.
+    put_as_config_map(dir.path(), "4", &new_pem);
+    until_true("the withdrawal in the log", || lines(renewed) == 2).await;
+    front.change(acceptor(Certificate::Good, &old));
+    x.change(&json!({"datadog": {"region": "EU"}})).await;
+    refusal(&world).await;
+    assert_eq!(world.stored_datadog("region"), "US5");
+    front.change(acceptor(Certificate::Good, &new));
+    x.synced().await;
+    assert_eq!(world.stored_datadog("region"), "EU");
+    assert_eq!(lines(broken), 1);
+    assert!(!operator.logs().contains("canary"));
 }

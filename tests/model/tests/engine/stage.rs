@@ -317,7 +317,7 @@ fn engine(stage: &Stage, url: &Url, limit: Duration) -> Result<Engine, String> {
     });
     let client = kube::Client::new(service, "default");
     let version = VersionChoice::Fixed(ApiVersion::V2);
-    let options = atlas::Options { url: url.clone(), version, time_limit: limit };
+    let options = atlas::Options { url: url.clone(), version, time_limit: limit, proxy: None };
     let atlas = atlas::Client::new(options, Arc::new(|_, _| {})).map_err(|error| error.to_string())?;
     let defaults = Defaults { adoption: AdoptionPolicy::Refuse, deletion: DeletionPolicy::Delete };
     let writer = Writer::new(client.clone(), defaults, Arc::new(|_| {}));
