@@ -285,10 +285,7 @@ impl Client {
                 outcome_unknown: true,
                 ..Failure::known(
                     FailureKind::AlreadyConfigured,
-                    format!(
-                        "Atlas accepted {} and does not show the integration yet; the operator looks again",
-                        call.name()
-                    ),
+                    format!("Atlas accepted {} and does not show the integration yet", call.name()),
                 )
             }),
         }
@@ -379,7 +376,7 @@ impl Client {
             }
             None => {
                 let why = if (300..400).contains(&status) { "a redirect" } else { "it has no errorCode" };
-                Err(Failure { retry_after: head.retry_after, ..errors::not_understood(&name, status, why) })
+                Err(errors::asks_to_wait(errors::not_understood(&name, status, why), head.retry_after))
             }
         }
     }

@@ -4,6 +4,7 @@
 //! Sources: the documentation's list of API errors, the v2 specification, and answers seen by users. Atlas returns 401,
 //! not 403, if a role does not suffice, and 401 UNEXPECTED_ERROR for any wrong key.
 
+use crate::domain::Advice;
 use crate::domain::FailureKind as K;
 
 /// The calls that a row applies to.
@@ -17,8 +18,10 @@ pub enum On {
     Flowdock,
     /// POST and PUT.
     Write,
-    /// POST and PUT, if the answer's text names the type.
+    /// POST and PUT, if the type is the value that the answer's text refuses.
     NamedType,
+    /// POST and PUT, if the code says of the type itself that it is not supported.
+    CodedType,
     /// DELETE.
     Delete,
     /// The request for a service account's token.
@@ -51,65 +54,101 @@ pub struct Answer {
     pub kind: K,
     /// Who has to act.
     pub who: Who,
-    /// What to do, as the end of a sentence.
-    pub hint: &'static str,
+    /// What to do.
+    pub advice: Advice,
 }
 
-const fn row(status: u16, code: &'static str, on: On, kind: K, who: Who, hint: &'static str) -> Answer {
-    Answer { status, code, on, kind, who, hint }
+const fn row(status: u16, code: &'static str, on: On, kind: K, who: Who, advice: Advice) -> Answer {
+    Answer { status, code, on, kind, who, advice }
 }
 
-pub(super) const LATER: &str = "the operator tries again by itself";
-const FIX_KEY: &str = "check the API key or service account in the credentials Secret, and that it has the role Project Owner on the project";
-const FIX_ROLE: &str = "give the API key or service account the role Project Owner on the project";
-const FIX_ORGANISATION: &str = "use an API key or service account of the organisation that the project belongs to, with a role on the project, or correct spec.projectId";
-const FIX_ACCESS: &str =
-    "add the address that the operator calls from to the access list of the API key or service account";
-const FIX_PROJECT: &str = "correct spec.projectId: delete the object and create it anew";
-const FIX_SPEC: &str = "correct the object or the Secret that it refers to";
-const FIX_FIELD: &str = "correct the field that Atlas names, in the object or its Secret";
-const FIX_URL: &str = "put the whole URL, with https://, into the Secret that the object refers to";
-const FIX_TEMPLATE: &str = "if the object has a template, make that valid JSON; if not, something between the operator and Atlas changes requests";
-const TOKEN_LATER: &str =
-    "the service account may ask for a token only so often; the operator waits as long as Atlas says";
-const NO_SUCH_TYPE: &str = "Atlas does not offer this type of integration any more; delete the object";
-const NO_SUCH_VERSION: &str = "set --atlas-api to a version that Atlas serves, and check --atlas-url";
-const OUR_REQUEST: &str = "the operator's own request does not arrive as Atlas expects it: check --atlas-url, --atlas-api and the proxies in between";
+/// Nobody has to act.
+const NOTHING: Advice = Advice::NONE;
+const FIX_KEY: Advice = Advice::always("{check}");
+const FIX_TOKEN: Advice = Advice::always("{token}");
+const FIX_ROLE: Advice = Advice::always("give it the role Project Owner on the project");
+const FIX_ORGANISATION: Advice =
+    Advice { nothing: "{organisation}. {recreate}", ..Advice::always("{organisation}") };
+const FIX_ACCESS: Advice =
+    Advice::always("add the address that the operator calls from to the access list of {key}");
+const FIX_PROJECT: Advice = Advice {
+    nothing: "Atlas knows no project of this id. {recreate}",
+    integration: "Atlas knew this project before: check that the operator asks the right Atlas (--atlas-url); {retain}",
+    deletion: "this does not prove that the integration is gone: check that the operator asks the right Atlas \
+               (--atlas-url)",
+};
+/// The advice on a refused DELETE. A person who deletes the integration in the Atlas UI ends the deletion too.
+const UNDELETABLE: &str = "remove in Atlas what still uses the integration, such as alert configurations, or delete \
+                           the integration in the Atlas UI";
+const FIX_SPEC: Advice = Advice {
+    deletion: UNDELETABLE,
+    ..Advice::always("correct what Atlas names, in the object or in its Secret{sources}")
+};
+const FIX_FIELD: Advice =
+    Advice::always("correct the field that Atlas names, in the object or in its Secret{sources}");
+const FIX_REGION: Advice = Advice::always(
+    "set the region to that of your account at the service, by Atlas's name for it (Datadog's region US1 is US in \
+     Atlas, EU1 is EU)",
+);
+const FIX_VALUE: Advice = Advice::always(
+    "correct the field that has this value, since Atlas does not know the value (Datadog's region US1 is US in \
+     Atlas, EU1 is EU)",
+);
+const FIX_URL: Advice = Advice::always("put the whole URL, with https://, into the Secret{sources}");
+const FIX_TEMPLATE: Advice = Advice::always(
+    "if the object has a template, check that it gives valid JSON; if not, something between the operator and Atlas \
+     changes requests",
+);
+const TOKEN_LATER: Advice = Advice::always("the service account may ask for a token only so often");
+const NO_SUCH_TYPE: Advice = Advice {
+    nothing: "Atlas does not offer this type of integration any more; delete this object (nothing was created in \
+              Atlas)",
+    integration: "Atlas does not offer this type of integration any more, and may keep the one that it has; {retain}",
+    deletion: "Atlas does not offer this type of integration any more, and may not delete it through its API: \
+               delete it in the Atlas UI if it is there, and let the object go",
+};
+const CLOUD_MANAGER: Advice = Advice {
+    nothing: "the project is one of Cloud Manager, not of Atlas. {recreate}",
+    integration: "the project is one of Cloud Manager, not of Atlas; {retain}",
+    deletion: "the project is one of Cloud Manager, not of Atlas; let the object go",
+};
+const NO_SUCH_VERSION: Advice =
+    Advice::always("set --atlas-api to a version that Atlas serves, and check --atlas-url");
+const OUR_REQUEST: Advice = Advice::always(
+    "the operator's own request does not arrive as Atlas expects it: who runs the operator has to check --atlas-url, \
+     --atlas-api and the proxies in between",
+);
 
-use On::{Any, Delete, Flowdock, NamedType, Token, Write};
+use On::{Any, CodedType, Delete, Flowdock, NamedType, Token, Write};
 
 /// The errors that Atlas returns. The first row that fits decides; an answer that fits no row is [`OTHERS`].
 pub static ANSWERS: &[Answer] = &[
     // Errors of the token endpoint, which uses OAuth's own codes.
-    row(0, "invalid_client", Token, K::Unauthorized, Who::Owner, FIX_KEY),
-    row(0, "invalid_grant", Token, K::Unauthorized, Who::Owner, FIX_KEY),
+    row(0, "invalid_client", Token, K::Unauthorized, Who::Owner, FIX_TOKEN),
+    row(0, "invalid_grant", Token, K::Unauthorized, Who::Owner, FIX_TOKEN),
     row(
         0,
         "access_denied",
         Token,
         K::RateLimited,
         Who::Nobody,
-        "the service account holds as many live tokens as it may; they end within an hour; find out who else asks for them",
+        Advice::always(
+            "the service account holds as many live tokens as it may, and they end within an hour: find out who else \
+             asks for them",
+        ),
     ),
     row(0, "rate_limited", Token, K::RateLimited, Who::Nobody, TOKEN_LATER),
     row(429, "", Token, K::RateLimited, Who::Nobody, TOKEN_LATER),
     row(400, "", Token, K::Unavailable, Who::Operator, OUR_REQUEST),
     // Integrations and projects that exist or do not exist.
-    row(
-        404,
-        "INTEGRATION_NOT_CONFIGURED",
-        Any,
-        K::Gone,
-        Who::Nobody,
-        "a deletion has reached its end; else the operator looks again",
-    ),
+    row(404, "INTEGRATION_NOT_CONFIGURED", Any, K::Gone, Who::Nobody, NOTHING),
     row(
         409,
         "INTEGRATION_ALREADY_CONFIGURED",
         Any,
         K::AlreadyConfigured,
         Who::Nobody,
-        "the operator looks again; what somebody else created meanwhile becomes AlreadyExists",
+        Advice::always("if somebody else created it meanwhile, the object will say AlreadyExists"),
     ),
     row(
         404,
@@ -117,17 +156,15 @@ pub static ANSWERS: &[Answer] = &[
         Any,
         K::ProjectNotFound,
         Who::Owner,
-        "check spec.projectId and that the API key belongs to that project's organisation; a deletion has reached its end",
+        Advice {
+            nothing: "check that the project exists, and that {key} is of its organisation. {recreate}",
+            integration: "check whether the project was deleted in Atlas, and that {key} is of its organisation; \
+                          {retain}",
+            deletion: "",
+        },
     ),
     row(404, "INVALID_GROUP_ID", Any, K::WrongProject, Who::Owner, FIX_PROJECT),
-    row(
-        404,
-        "NOT_ATLAS_GROUP",
-        Any,
-        K::WrongProject,
-        Who::Owner,
-        "the project is one of Cloud Manager; correct spec.projectId: delete the object and create it anew",
-    ),
+    row(404, "NOT_ATLAS_GROUP", Any, K::WrongProject, Who::Owner, CLOUD_MANAGER),
     // Types and API versions that Atlas does not know. A write follows a LIST in the same version, so if Atlas does not
     // know the path of the write, it does not know the type in it.
     row(0, "RESOURCE_NOT_FOUND", Write, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
@@ -143,23 +180,20 @@ pub static ANSWERS: &[Answer] = &[
     row(0, "VERSION_GONE", Flowdock, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
     row(0, "VERSION_GONE", Any, K::NotServed, Who::Operator, NO_SUCH_VERSION),
     row(0, "HIPCHAT_NOT_SUPPORTED", Any, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
-    row(
-        0,
-        "DATADOG_NOT_SUPPORTED_FOR_CLOUD_MANAGER",
-        Any,
-        K::NotSupported,
-        Who::Owner,
-        "the project is one of Cloud Manager; delete the object",
-    ),
+    row(0, "DATADOG_NOT_SUPPORTED_FOR_CLOUD_MANAGER", Any, K::NotSupported, Who::Owner, CLOUD_MANAGER),
     row(
         0,
         "FEATURE_UNSUPPORTED",
         Any,
         K::NotSupported,
         Who::Atlas,
-        "the organisation lacks the feature; ask MongoDB for it, or delete the object",
+        Advice {
+            nothing: "the organisation lacks the feature: ask MongoDB for it, or delete this object (nothing was \
+                      created in Atlas)",
+            ..Advice::always("the organisation lacks the feature: ask MongoDB for it")
+        },
     ),
-    row(0, "*_NOT_SUPPORTED", Write, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
+    row(0, "*_NOT_SUPPORTED", CodedType, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
     row(410, "", Write, K::NotSupported, Who::Owner, NO_SUCH_TYPE),
     // Slack, which a person has to connect.
     row(
@@ -168,9 +202,10 @@ pub static ANSWERS: &[Answer] = &[
         Any,
         K::Rejected,
         Who::Atlas,
-        "Slack was never connected to this project: in the Atlas UI open the project's Integrations, choose Slack, \
-         Configure, and allow Atlas in your workspace; then set the annotation \
-         atlas-integrations.dev/reconcile-requested-at to a new value",
+        Advice::always(
+            "Slack was never connected to this project: in the Atlas UI open the project's Integrations, choose \
+             Slack, Configure, and allow Atlas in your workspace",
+        ),
     ),
     row(
         0,
@@ -178,9 +213,11 @@ pub static ANSWERS: &[Answer] = &[
         Any,
         K::Rejected,
         Who::Atlas,
-        "token and team of a connected Slack can't be changed through the API: put the old apiToken and teamName back, \
-         or connect Slack anew in the Atlas UI (the project's Integrations, Slack, Configure), bring the object in \
-         line with it, and set the annotation atlas-integrations.dev/reconcile-requested-at to a new value",
+        Advice::always(
+            "token and team of a connected Slack can't be changed through the API: put the old apiToken and teamName \
+             back, or connect Slack again in the Atlas UI (the project's Integrations, Slack, Configure), and give \
+             the object the same token and team",
+        ),
     ),
     row(
         0,
@@ -188,9 +225,11 @@ pub static ANSWERS: &[Answer] = &[
         Any,
         K::Rejected,
         Who::Atlas,
-        "Atlas takes no legacy Slack token any more: remove the old Slack integration in the Atlas UI (the project's \
-         Integrations, Slack), connect Slack there by OAuth2, put the new token into the Secret, and set the \
-         annotation atlas-integrations.dev/reconcile-requested-at to a new value",
+        Advice::always(
+            "Atlas takes no legacy Slack token any more: remove the old Slack integration in the Atlas UI (the \
+             project's Integrations, Slack), connect Slack there by OAuth2, and put the new token into the \
+             Secret{sources}",
+        ),
     ),
     // Settings that Atlas does not accept.
     row(
@@ -199,7 +238,7 @@ pub static ANSWERS: &[Answer] = &[
         Delete,
         K::Rejected,
         Who::Atlas,
-        "remove the webhook from the project's alert configurations first, or set spec.deletionPolicy to Retain",
+        Advice::always("remove the webhook from the project's alert configurations in Atlas"),
     ),
     row(400, "INVALID_INTEGRATION_SETTINGS", Any, K::Rejected, Who::Owner, FIX_SPEC),
     row(400, "INTEGRATION_FIELDS_INVALID", Any, K::Rejected, Who::Owner, FIX_SPEC),
@@ -209,7 +248,10 @@ pub static ANSWERS: &[Answer] = &[
         Any,
         K::Rejected,
         Who::Owner,
-        "put an API key of Datadog (32 hexadecimal digits; no application key) into the Secret, and check spec.datadog.region",
+        Advice::always(
+            "put an API key of Datadog (32 hexadecimal digits; not an application key) into the Secret{sources}, and \
+             check spec.datadog.region",
+        ),
     ),
     row(
         400,
@@ -217,29 +259,33 @@ pub static ANSWERS: &[Answer] = &[
         Any,
         K::Rejected,
         Who::Owner,
-        "put an integration key of PagerDuty (32 hexadecimal digits) into the Secret",
+        Advice::always(
+            "put an integration key of PagerDuty (32 hexadecimal digits) into the Secret{sources}",
+        ),
     ),
     row(400, "WEBHOOK_URL_NOT_SET", Any, K::Rejected, Who::Owner, FIX_URL),
     row(400, "INVALID_URL", Any, K::Rejected, Who::Owner, FIX_URL),
+    row(400, "INVALID_REGION", Any, K::Rejected, Who::Owner, FIX_REGION),
+    row(0, "*REGION_NOT_SUPPORTED", Write, K::Rejected, Who::Owner, FIX_REGION),
+    row(0, "*_NOT_SUPPORTED", Write, K::Rejected, Who::Owner, FIX_SPEC),
+    row(400, "INVALID_ENUM_VALUE", Write, K::Rejected, Who::Owner, FIX_VALUE),
+    row(400, "INVALID_ATTRIBUTE", Write, K::Rejected, Who::Owner, FIX_FIELD),
     row(
         400,
-        "INVALID_REGION",
-        Any,
-        K::Rejected,
-        Who::Owner,
-        "set the region to that of the account at the service, and to one that Atlas knows",
-    ),
-    row(
-        400,
-        "INVALID_ENUM_VALUE",
+        "MISSING_ATTRIBUTE",
         Write,
         K::Rejected,
         Who::Owner,
-        "correct the field that has this value; it is not one that Atlas knows",
+        Advice::always("set the field that Atlas names"),
     ),
-    row(400, "INVALID_ATTRIBUTE", Write, K::Rejected, Who::Owner, FIX_FIELD),
-    row(400, "MISSING_ATTRIBUTE", Write, K::Rejected, Who::Owner, "set the field that Atlas names"),
-    row(400, "MISSING_ATTRIBUTES", Write, K::Rejected, Who::Owner, "set the fields that Atlas names"),
+    row(
+        400,
+        "MISSING_ATTRIBUTES",
+        Write,
+        K::Rejected,
+        Who::Owner,
+        Advice::always("set the fields that Atlas names"),
+    ),
     row(400, "MISSING_OR_INVALID_ATTRIBUTE", Write, K::Rejected, Who::Owner, FIX_FIELD),
     row(
         400,
@@ -247,7 +293,7 @@ pub static ANSWERS: &[Answer] = &[
         Write,
         K::Rejected,
         Who::Owner,
-        "remove the field that Atlas names from the object",
+        Advice::always("remove the field that Atlas names from the object"),
     ),
     row(400, "VALIDATION_ERROR", Write, K::Rejected, Who::Owner, FIX_FIELD),
     row(400, "MALFORMED_JSON", Write, K::Rejected, Who::Owner, FIX_TEMPLATE),
@@ -258,16 +304,16 @@ pub static ANSWERS: &[Answer] = &[
     row(401, "USER_UNAUTHORIZED", Any, K::Unauthorized, Who::Atlas, FIX_ROLE),
     row(401, "NOT_IN_GROUP", Any, K::Unauthorized, Who::Owner, FIX_ORGANISATION),
     row(401, "USER_CANNOT_ACCESS_GROUP", Any, K::Unauthorized, Who::Owner, FIX_ORGANISATION),
-    row(
-        401,
-        "NO_CURRENT_USER",
-        Any,
-        K::Unauthorized,
-        Who::Owner,
-        "the API key or service account does not exist any more; create one and put it into the credentials Secret",
-    ),
+    row(401, "NO_CURRENT_USER", Any, K::Unauthorized, Who::Owner, Advice::always("{another}")),
     row(401, "", Any, K::Unauthorized, Who::Owner, FIX_KEY),
-    row(402, "", Any, K::Forbidden, Who::Atlas, "the organisation is suspended; settle its bill"),
+    row(
+        402,
+        "",
+        Any,
+        K::Forbidden,
+        Who::Atlas,
+        Advice::always("the organisation is suspended; settle its bill"),
+    ),
     row(403, "IP_ADDRESS_NOT_ON_ACCESS_LIST", Any, K::Forbidden, Who::Atlas, FIX_ACCESS),
     row(403, "IP_ADDRESS_NOT_ON_WHITELIST", Any, K::Forbidden, Who::Atlas, FIX_ACCESS),
     row(403, "RESOURCE_REQUIRES_ACCESS_LIST", Any, K::Forbidden, Who::Atlas, FIX_ACCESS),
@@ -280,20 +326,20 @@ pub static ANSWERS: &[Answer] = &[
         Any,
         K::Forbidden,
         Who::Atlas,
-        "check the access list of the API key or service account, and the organisation's settings in Atlas",
+        Advice::always("check the access list of {key}, and the organisation's settings in Atlas"),
     ),
     // Limits and outages that pass.
-    row(429, "", Any, K::RateLimited, Who::Nobody, "the operator waits as long as Atlas says"),
-    row(405, "WRITES_NOT_ALLOWED_DURING_APP_UPGRADES", Any, K::Unavailable, Who::Nobody, LATER),
+    row(429, "", Any, K::RateLimited, Who::Nobody, NOTHING),
+    row(405, "WRITES_NOT_ALLOWED_DURING_APP_UPGRADES", Any, K::Unavailable, Who::Nobody, NOTHING),
     row(405, "", Any, K::Unavailable, Who::Operator, OUR_REQUEST),
-    row(408, "", Any, K::Unavailable, Who::Nobody, LATER),
-    row(500, "", Any, K::Unavailable, Who::Nobody, LATER),
-    row(503, "", Any, K::Unavailable, Who::Nobody, LATER),
+    row(408, "", Any, K::Unavailable, Who::Nobody, NOTHING),
+    row(500, "", Any, K::Unavailable, Who::Nobody, NOTHING),
+    row(503, "", Any, K::Unavailable, Who::Nobody, NOTHING),
     // Codes that no list names.
     row(400, "", Write, K::Rejected, Who::Owner, FIX_SPEC),
     row(400, "", Delete, K::Rejected, Who::Owner, FIX_SPEC),
     row(400, "", Any, K::Unavailable, Who::Operator, OUR_REQUEST),
-    row(413, "", Write, K::Rejected, Who::Owner, "shorten the templates"),
+    row(413, "", Write, K::Rejected, Who::Owner, Advice::always("shorten the templates")),
     row(422, "", Write, K::Rejected, Who::Owner, FIX_SPEC),
 ];
 
@@ -304,7 +350,7 @@ pub static OTHERS: Answer = row(
     Any,
     K::Unavailable,
     Who::Operator,
-    "the operator tries again by itself; if it lasts, look the code up in MongoDB's documentation",
+    Advice::always("if it lasts, look the code up in MongoDB's documentation of its API errors"),
 );
 
 /// An answer that does not come from Atlas: from a proxy or a load balancer, or damaged on its way.
@@ -322,8 +368,8 @@ pub struct Foreign {
     pub in_doubt: bool,
     /// Who has to act, if it lasts.
     pub who: Who,
-    /// What to do, as the end of a sentence.
-    pub hint: &'static str,
+    /// What to do.
+    pub advice: Advice,
 }
 
 const fn foreign(
@@ -332,12 +378,12 @@ const fn foreign(
     kind: K,
     in_doubt: bool,
     who: Who,
-    hint: &'static str,
+    advice: &'static str,
 ) -> Foreign {
-    Foreign { from, to, what, kind, in_doubt, who, hint }
+    Foreign { from, to, what, kind, in_doubt, who, advice: Advice::always(advice) }
 }
 
-const CHECK_WAY: &str = "check --atlas-url and the proxies in between; the operator tries again by itself";
+const CHECK_WAY: &str = "who runs the operator has to check --atlas-url and the proxies in between";
 
 /// Answers that do not come from Atlas, by status. The first row that fits decides.
 pub static FOREIGN: &[Foreign] = &[
@@ -355,7 +401,7 @@ pub static FOREIGN: &[Foreign] = &[
         K::Unavailable,
         false,
         Who::Operator,
-        "set --atlas-url to Atlas itself; the operator tries again by itself",
+        "who runs the operator has to set --atlas-url to Atlas itself",
     ),
     foreign(
         (401, 401),
@@ -372,7 +418,7 @@ pub static FOREIGN: &[Foreign] = &[
         K::Unavailable,
         false,
         Who::Operator,
-        "put the proxy's user and password into HTTPS_PROXY; the operator tries again by itself",
+        "who runs the operator has to put the proxy's user and password into HTTPS_PROXY",
     ),
     foreign(
         (413, 413),
@@ -380,16 +426,9 @@ pub static FOREIGN: &[Foreign] = &[
         K::Unavailable,
         false,
         Who::Operator,
-        "raise the proxy's limit, or shorten the templates; the operator tries again by itself",
+        "who runs the proxy has to raise its limit; or shorten the templates",
     ),
-    foreign(
-        (429, 429),
-        "a proxy limits the rate of requests",
-        K::RateLimited,
-        false,
-        Who::Operator,
-        "the operator waits as long as it says",
-    ),
+    foreign((429, 429), "a proxy limits the rate of requests", K::RateLimited, false, Who::Operator, ""),
     foreign(
         (400, 499),
         "a proxy, a firewall, or another server refuses",
@@ -433,8 +472,8 @@ pub struct NoAnswer {
     pub causes: &'static str,
     /// Whether a write may have taken effect all the same.
     pub in_doubt: bool,
-    /// What to do, as the end of a sentence.
-    pub hint: &'static str,
+    /// What to do.
+    pub advice: Advice,
 }
 
 /// Calls without an answer: one row for each [`Silence`].
@@ -444,27 +483,34 @@ pub static NO_ANSWERS: &[NoAnswer] = &[
         what: "TLS failed",
         causes: "a certificate that is not trusted, or has expired, or is another host's; no TLS at all",
         in_doubt: false,
-        hint: "check --atlas-url; if a proxy opens TLS, name a bundle with its CA in SSL_CERT_FILE; the operator tries again by itself",
+        advice: Advice::always(
+            "who runs the operator has to check --atlas-url and, if a proxy opens TLS, to name a bundle with its CA in \
+             SSL_CERT_FILE",
+        ),
     },
     NoAnswer {
         silence: Silence::Unconnected,
         what: "can't connect",
         causes: "refused, no route, no such name, a proxy that does not let it through",
         in_doubt: false,
-        hint: "check the network, HTTPS_PROXY and --atlas-url; the operator tries again by itself",
+        advice: Advice::always("who runs the operator has to check the network, HTTPS_PROXY and --atlas-url"),
     },
     NoAnswer {
         silence: Silence::Late,
         what: "no answer within the time limit",
         causes: "a slow network, proxy or Atlas; the limit is `--atlas-timeout`",
         in_doubt: true,
-        hint: LATER,
+        advice: NOTHING,
     },
     NoAnswer {
         silence: Silence::Broken,
         what: "the connection failed",
         causes: "reset, closed, or cut within the answer",
         in_doubt: true,
-        hint: LATER,
+        advice: NOTHING,
     },
 ];
+
+#[cfg(test)]
+#[path = "advice_tests.rs"]
+mod advice_tests;

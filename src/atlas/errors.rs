@@ -4,6 +4,8 @@
 use std::error::Error;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::error_table::{ANSWERS, Answer, FOREIGN, NO_ANSWERS, NoAnswer, OTHERS, On, Silence};
 use crate::domain::{Failure, FailureKind, IntegrationType, plain};
 
@@ -35,7 +37,8 @@ impl Answer {
         let on = match self.on {
             On::Any => true,
             On::Flowdock => asked.on == On::Flowdock || asked.kind == Some(IntegrationType::Flowdock),
-            On::NamedType => asked.on == On::Write && asked.kind.is_some_and(|kind| names(detail, kind)),
+            On::NamedType => asked.on == On::Write && asked.kind.is_some_and(|kind| refuses(detail, kind)),
+            On::CodedType => asked.on == On::Write && asked.kind.is_some_and(|kind| is_coded(code, kind)),
             on => on == asked.on,
         };
         let code = match self.code.strip_prefix('*') {
@@ -46,9 +49,20 @@ impl Answer {
     }
 }
 
-/// Whether a text names a type, as a word.
-fn names(text: &str, kind: IntegrationType) -> bool {
-    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == kind.as_str())
+/// Whether a text refuses a type as a value. A text about the region may name the type too.
+fn refuses(text: &str, kind: IntegrationType) -> bool {
+    let text = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+    let words: Vec<&str> = text.collect();
+    let is_value = |pair: &[&str]| pair[0].eq_ignore_ascii_case("value") && pair[1] == kind.as_str();
+    words.windows(2).any(is_value) && !words.iter().any(|word| word.eq_ignore_ascii_case("region"))
+}
+
+/// Whether a code says that a type is not supported, as `NEW_RELIC_NOT_SUPPORTED` does. The code of a region,
+/// `DATADOG_REGION_NOT_SUPPORTED` for instance, says nothing about the type. Atlas writes HIPCHAT for HIP_CHAT.
+fn is_coded(code: &str, kind: IntegrationType) -> bool {
+    let plain = |text: &str| text.replace('_', "");
+    let named = code.strip_suffix("_NOT_SUPPORTED").unwrap_or_default();
+    plain(named.strip_suffix("_INTEGRATION").unwrap_or(named)) == plain(kind.as_str())
 }
 
 /// The failure for an answer of Atlas that is no success. `code` and `detail` are already scrubbed.
@@ -61,35 +75,51 @@ pub(super) fn answered(
 ) -> Failure {
     let row = ANSWERS.iter().find(|row| row.fits(asked, status, code, detail)).unwrap_or(&OTHERS);
     let name = asked.name;
-    let message = match row.kind {
+    let shown = if code.is_empty() { "without a code" } else { code };
+    let (what, detail) = match row.kind {
         // We leave out Atlas's own text, which counts seconds down, and the name of the call: either would make every
         // retry a new status.
-        FailureKind::RateLimited => {
-            format!("Atlas limits the rate of requests ({code}); {}", row.hint)
-        }
-        _ => {
-            let code = if code.is_empty() { "without a code" } else { code };
-            let detail = detail.trim_end_matches('.');
-            format!("Atlas answered {status} {code} to {name}: {detail}; {}", row.hint)
-        }
+        FailureKind::RateLimited => (format!("Atlas limits the rate of requests ({code})"), ""),
+        FailureKind::Unauthorized => (format!("{status} {shown} to {name}"), detail),
+        _ => (format!("Atlas answered {status} {shown} to {name}"), detail),
     };
-    // After a 5xx the write may or may not have taken effect.
-    Failure { kind: row.kind, message, outcome_unknown: status >= 500, without_call: false, retry_after }
+    let failure = Failure {
+        detail: detail.trim_end_matches('.').to_owned(),
+        advice: row.advice,
+        // After a 5xx the write may or may not have taken effect.
+        outcome_unknown: status >= 500,
+        ..Failure::known(row.kind, what)
+    };
+    asks_to_wait(failure, retry_after)
 }
 
 /// The failure for an answer that does not come from Atlas but from a proxy or a load balancer, or that we can't parse.
 pub(super) fn not_understood(name: &str, status: u16, why: &str) -> Failure {
     let row = FOREIGN.iter().find(|row| (row.from..=row.to).contains(&status));
-    let (kind, in_doubt, hint) = match row {
-        Some(row) => (row.kind, row.in_doubt, row.hint),
-        None => (OTHERS.kind, true, OTHERS.hint),
+    let (kind, in_doubt, advice) = match row {
+        Some(row) => (row.kind, row.in_doubt, row.advice),
+        None => (OTHERS.kind, true, OTHERS.advice),
     };
     Failure {
-        kind,
-        message: format!("the answer to {name} (HTTP {status}) is not one of Atlas: {why}; {hint}"),
+        advice,
         outcome_unknown: in_doubt,
-        without_call: false,
-        retry_after: None,
+        ..Failure::known(kind, format!("the answer to {name} (HTTP {status}) is not one of Atlas: {why}"))
+    }
+}
+
+/// The failure with the wait that its answer asked for.
+pub(super) fn asks_to_wait(failure: Failure, retry_after: Option<Duration>) -> Failure {
+    let Some(wait) = retry_after else { return failure };
+    Failure { retry_after, until: Some(until(Timestamp::now(), wait)), ..failure }
+}
+
+/// The end of a wait as a time of day, rounded up to the minute.
+fn until(now: Timestamp, wait: Duration) -> String {
+    let minute = jiff::SignedDuration::from_secs(59);
+    let end = jiff::SignedDuration::try_from(wait).ok().and_then(|wait| now.checked_add(wait).ok());
+    match end.and_then(|end| end.checked_add(minute).ok()) {
+        Some(end) if wait > Duration::from_secs(60) => end.strftime(" until %H:%M UTC").to_string(),
+        _ => ", at most a minute".to_owned(),
     }
 }
 
@@ -115,17 +145,20 @@ pub(super) fn late(name: &str) -> Failure {
 
 fn silent(name: &str, silence: Silence, cause: Option<String>) -> Failure {
     let row = NO_ANSWERS.iter().find(|row| row.silence == silence);
-    let (what, in_doubt, hint) = match row {
-        Some(NoAnswer { what, in_doubt, hint, .. }) => (*what, *in_doubt, *hint),
-        None => ("no answer", true, OTHERS.hint),
+    let (what, in_doubt, advice) = match row {
+        Some(NoAnswer { what, in_doubt, advice, .. }) => (*what, *in_doubt, *advice),
+        None => ("no answer", true, OTHERS.advice),
     };
-    let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+    let begin = match silence {
+        Silence::Unconnected | Silence::Untrusted => "Atlas can't be reached for",
+        // The call may have arrived.
+        Silence::Broken | Silence::Late => "Atlas gave no answer to",
+    };
     Failure {
+        detail: cause.unwrap_or_default(),
+        advice,
         outcome_unknown: in_doubt,
-        ..Failure::known(
-            FailureKind::Unavailable,
-            format!("Atlas can't be reached for {name}: {what}{cause}; {hint}"),
-        )
+        ..Failure::known(FailureKind::Unavailable, format!("{begin} {name}: {what}"))
     }
 }
 
@@ -187,7 +220,7 @@ mod tests {
         #[case] kind: FailureKind,
     ) {
         let failure = answered(&asked(on, IntegrationType::NewRelic), status, code, detail, None);
-        assert_eq!(failure.kind, kind, "{}", failure.message);
+        assert_eq!(failure.kind, kind, "{}", failure.summary());
     }
 
     /// No row is hidden by an earlier one.
@@ -195,9 +228,13 @@ mod tests {
     fn every_row_decides_something() {
         for (place, row) in ANSWERS.iter().enumerate() {
             let status = if row.status == 0 { 499 } else { row.status };
-            let code = row.code.trim_start_matches('*');
-            let (code, kind) = (if code.is_empty() { "NEVER_SEEN" } else { code }, IntegrationType::Slack);
-            let detail = if row.on == On::NamedType { "SLACK" } else { "" };
+            let kind = IntegrationType::Slack;
+            let code = match (row.on, row.code.trim_start_matches('*')) {
+                (On::CodedType, end) => &format!("SLACK{end}"),
+                (_, "") => "NEVER_SEEN",
+                (_, code) => code,
+            };
+            let detail = if row.on == On::NamedType { "value SLACK" } else { "" };
             let decides = [On::List, On::Flowdock, On::Write, On::Delete, On::Token].into_iter().any(|on| {
                 let fits = |row: &Answer| row.fits(&asked(on, kind), status, code, detail);
                 ANSWERS.iter().position(fits) == Some(place)
@@ -214,5 +251,112 @@ mod tests {
         for silence in [Silence::Unconnected, Silence::Untrusted, Silence::Broken, Silence::Late] {
             assert_eq!(NO_ANSWERS.iter().filter(|row| row.silence == silence).count(), 1);
         }
+    }
+
+    /// Answers that people plausibly meet, and what each is about: the settings, the type, the credentials, the project.
+    #[rstest]
+    #[case(On::Write, 400, "REGION_NOT_SUPPORTED", "Region US9 is not supported.", FailureKind::Rejected)]
+    #[case(On::Write, 400, "DATADOG_REGION_NOT_SUPPORTED", "no", FailureKind::Rejected)]
+    #[case(On::Write, 400, "INTEGRATION_REGION_NOT_SUPPORTED", "no", FailureKind::Rejected)]
+    #[case(On::Write, 422, "REGION_NOT_SUPPORTED", "no", FailureKind::Rejected)]
+    #[case(On::Write, 400, "ATTRIBUTE_NOT_SUPPORTED", "sendDatabaseMetrics", FailureKind::Rejected)]
+    #[case(On::Write, 400, "TEMPLATE_NOT_SUPPORTED", "no", FailureKind::Rejected)]
+    #[case(On::Write, 400, "FIELD_NOT_SUPPORTED", "sendUserProvidedResourceTags", FailureKind::Rejected)]
+    #[case(On::Write, 400, "SITE_NOT_SUPPORTED", "datadoghq.eu", FailureKind::Rejected)]
+    #[case(On::Write, 400, "DATADOG_NOT_SUPPORTED", "no", FailureKind::NotSupported)]
+    #[case(On::Write, 400, "DATADOG_INTEGRATION_NOT_SUPPORTED", "no", FailureKind::NotSupported)]
+    #[case(
+        On::Write,
+        400,
+        "INVALID_ENUM_VALUE",
+        "An invalid enumeration value US9 was specified for DATADOG.",
+        FailureKind::Rejected
+    )]
+    #[case(
+        On::Write,
+        400,
+        "INVALID_ENUM_VALUE",
+        "Region US9 is not valid for integration type DATADOG.",
+        FailureKind::Rejected
+    )]
+    #[case(
+        On::Write,
+        400,
+        "INVALID_ENUM_VALUE",
+        "DATADOG: invalid enumeration value US9 for attribute region.",
+        FailureKind::Rejected
+    )]
+    #[case(
+        On::Write,
+        400,
+        "INVALID_ENUM_VALUE",
+        "An invalid enumeration value us5 was specified (DATADOG/region).",
+        FailureKind::Rejected
+    )]
+    #[case(
+        On::Write,
+        400,
+        "INVALID_ENUM_VALUE",
+        "An invalid enumeration value DATADOG was specified.",
+        FailureKind::NotSupported
+    )]
+    #[case(
+        On::Write,
+        400,
+        "INVALID_ENUM_VALUE",
+        "An invalid enumeration value 'DATADOG' was specified.",
+        FailureKind::NotSupported
+    )]
+    #[case(On::Write, 400, "INVALID_REGION", "No region US1.", FailureKind::Rejected)]
+    #[case(On::Delete, 400, "REGION_NOT_SUPPORTED", "no", FailureKind::Rejected)]
+    #[case(On::List, 400, "REGION_NOT_SUPPORTED", "no", FailureKind::Unavailable)]
+    #[case(On::Write, 500, "UNEXPECTED_ERROR", "Region DATADOG US3", FailureKind::Unavailable)]
+    fn answers_that_people_meet(
+        #[case] on: On,
+        #[case] status: u16,
+        #[case] code: &str,
+        #[case] detail: &str,
+        #[case] kind: FailureKind,
+    ) {
+        let failure = answered(&asked(on, IntegrationType::Datadog), status, code, detail, None);
+        assert_eq!(failure.kind, kind, "{}", failure.summary());
+    }
+
+    /// Who obeys finds the region by Atlas's name for it.
+    #[rstest]
+    #[case("REGION_NOT_SUPPORTED", "Region US1 is not supported.")]
+    #[case("INVALID_REGION", "No region US1.")]
+    #[case("INVALID_ENUM_VALUE", "An invalid enumeration value US1 was specified.")]
+    fn a_refused_region_is_told_in_atlas_words(#[case] code: &str, #[case] detail: &str) {
+        let failure = answered(&asked(On::Write, IntegrationType::Datadog), 400, code, detail, None);
+        assert!(failure.advice.integration.contains("US1 is US in Atlas, EU1 is EU"), "{failure:?}");
+    }
+
+    /// The time does not change while the operator waits, and it is never too early.
+    #[rstest]
+    #[case("2026-11-29T14:00:00Z", 600, " until 14:10 UTC")]
+    #[case("2026-11-29T14:00:01Z", 600, " until 14:11 UTC")]
+    #[case("2026-11-29T14:00:59Z", 61, " until 14:02 UTC")]
+    #[case("2026-11-29T23:59:30Z", 3_600, " until 01:00 UTC")]
+    #[case("2026-11-29T14:00:00Z", 60, ", at most a minute")]
+    #[case("2026-11-29T14:00:00Z", 0, ", at most a minute")]
+    fn a_wait_ends_at_a_time_of_day(#[case] now: &str, #[case] seconds: u64, #[case] says: &str) {
+        assert_eq!(until(now.parse().expect("a time"), Duration::from_secs(seconds)), says);
+    }
+
+    /// "Can't be reached" is said only of a call that did not arrive.
+    #[rstest]
+    #[case(Silence::Unconnected, "Atlas can't be reached for POST", false)]
+    #[case(Silence::Untrusted, "Atlas can't be reached for POST", false)]
+    #[case(Silence::Broken, "Atlas gave no answer to POST", true)]
+    #[case(Silence::Late, "Atlas gave no answer to POST", true)]
+    fn a_call_that_may_have_arrived_is_not_called_unreachable(
+        #[case] silence: Silence,
+        #[case] begin: &str,
+        #[case] in_doubt: bool,
+    ) {
+        let failure = silent("POST", silence, None);
+        assert!(failure.what.starts_with(begin), "{}", failure.what);
+        assert_eq!(failure.outcome_unknown, in_doubt);
     }
 }

@@ -67,7 +67,7 @@ fn messages(bytes: &[u8]) -> Vec<String> {
         let (code, detail) = (scrub(&error.error_code, [CANARY]), scrub(&detail, [CANARY]));
         for on in [On::List, On::Write, On::Delete, On::Token] {
             let asked = Asked { name: "the call", on, kind: Some(IntegrationType::Slack) };
-            texts.push(errors::answered(&asked, status, &code, &detail, None).message);
+            texts.push(errors::answered(&asked, status, &code, &detail, None).summary());
         }
     }
     texts

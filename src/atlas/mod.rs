@@ -22,9 +22,9 @@ mod wire;
 pub use budget::Budget;
 pub use client::{Client, Listing, Options};
 pub use error_table::{ANSWERS, Answer, FOREIGN, Foreign, NO_ANSWERS, NoAnswer, OTHERS, On, Silence, Who};
+pub use http::{ClientError, Requests};
 #[cfg(test)]
 pub(crate) use redaction::redact_entry;
-pub use http::{ClientError, Requests};
 pub use session::{Credential, Key, Session};
 pub use version::{ApiVersion, VersionChoice};
 pub use wire::PageOptions;

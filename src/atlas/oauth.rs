@@ -231,7 +231,7 @@ impl OAuth {
             (_, Some((_, error))) => (error.error_code, error.detail.or(error.reason).unwrap_or_default()),
             _ => {
                 let failure = errors::not_understood(WHAT, status, "it is no OAuth error");
-                return unsent(Failure { retry_after, ..failure });
+                return unsent(errors::asks_to_wait(failure, retry_after));
             }
         };
         let (code, detail) = (scrub(&code, self.secrets()), scrub(&detail, self.secrets()));

@@ -10,7 +10,7 @@ use super::digest::Digest;
 use super::errors::SendError;
 use super::http::{Http, Requests};
 use super::oauth::OAuth;
-use crate::domain::{Fingerprint, SecretValue};
+use crate::domain::{Fingerprint, KeyForm, SecretValue};
 
 /// The two forms of a credential.
 #[derive(Clone)]
@@ -63,6 +63,14 @@ impl Session {
                 Kind::OAuth(OAuth::new(http, base, time_limit, (client_id, client_secret), requests))
             }
         })
+    }
+
+    /// The form of the credential.
+    pub fn form(&self) -> KeyForm {
+        match &self.0 {
+            Kind::Digest(_) => KeyForm::ApiKey,
+            Kind::OAuth(_) => KeyForm::ServiceAccount,
+        }
     }
 
     /// The credential's parts, for scrubbing them from texts.

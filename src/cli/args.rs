@@ -136,6 +136,11 @@ pub(super) struct Run {
     #[arg(long, value_name = "DUR", env = "ATLAS_INTEGRATION_STALL_AFTER", default_value = "2m", value_parser = parse_duration)]
     pub stall_after: Duration,
 
+    /// How long a failure that the operator retries (Atlas is unavailable, or limits requests) may last before the object
+    /// becomes Stalled. The operator keeps retrying.
+    #[arg(long, value_name = "DUR", env = "ATLAS_INTEGRATION_STALL_FAILING_AFTER", default_value = "15m", value_parser = parse_duration)]
+    pub stall_failing_after: Duration,
+
     /// spec.adoptionPolicy of objects that do not set it.
     #[arg(
         long,

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::atlas::{ANSWERS, Answer, FOREIGN, NO_ANSWERS, OTHERS, On, Silence, Who};
-use crate::domain::Prospect;
+use crate::domain::{Advice, Case, Holder, KeyForm, Prospect, Stake};
 
 const HEAD: &str = "\
 # What Atlas may answer, and what the operator does
@@ -11,16 +11,23 @@ const HEAD: &str = "\
 Made by `make generate` from the table in `src/atlas/error_table.rs`; a test keeps it current.
 
 *Reason* is the one of `Ready` ([conditions](conditions.md)) while something is owed; objects in sync stay `Ready` where
-it goes on by itself. Retries grow apart from a second to five minutes, and respect `Retry-After`. A write that may have
-taken effect without an answer is looked for in Atlas, after a rest, before anything else is done. *On request* means: the
-annotation `atlas-integrations.dev/reconcile-requested-at` gets a new value.
+the operator retries automatically. The waits between retries grow from a second to five minutes, and respect
+`Retry-After`. A write that may have taken effect without an answer is looked for in Atlas, after twice
+`--atlas-timeout`, before anything else is done. *On request* means: the annotation
+`atlas-integrations.dev/reconcile-requested-at` gets a new value. An object that still fails after
+`--stall-failing-after` becomes `Stalled`; the retries continue.
+
+*What to do* is what the message tells, here for an API key in a Secret called SECRET. Messages name the Secret, say
+*service account* where it holds one, and begin a refusal of the credentials with the address of the Atlas that was
+asked. *It keeps an integration* means that the object wrote something to Atlas, so that deleting the object deletes
+that too.
 
 ## Errors of Atlas
 
 An answer is one of Atlas if its body has an `errorCode`, or if it is a 401 in the form of Atlas's authentication; in an
 envelope the status within counts. The first row that fits decides.
 
-| HTTP | `errorCode` | in answer to | Reason | goes on | what to do |
+| HTTP | `errorCode` | in answer to | Reason | continues | what to do |
 |---|---|---|---|---|---|
 ";
 
@@ -34,7 +41,8 @@ const FOREIGN_HEAD: &str = "
 const SILENCE_HEAD: &str = "
 ## No answer
 
-The reason is `AtlasUnavailable`, and it goes on by itself.
+The reason is `AtlasUnavailable`, and the operator retries automatically. The message begins with *Atlas can't be reached*
+if no connection was made, and with *Atlas gave no answer* if the call may have arrived.
 
 | what the message says | causes | may a write have taken effect? | what to do |
 |---|---|---|---|
@@ -76,9 +84,9 @@ cost two each while there is no challenge to answer yet.
 pub fn errors_page() -> Result<String, fmt::Error> {
     let mut text = String::from(HEAD);
     for row in ANSWERS.iter().chain([&OTHERS]) {
-        let (status, code, asked, goes_on) = (status(row), code(row), asked(row.on), goes_on(row));
-        let (reason, hint) = (row.kind.reason(), row.hint);
-        writeln!(text, "| {status} | {code} | {asked} | `{reason}` | {goes_on} | {hint} |")?;
+        let (status, code, asked, continues) = (status(row), code(row), asked(row.on), continues(row));
+        let (reason, advice) = (row.kind.reason(), advice(&row.advice, row.on));
+        writeln!(text, "| {status} | {code} | {asked} | `{reason}` | {continues} | {advice} |")?;
     }
     text.push_str(FOREIGN_HEAD);
     for row in FOREIGN {
@@ -87,14 +95,14 @@ pub fn errors_page() -> Result<String, fmt::Error> {
             (from, to) if from == to => from.to_string(),
             (from, _) => format!("{}xx", from / 100),
         };
-        let doubt = doubt(row.in_doubt);
-        writeln!(text, "| {status} | {} | `{}` | {doubt} | {} |", row.what, row.kind.reason(), row.hint)?;
+        let (doubt, advice) = (doubt(row.in_doubt), advice(&row.advice, On::Any));
+        writeln!(text, "| {status} | {} | `{}` | {doubt} | {advice} |", row.what, row.kind.reason())?;
     }
     text.push_str(SILENCE_HEAD);
     for row in NO_ANSWERS {
         let after = if row.silence == Silence::Late { "" } else { ": …" };
-        let doubt = doubt(row.in_doubt);
-        writeln!(text, "| {}{after} | {} | {doubt} | {} |", row.what, row.causes, row.hint)?;
+        let (doubt, advice) = (doubt(row.in_doubt), advice(&row.advice, On::Any));
+        writeln!(text, "| {}{after} | {} | {doubt} | {advice} |", row.what, row.causes)?;
     }
     text.push_str(TAIL);
     Ok(text)
@@ -112,19 +120,45 @@ fn code(row: &Answer) -> String {
     }
 }
 
+/// The advice as it is told to an object whose Secret is called SECRET, for each thing at stake that makes a difference.
+fn advice(advice: &Advice, on: On) -> String {
+    let form = if on == On::Token { KeyForm::ServiceAccount } else { KeyForm::ApiKey };
+    let told = |stake| {
+        let holder = Holder::Secret("SECRET");
+        Case { atlas: "cloud.mongodb.com", holder, form, stake, landing_limit: None, sources: "" }
+            .advice(advice)
+    };
+    let [nothing, integration, deletion] = [Stake::Nothing, Stake::Integration, Stake::Deletion].map(told);
+    let mut text = match (on, nothing.is_empty()) {
+        (On::Delete, _) => return deletion,
+        (_, true) => "nothing".to_owned(),
+        (_, false) => nothing.clone(),
+    };
+    if integration != nothing {
+        text.push_str(". *It keeps an integration:* ");
+        text.push_str(&integration);
+    }
+    if deletion != integration && !deletion.is_empty() {
+        text.push_str(". *It is being deleted:* ");
+        text.push_str(&deletion);
+    }
+    text
+}
+
 fn asked(on: On) -> &'static str {
     match on {
         On::Any => "any call",
         On::List => "LIST",
         On::Flowdock => "any call for FLOWDOCK",
         On::Write => "POST, PUT",
-        On::NamedType => "POST, PUT, if it names the type",
+        On::NamedType => "POST, PUT, if the type is the refused value",
+        On::CodedType => "POST, PUT, if the code names the type",
         On::Delete => "DELETE",
         On::Token => "the token request",
     }
 }
 
-fn goes_on(row: &Answer) -> String {
+fn continues(row: &Answer) -> String {
     let person = match row.who {
         Who::Nobody => None,
         Who::Owner => Some("who owns the object"),
@@ -133,17 +167,19 @@ fn goes_on(row: &Answer) -> String {
     };
     let prospect = row.kind.reason().prospect();
     match (prospect, person) {
-        (Prospect::Good | Prospect::Passing, Some(person)) => format!("by itself; if it lasts, {person}"),
-        (Prospect::Outside, Some(person)) => format!("by itself, once {person} has acted"),
+        (Prospect::Good | Prospect::Passing, Some(person)) => {
+            format!("automatically; if it lasts, {person} has to act")
+        }
+        (Prospect::Outside, Some(person)) => format!("automatically, once {person} has acted"),
         // The operator retries a deletion in any case.
         (Prospect::Final, Some(person)) if row.on == On::Delete => {
-            format!("by itself, once {person} has acted")
+            format!("automatically, once {person} has acted")
         }
         (Prospect::Final, Some(person)) if row.who == Who::Atlas => {
             format!("on request, once {person} has acted")
         }
         (Prospect::Final, _) => "when the object or its Secrets change, or on request".to_owned(),
-        (_, None) => "by itself".to_owned(),
+        (_, None) => "automatically".to_owned(),
     }
 }
 

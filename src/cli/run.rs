@@ -9,7 +9,7 @@ use super::proxy::{self, Proxies};
 use crate::atlas::{self, ApiVersion, VersionChoice};
 use crate::cluster::{self, Defaults, Events, Scope, Writer};
 use crate::domain::{AdoptionPolicy, DeletionPolicy, MemoryKey, ObjectKey};
-use crate::engine::{ElectionSettings, Engine, Settings, Timing};
+use crate::engine::{ElectionSettings, Engine, Patience, Settings, Timing};
 use crate::telemetry::{self, Metrics};
 
 /// Runs until a signal tells it to stop.
@@ -148,7 +148,7 @@ fn settings(args: &Run, own_namespace: &str, instance: &str) -> Settings {
         selector: args.selector.clone(),
         defaults: Defaults { adoption, deletion },
         resync_interval: args.resync_interval,
-        stall_after: args.stall_after,
+        patience: Patience { outside: args.stall_after, failing: args.stall_failing_after },
         concurrency: usize::from(args.concurrency),
         atlas_url: args.atlas_url.clone(),
     }

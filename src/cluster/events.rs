@@ -16,8 +16,11 @@ use crate::domain::{Object, plain};
 /// How many Events may wait to be sent. Further ones are dropped, since the conditions say the same.
 const WAITING: usize = 1_024;
 const TIME_LIMIT: Duration = Duration::from_secs(10);
-/// Notes are cut at this length (the limit of the API is 1 kB).
-const MAX_NOTE: usize = 1_000;
+/// The API server refuses an Event whose note has more bytes.
+const MAX_NOTE: usize = 1_024;
+/// The API server refuses an Event whose name has more than 253 bytes. So much of the object's name leaves room for the
+/// time.
+const MAX_BEGIN: usize = 200;
 
 /// Normal or Warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,19 +60,17 @@ impl Events {
     pub fn publish(&self, object: &Object, kind: EventKind, reason: &str, action: &str, note: &str) {
         let now = jiff::Timestamp::now();
         let key = &object.key;
-        let note = plain(note, MAX_NOTE);
         let event = Event {
             metadata: ObjectMeta {
                 namespace: Some(key.namespace.to_string()),
-                // The name of the object may already have the greatest length of an Event's name.
-                name: Some(format!("{:.200}.{:x}", key.name, now.as_nanosecond())),
+                name: Some(name(&key.name, now)),
                 ..ObjectMeta::default()
             },
             event_time: Some(MicroTime(now)),
             type_: Some(format!("{kind:?}")),
             reason: Some(reason.to_owned()),
             action: Some(action.to_owned()),
-            note: Some(note),
+            note: Some(cut(note)),
             regarding: Some(ObjectReference {
                 api_version: Some(AtlasIntegration::api_version(&()).into_owned()),
                 kind: Some(AtlasIntegration::kind(&()).into_owned()),
@@ -85,5 +86,54 @@ impl Events {
         if self.sender.try_send(event).is_err() {
             tracing::debug!(object = %key, project = object.project().map(display), "type" = object.kind().map(display), reason, "too many Events wait; this one is dropped");
         }
+    }
+}
+
+/// The name of an Event about the object `of`. The object's name may already have the greatest length of a name, and a
+/// part of a name must not end in a hyphen or a dot.
+fn name(of: &str, now: jiff::Timestamp) -> String {
+    let begin = of.get(..MAX_BEGIN).unwrap_or(of).trim_end_matches(['-', '.']);
+    format!("{begin}.{:x}", now.as_nanosecond())
+}
+
+/// A note, cut so that the API server takes it.
+fn cut(note: &str) -> String {
+    let mut note = plain(note, MAX_NOTE);
+    while note.len() > MAX_NOTE {
+        note.pop();
+    }
+    note
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::short("datadog", 7)]
+    #[case::hyphens_at_the_cut(&format!("{}--{}", "a".repeat(198), "b".repeat(53)), 198)]
+    #[case::dot_at_the_cut(&format!("{}.{}", "a".repeat(199), "b".repeat(53)), 199)]
+    #[case::as_long_as_can_be(&"a".repeat(253), 200)]
+    fn the_name_of_an_event_is_a_valid_name(#[case] of: &str, #[case] kept: usize) {
+        let name = name(of, jiff::Timestamp::now());
+        let (begin, time) = name.rsplit_once('.').expect("a time");
+        assert_eq!((begin, of.starts_with(begin)), (&of[..kept], true));
+        assert!(name.len() <= 253 && !time.is_empty(), "{name}");
+        let good = |part: &str| !part.is_empty() && !part.starts_with('-') && !part.ends_with('-');
+        assert!(name.split('.').all(good), "{name}");
+    }
+
+    #[rstest]
+    #[case::fits("Atlas", 5)]
+    #[case::as_long_as_fits(&"a".repeat(1_024), 1_024)]
+    #[case::a_byte_too_long(&"a".repeat(1_025), 1_024)]
+    #[case::two_bytes_each(&"ü".repeat(900), 1_024)]
+    #[case::three_bytes_each(&"€".repeat(400), 1_023)]
+    #[case::four_bytes_each(&format!("a{}", "😀".repeat(400)), 1_021)]
+    #[case::empty("", 0)]
+    fn a_note_never_has_more_bytes_than_the_api_server_takes(#[case] note: &str, #[case] bytes: usize) {
+        let cut = cut(note);
+        assert_eq!((cut.len(), note.starts_with(&cut)), (bytes, true));
     }
 }

@@ -6,13 +6,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::sync::Kept;
-use crate::domain::{Condition, ConditionStatus, ConditionType, Prospect, Reason, Status, Takeover, plain};
+use crate::domain::{
+    Condition, ConditionStatus, ConditionType, Message, Prospect, Reason, Status, Takeover, plain,
+};
 
 /// The reason of InSync while the repair of a difference waits.
 pub const OVERWRITTEN: &str = "Overwritten";
 
 /// Messages are cut at this many characters.
-const MAX_MESSAGE: usize = 1024;
+pub(super) const MAX_MESSAGE: usize = 2_048;
 
 /// How the integration in Atlas compares with what the spec asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,18 +46,18 @@ pub struct Verdict {
     /// The reason for Ready.
     pub reason: Reason,
     /// For a person.
-    pub message: String,
+    pub message: Message,
     /// How the integration in Atlas compares.
     pub in_sync: InSync,
     /// Whether the object is suspended. Then Ready says whether the config that the spec asks for is the applied one.
     pub suspended: bool,
-    /// How long the external cause has lasted.
+    /// How long the cause has lasted.
     pub lasting: Duration,
 }
 
 impl Verdict {
     /// A verdict that leaves InSync unchanged.
-    pub fn new(reason: Reason, message: impl Into<String>) -> Verdict {
+    pub fn new(reason: Reason, message: impl Into<Message>) -> Verdict {
         Verdict {
             reason,
             message: message.into(),
@@ -71,12 +73,38 @@ impl Verdict {
     }
 }
 
-/// The conditions for a verdict. A condition whose status did not change keeps its transition time.
+/// How long a cause may last before the object is Stalled.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// An external cause.
+    pub outside: Duration,
+    /// A failure that the operator retries.
+    pub failing: Duration,
+}
+
+impl Patience {
+    /// The time that a cause may last; `None` if the object never stalls by the time that it lasts.
+    pub fn with(&self, reason: Reason) -> Option<Duration> {
+        match reason.prospect() {
+            Prospect::Outside => Some(self.outside),
+            Prospect::Passing => Some(self.failing),
+            Prospect::Good | Prospect::Final => None,
+        }
+    }
+
+    /// Whether a cause has lasted for too long.
+    pub fn is_over(&self, reason: Reason, lasting: Duration) -> bool {
+        self.with(reason).is_some_and(|patience| lasting >= patience)
+    }
+}
+
+/// The conditions for a verdict. A condition whose status did not change keeps its transition time. If a message differs
+/// from the stored one only in what changes with each answer, the stored one stays.
 pub fn derive(
     before: &Status,
     generation: i64,
     verdict: &Verdict,
-    stall_after: Duration,
+    patience: Patience,
     now: Timestamp,
 ) -> Vec<Condition> {
     let ready = match (verdict.suspended, verdict.reason.prospect()) {
@@ -84,15 +112,16 @@ pub fn derive(
         (false, Prospect::Good) => true,
         (false, _) => false,
     };
+    let stalled = !ready && !verdict.suspended && is_stalled(before, generation, verdict, patience);
+    let message = told(before, generation, verdict, stalled, patience);
     let mut conditions = Vec::with_capacity(4);
     let mut push = |kind, status, reason: &str, message: &str| {
         conditions.push(condition(before, generation, now, kind, status, reason, message));
     };
-    push(ConditionType::Ready, truth(ready), verdict.reason.as_str(), &verdict.message);
+    push(ConditionType::Ready, truth(ready), verdict.reason.as_str(), &message);
     if !ready && !verdict.suspended {
-        let stalled = is_stalled(before, generation, verdict, stall_after);
         let kind = if stalled { ConditionType::Stalled } else { ConditionType::Reconciling };
-        push(kind, ConditionStatus::True, verdict.reason.as_str(), &verdict.message);
+        push(kind, ConditionStatus::True, verdict.reason.as_str(), &message);
     }
     if verdict.suspended {
         let message = "spec.suspend is true: no call is made to Atlas for this object";
@@ -155,16 +184,47 @@ fn takeover_words(takeover: &Takeover) -> String {
     parts.join("; ")
 }
 
-/// An object with a final cause is stalled at once, with an external cause after the cause has lasted for some time. A
-/// restart does not revoke what the status already says about the same cause.
-fn is_stalled(before: &Status, generation: i64, verdict: &Verdict, stall_after: Duration) -> bool {
+/// An object with a final cause is stalled at once, with any other cause after the cause has lasted for some time. A
+/// restart does not revoke what the status already says about the same cause. Failures that the operator retries are one
+/// cause, since they alternate.
+fn is_stalled(before: &Status, generation: i64, verdict: &Verdict, patience: Patience) -> bool {
+    let prospect = verdict.reason.prospect();
     let already = before.condition(ConditionType::Stalled).is_some_and(|stalled| {
-        stalled.reason == verdict.reason.as_str() && stalled.observed_generation == Some(generation)
+        let reason = Reason::parse(&stalled.reason);
+        let same = reason == Some(verdict.reason)
+            || (prospect == Prospect::Passing && reason.map(Reason::prospect) == Some(prospect));
+        same && stalled.observed_generation == Some(generation)
     });
-    match verdict.reason.prospect() {
+    match prospect {
         Prospect::Final => true,
-        Prospect::Outside => already || verdict.lasting >= stall_after,
-        Prospect::Good | Prospect::Passing => false,
+        Prospect::Outside | Prospect::Passing => already || patience.is_over(verdict.reason, verdict.lasting),
+        Prospect::Good => false,
+    }
+}
+
+/// The text for Ready, which Reconciling and Stalled repeat.
+fn told(before: &Status, generation: i64, verdict: &Verdict, stalled: bool, patience: Patience) -> String {
+    let message = match verdict.reason.prospect() {
+        Prospect::Passing if stalled => verdict.message.after(&format!(
+            "failing for more than {}, and the operator keeps trying: ",
+            minutes(patience.failing)
+        )),
+        _ => verdict.message.clone(),
+    };
+    let stored = before.condition(ConditionType::Ready).filter(|ready| {
+        ready.reason == verdict.reason.as_str() && ready.observed_generation == Some(generation)
+    });
+    match stored {
+        Some(ready) if message.is_as_told(&ready.message) => ready.message.clone(),
+        _ => message.text(),
+    }
+}
+
+/// A duration as flags have it, in minutes if it is a number of them.
+fn minutes(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds if seconds > 0 && seconds % 60 == 0 => format!("{}m", seconds / 60),
+        seconds => format!("{seconds}s"),
     }
 }
 
@@ -202,6 +262,7 @@ mod tests {
     use rstest::rstest;
 
     const STALL: Duration = Duration::from_secs(120);
+    const PATIENCE: Patience = Patience { outside: STALL, failing: Duration::from_secs(900) };
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap_or_default()
@@ -214,24 +275,27 @@ mod tests {
     #[rstest]
     #[case(Reason::Synced, 0, &["Ready=True"])]
     #[case(Reason::Observed, 0, &["Ready=True"])]
-    #[case(Reason::NotVisibleYet, 9_999, &["Ready=False", "Reconciling=True"])]
-    #[case(Reason::AtlasUnavailable, 9_999, &["Ready=False", "Reconciling=True"])]
+    #[case(Reason::NotVisibleYet, 899, &["Ready=False", "Reconciling=True"])]
+    #[case(Reason::NotVisibleYet, 900, &["Ready=False", "Stalled=True"])]
+    #[case(Reason::AtlasUnavailable, 899, &["Ready=False", "Reconciling=True"])]
+    #[case(Reason::AtlasUnavailable, 900, &["Ready=False", "Stalled=True"])]
+    #[case(Reason::RateLimited, 900, &["Ready=False", "Stalled=True"])]
     #[case(Reason::SecretNotFound, 0, &["Ready=False", "Reconciling=True"])]
     #[case(Reason::SecretNotFound, 120, &["Ready=False", "Stalled=True"])]
     #[case(Reason::Rejected, 0, &["Ready=False", "Stalled=True"])]
     fn rows(#[case] reason: Reason, #[case] lasting: u64, #[case] expected: &[&str]) {
         let verdict = Verdict { lasting: Duration::from_secs(lasting), ..Verdict::new(reason, "m") };
-        assert_eq!(words(&derive(&Status::default(), 1, &verdict, STALL, at(1))), expected);
+        assert_eq!(words(&derive(&Status::default(), 1, &verdict, PATIENCE, at(1))), expected);
     }
 
     #[test]
     fn transition_times_move_only_with_the_status() {
-        let first = derive(&Status::default(), 1, &Verdict::new(Reason::RateLimited, "a"), STALL, at(1));
+        let first = derive(&Status::default(), 1, &Verdict::new(Reason::RateLimited, "a"), PATIENCE, at(1));
         let before = Status { conditions: first, ..Status::default() };
-        let second = derive(&before, 2, &Verdict::new(Reason::Conflict, "b"), STALL, at(2));
+        let second = derive(&before, 2, &Verdict::new(Reason::Conflict, "b"), PATIENCE, at(2));
         assert_eq!(second[0].last_transition, at(1), "still False");
         let third =
-            derive(&before, 2, &Verdict::new(Reason::Synced, "c").with_sync(InSync::True), STALL, at(3));
+            derive(&before, 2, &Verdict::new(Reason::Synced, "c").with_sync(InSync::True), PATIENCE, at(3));
         assert_eq!(third[0].last_transition, at(3));
         assert_eq!(words(&third), ["Ready=True", "InSync=True"]);
     }
@@ -239,21 +303,75 @@ mod tests {
     #[test]
     fn a_restart_keeps_stalled_and_messages_are_cut_and_cleaned() {
         let verdict = Verdict { lasting: STALL, ..Verdict::new(Reason::Conflict, "x\n".repeat(2_000)) };
-        let before =
-            Status { conditions: derive(&Status::default(), 1, &verdict, STALL, at(1)), ..Status::default() };
-        assert_eq!(before.conditions[0].message, "x".repeat(1_024));
+        let before = Status {
+            conditions: derive(&Status::default(), 1, &verdict, PATIENCE, at(1)),
+            ..Status::default()
+        };
+        assert_eq!(before.conditions[0].message, "x".repeat(2_000), "without line breaks");
         let fresh = Verdict { lasting: Duration::ZERO, ..verdict };
-        assert_eq!(words(&derive(&before, 1, &fresh, STALL, at(2))), ["Ready=False", "Stalled=True"]);
-        assert_eq!(words(&derive(&before, 2, &fresh, STALL, at(2))), ["Ready=False", "Reconciling=True"]);
+        assert_eq!(words(&derive(&before, 1, &fresh, PATIENCE, at(2))), ["Ready=False", "Stalled=True"]);
+        assert_eq!(words(&derive(&before, 2, &fresh, PATIENCE, at(2))), ["Ready=False", "Reconciling=True"]);
+    }
+
+    /// 500, 503 and "not visible yet" alternate, and a restart lies between them.
+    #[test]
+    fn an_object_that_fails_for_too_long_stays_stalled_until_it_does_not_fail() {
+        let long = Duration::from_secs(901);
+        let failing = |reason, lasting| Verdict { lasting, ..Verdict::new(reason, "Atlas answered 500") };
+        let first = failing(Reason::AtlasUnavailable, long);
+        let before = Status {
+            conditions: derive(&Status::default(), 1, &first, PATIENCE, at(1)),
+            ..Status::default()
+        };
+        let says = "failing for more than 15m, and the operator keeps trying: Atlas answered 500";
+        for condition in &before.conditions {
+            assert_eq!((condition.message.as_str(), condition.reason.as_str()), (says, "AtlasUnavailable"));
+        }
+        for reason in [Reason::AtlasUnavailable, Reason::NotVisibleYet, Reason::RateLimited] {
+            let restarted = failing(reason, Duration::ZERO);
+            let after = derive(&before, 1, &restarted, PATIENCE, at(2));
+            assert_eq!(words(&after), ["Ready=False", "Stalled=True"], "{reason}");
+            assert_eq!(
+                words(&derive(&before, 2, &restarted, PATIENCE, at(2))),
+                ["Ready=False", "Reconciling=True"]
+            );
+        }
+        let outside = failing(Reason::Unauthorized, Duration::ZERO);
+        assert_eq!(
+            words(&derive(&before, 1, &outside, PATIENCE, at(2))),
+            ["Ready=False", "Reconciling=True"]
+        );
+        let synced = Verdict::new(Reason::Synced, "m").with_sync(InSync::True);
+        assert_eq!(words(&derive(&before, 1, &synced, PATIENCE, at(2))), ["Ready=True", "InSync=True"]);
+    }
+
+    /// A number that counts down must not make a status of each retry. After an edit the text may be about other values.
+    #[test]
+    fn a_text_stays_while_only_a_changing_part_differs() {
+        let says =
+            |detail| Verdict::new(Reason::AtlasUnavailable, Message::quoting("Atlas: ".into(), detail));
+        let conditions = derive(&Status::default(), 1, &says("try in 59 s"), PATIENCE, at(1));
+        let before = Status { conditions, ..Status::default() };
+        let message = |generation, detail| {
+            derive(&before, generation, &says(detail), PATIENCE, at(2))[0].message.clone()
+        };
+        assert_eq!(message(1, "try in 58 s"), "Atlas: try in 59 s");
+        assert_eq!(message(2, "try in 58 s"), "Atlas: try in 58 s");
+        assert_eq!(message(1, "no"), "Atlas: no");
+        let other = Verdict { reason: Reason::NotVisibleYet, ..says("try in 58 s") };
+        let message = derive(&before, 1, &other, PATIENCE, at(2))[0].message.clone();
+        assert_eq!(message, "Atlas: try in 58 s", "another reason");
     }
 
     /// The time until an object stalls is counted for each cause separately.
     #[test]
     fn another_cause_is_not_stalled_by_the_one_before() {
         let lasted = Verdict { lasting: STALL, ..Verdict::new(Reason::SecretNotFound, "m") };
-        let before =
-            Status { conditions: derive(&Status::default(), 1, &lasted, STALL, at(1)), ..Status::default() };
-        let other = derive(&before, 1, &Verdict::new(Reason::Unauthorized, "m"), STALL, at(2));
+        let before = Status {
+            conditions: derive(&Status::default(), 1, &lasted, PATIENCE, at(1)),
+            ..Status::default()
+        };
+        let other = derive(&before, 1, &Verdict::new(Reason::Unauthorized, "m"), PATIENCE, at(2));
         assert_eq!(words(&other), ["Ready=False", "Reconciling=True"]);
     }
 
@@ -296,7 +414,7 @@ mod tests {
     #[case(InSync::Unknown("no answer".into()), "Unknown Unknown: no answer")]
     fn in_sync_says_why_and_names_the_fields(#[case] in_sync: InSync, #[case] says: &str) {
         let verdict = Verdict::new(Reason::Synced, "m").with_sync(in_sync);
-        let conditions = derive(&Status::default(), 3, &verdict, STALL, at(1));
+        let conditions = derive(&Status::default(), 3, &verdict, PATIENCE, at(1));
         let found = conditions.iter().find(|c| c.kind == ConditionType::InSync).expect("a word on Atlas");
         assert_eq!(format!("{} {}: {}", found.status.as_str(), found.reason, found.message), says);
         assert_eq!((found.observed_generation, found.last_transition), (Some(3), at(1)));
@@ -321,13 +439,13 @@ mod tests {
     fn without_news_in_sync_stays_as_it_was() {
         let drifted = Verdict::new(Reason::Synced, "m").with_sync(observed(&["region"], &[], &[]));
         let before =
-            Status { conditions: derive(&Status::default(), 1, &drifted, STALL, at(1)), ..Status::default() };
+            Status { conditions: derive(&Status::default(), 1, &drifted, PATIENCE, at(1)), ..Status::default() };
         let silent = Verdict::new(Reason::AtlasUnavailable, "m");
-        let after = derive(&before, 2, &silent, STALL, at(2));
+        let after = derive(&before, 2, &silent, PATIENCE, at(2));
         let said = before.condition(ConditionType::InSync).expect("drifted");
         assert_eq!(after.last(), Some(&Condition { observed_generation: Some(2), ..said.clone() }));
         assert_eq!(
-            words(&derive(&Status::default(), 2, &silent, STALL, at(2))),
+            words(&derive(&Status::default(), 2, &silent, PATIENCE, at(2))),
             ["Ready=False", "Reconciling=True"]
         );
     }
@@ -336,10 +454,10 @@ mod tests {
     fn suspended_is_ready_while_the_wanted_is_the_applied() {
         let verdict = Verdict { suspended: true, ..Verdict::new(Reason::Suspended, "m") }
             .with_sync(InSync::Unknown("suspended".into()));
-        let found = words(&derive(&Status::default(), 1, &verdict, STALL, at(1)));
+        let found = words(&derive(&Status::default(), 1, &verdict, PATIENCE, at(1)));
         assert_eq!(found, ["Ready=False", "Suspended=True", "InSync=Unknown"]);
         let verdict = Verdict { reason: Reason::Synced, ..verdict };
-        let found = words(&derive(&Status::default(), 1, &verdict, STALL, at(1)));
+        let found = words(&derive(&Status::default(), 1, &verdict, PATIENCE, at(1)));
         assert_eq!(found, ["Ready=True", "Suspended=True", "InSync=Unknown"]);
     }
 }

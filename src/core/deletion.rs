@@ -1,14 +1,43 @@
-//! The message of a deletion that can't continue: what to fix, or how to let the object go without deleting in Atlas.
+//! The message of a deletion that can't continue: what to do, or how to let the object go without deleting in Atlas.
 
-use crate::domain::{ObjectKey, Reason};
+use crate::domain::{Message, ObjectKey, Reason};
 
-/// The message of a waiting deletion. A message that is too long is cut at its end, and what to do must not be cut off.
-/// So the details, which contain text from Atlas, come last.
-pub fn deletion_waits(key: &ObjectKey, reason: Reason, details: &str) -> String {
-    format!(
-        "deletion waits: {}. To let the object go and leave the integration in Atlas, run: {}; details: {details}",
-        remedy(reason),
+/// The message of a deletion that waits for the cause `why`, which says what happened and what to do. A message that is
+/// too long is cut at its end, and what to do must not be cut off. So the details, which may be long, come last. `key`
+/// is the object.
+pub fn deletion_waits(key: &ObjectKey, reason: Reason, why: &str, details: &str) -> Message {
+    // In a namespace that is being deleted nobody can create a Secret, and those that it has go.
+    let only = if needs_secret(reason) {
+        ", which is the only way if the namespace itself is being deleted"
+    } else {
+        ""
+    };
+    let waits = format!(
+        "deletion waits: {why}. To let the object go and leave the integration in Atlas{only}, run: {}",
         let_go(key)
+    );
+    let colon = if details.is_empty() { "" } else { "; details: " };
+    Message::quoting(format!("{waits}{colon}"), details)
+}
+
+/// The same for a Secret, a grant or a setting that keeps the operator from Atlas; `problem` is its message.
+pub fn deletion_lacks(key: &ObjectKey, reason: Reason, problem: &str) -> Message {
+    let why = match reason {
+        Reason::ProjectNotAllowed => {
+            "the Namespace is no longer granted the project; have the project's id added to its annotation \
+             atlas-integrations.dev/project-ids, and the operator continues"
+        }
+        _ => "there is no key to delete with; correct the credentials Secret, and the operator continues",
+    };
+    // The details are our own words, which change only with the cause.
+    Message::from(deletion_waits(key, reason, why, problem).text())
+}
+
+/// Whether what to do may need a change of a Secret.
+fn needs_secret(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::SecretNotFound | Reason::SecretKeyMissing | Reason::SecretKeyInvalid | Reason::Unauthorized
     )
 }
 
@@ -21,39 +50,10 @@ fn let_go(key: &ObjectKey) -> String {
     )
 }
 
-/// The cause in short, and how to end it.
-fn remedy(reason: Reason) -> &'static str {
-    match reason {
-        Reason::SecretNotFound | Reason::SecretKeyMissing | Reason::SecretKeyInvalid => {
-            "there is no key to delete with; put the credentials Secret right, and the operator goes on by itself"
-        }
-        Reason::ProjectNotAllowed => {
-            "the Namespace is no longer granted the project; have its id added to the annotation \
-             atlas-integrations.dev/project-ids again, and the operator goes on by itself"
-        }
-        Reason::Unauthorized => {
-            "Atlas refuses the key; put one with the role Project Owner on the project into the credentials Secret, \
-             and the operator goes on by itself"
-        }
-        Reason::Forbidden => {
-            "Atlas does not let the operator in; put right what Atlas names, most often the key's access list, and \
-             the operator goes on by itself"
-        }
-        Reason::RateLimited => "Atlas limits the project's rate of requests; the operator goes on by itself",
-        Reason::AtlasUnavailable | Reason::NotVisibleYet => {
-            "Atlas can't be reached or gave no answer; the operator goes on by itself"
-        }
-        Reason::Rejected | Reason::NotSupportedByAtlas => {
-            "Atlas refuses to delete the integration; remove in Atlas what still uses it, such as alert \
-             configurations, and the operator goes on by itself"
-        }
-        _ => "something has to be put right first; the operator then goes on by itself",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::conditions::MAX_MESSAGE;
     use rstest::rstest;
 
     /// The names are as long as Kubernetes allows, and the text from Atlas is longer than what fits.
@@ -61,32 +61,43 @@ mod tests {
     fn what_to_do_is_never_cut_off() {
         let key = ObjectKey { namespace: "n".repeat(63).into(), name: "o".repeat(253).into() };
         for reason in Reason::ALL {
-            let message: String =
-                deletion_waits(&key, reason, &"Atlas ".repeat(1_000)).chars().take(1_024).collect();
-            assert!(message.starts_with("deletion waits: "), "{message}");
-            assert!(message.contains("goes on by itself"), "{message}");
-            assert!(message.contains(&let_go(&key)), "{message}");
+            for message in [
+                deletion_waits(&key, reason, &"what to do ".repeat(80), &"Atlas ".repeat(1_000)),
+                deletion_lacks(&key, reason, &"Secret ".repeat(1_000)),
+            ] {
+                let message: String = message.text().chars().take(MAX_MESSAGE).collect();
+                assert!(message.starts_with("deletion waits: "), "{message}");
+                assert!(message.contains(&let_go(&key)), "{message}");
+            }
         }
     }
 
-    /// A remedy that fits every cause helps nobody: each says what to put right, or that nobody has to act.
-    #[rstest]
-    #[case(Reason::SecretNotFound, "put the credentials Secret right")]
-    #[case(Reason::SecretKeyMissing, "put the credentials Secret right")]
-    #[case(Reason::SecretKeyInvalid, "put the credentials Secret right")]
-    #[case(Reason::ProjectNotAllowed, "its id added to the annotation atlas-integrations.dev/project-ids")]
-    #[case(Reason::Unauthorized, "the role Project Owner on the project")]
-    #[case(Reason::Forbidden, "the key's access list")]
-    #[case(Reason::RateLimited, "Atlas limits the project's rate of requests")]
-    #[case(Reason::AtlasUnavailable, "can't be reached or gave no answer")]
-    #[case(Reason::NotVisibleYet, "can't be reached or gave no answer")]
-    #[case(Reason::Rejected, "remove in Atlas what still uses it")]
-    #[case(Reason::NotSupportedByAtlas, "remove in Atlas what still uses it")]
-    fn each_cause_names_its_own_remedy(#[case] reason: Reason, #[case] remedy: &str) {
+    #[test]
+    fn the_details_come_last_if_there_are_any() {
         let key = ObjectKey { namespace: "payments".into(), name: "datadog".into() };
-        let message = deletion_waits(&key, reason, "HTTP 400: no");
+        let with = |details| deletion_waits(&key, Reason::Rejected, "Atlas refuses; do this", details).text();
+        let begin = "deletion waits: Atlas refuses; do this. To let the object go and leave the integration in \
+                     Atlas, run: ";
+        assert_eq!(with("no"), format!("{begin}{}; details: no", let_go(&key)));
+        assert_eq!(with(""), format!("{begin}{}", let_go(&key)));
+    }
+
+    /// A Secret can't be created in a namespace that is being deleted.
+    #[rstest]
+    #[case(Reason::SecretNotFound, "correct the credentials Secret", true)]
+    #[case(Reason::SecretKeyMissing, "correct the credentials Secret", true)]
+    #[case(Reason::SecretKeyInvalid, "correct the credentials Secret", true)]
+    #[case(Reason::ProjectNotAllowed, "added to its annotation atlas-integrations.dev/project-ids", false)]
+    fn each_lack_names_its_own_remedy(#[case] reason: Reason, #[case] remedy: &str, #[case] only: bool) {
+        let key = ObjectKey { namespace: "payments".into(), name: "datadog".into() };
+        let message = deletion_lacks(&key, reason, "Secret atlas is gone").text();
         assert!(message.contains(remedy), "{message}");
-        assert!(message.ends_with("; details: HTTP 400: no"), "{message}");
+        assert_eq!(
+            message.contains("the only way if the namespace itself is being deleted"),
+            only,
+            "{message}"
+        );
+        assert!(message.ends_with("; details: Secret atlas is gone"), "{message}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::plan::{Why, Write, already_exists_message};
+use super::plan::{Why, Write};
 use crate::domain::{
     Applied, AppliedSecret, Attempt, Carried, Claim, Failure, FailureKind, Fingerprint, Object, Prospect,
     Reason, Spec, Status,
@@ -149,10 +149,9 @@ pub fn doubt(object: &Object, attempt: &Attempt, id: String, now: Timestamp) -> 
 /// What follows from a write that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
-    /// The reason for Ready.
+    /// The reason for Ready. If it is [`Reason::AlreadyExists`], somebody else created the integration after our LIST;
+    /// otherwise it is the reason of the failure.
     pub reason: Reason,
-    /// The message for the user.
-    pub message: String,
     /// Whether the operator must not send the same write again.
     pub for_good: bool,
     /// Why the claim is given up; `None` if it is kept.
@@ -160,16 +159,12 @@ pub struct Failed {
 }
 
 /// Decides what follows from a failed POST or PUT. `object` is the object as the fence left it.
-pub fn failed(object: &Object, spec: &Spec, claiming: Claiming, failure: &Failure) -> Failed {
+pub fn failed(object: &Object, claiming: Claiming, failure: &Failure) -> Failed {
     let faster = failure.kind == FailureKind::AlreadyConfigured
         && claiming == Claiming::Fresh
         && !failure.outcome_unknown;
-    let (reason, message) = if faster {
-        // Somebody else created the integration after our LIST, so it is never ours.
-        (Reason::AlreadyExists, already_exists_message(spec))
-    } else {
-        (failure.reason(), failure.message.clone())
-    };
+    // What somebody else created after our LIST is never ours.
+    let reason = if faster { Reason::AlreadyExists } else { failure.reason() };
     let for_good = reason.prospect() == Prospect::Final;
     let release = if faster {
         Some("somebody else created the integration first")
@@ -179,7 +174,7 @@ pub fn failed(object: &Object, spec: &Spec, claiming: Claiming, failure: &Failur
     } else {
         None
     };
-    Failed { reason, message, for_good, release }
+    Failed { reason, for_good, release }
 }
 
 /// Returns the attempt that is the fence of a DELETE. It keeps what an earlier write sent, since that still tells

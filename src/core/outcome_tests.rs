@@ -114,18 +114,18 @@ fn an_answer_that_was_overtaken_proves_the_place_and_no_more() {
 #[test]
 fn a_refused_first_write_gives_the_claim_up() {
     let object = claimed("****aaaa");
-    let faster = failed(&object, &spec(), Claiming::Fresh, &failure(FailureKind::AlreadyConfigured, false));
+    let faster = failed(&object, Claiming::Fresh, &failure(FailureKind::AlreadyConfigured, false));
     assert_eq!((faster.reason, faster.for_good), (Reason::AlreadyExists, false));
     assert!(faster.release.is_some());
-    let later = failed(&object, &spec(), Claiming::Already, &failure(FailureKind::AlreadyConfigured, false));
+    let later = failed(&object, Claiming::Already, &failure(FailureKind::AlreadyConfigured, false));
     assert_eq!((later.reason, later.release), (Reason::NotVisibleYet, None));
 
     let refused = failure(FailureKind::Rejected, false);
-    let first = failed(&object, &spec(), Claiming::Fresh, &refused);
+    let first = failed(&object, Claiming::Fresh, &refused);
     assert!(first.for_good && first.release.is_some());
-    let later = failed(&synced(), &spec(), Claiming::Already, &refused);
+    let later = failed(&synced(), Claiming::Already, &refused);
     assert!(later.for_good && later.release.is_none(), "what is there stays ours");
-    let lost = failed(&object, &spec(), Claiming::Fresh, &failure(FailureKind::Unavailable, true));
+    let lost = failed(&object, Claiming::Fresh, &failure(FailureKind::Unavailable, true));
     assert!(!lost.for_good && lost.release.is_none());
 }
 
@@ -182,14 +182,13 @@ fn a_confirmed_write_is_stored_as_it_was_sent() {
 fn only_a_claim_of_an_absent_place_can_find_somebody_faster() {
     let object = claimed("****aaaa");
     let taken = |claim, outcome_unknown| {
-        failed(&object, &spec(), claim, &failure(FailureKind::AlreadyConfigured, outcome_unknown))
+        failed(&object, claim, &failure(FailureKind::AlreadyConfigured, outcome_unknown))
     };
-    assert_eq!(taken(Claiming::Fresh, false).message, already_exists_message(&spec()));
+    assert_eq!(taken(Claiming::Fresh, false).reason, Reason::AlreadyExists);
     for not_faster in
         [taken(Claiming::ByConsent, false), taken(Claiming::Already, false), taken(Claiming::Fresh, true)]
     {
-        assert_eq!((not_faster.reason, not_faster.message.as_str()), (Reason::NotVisibleYet, "m"));
-        assert_eq!(not_faster.release, None);
+        assert_eq!((not_faster.reason, not_faster.release), (Reason::NotVisibleYet, None));
     }
 }
 

@@ -26,8 +26,8 @@ pub struct Input<'a> {
     /// Whether the Secrets that the spec refers to have changed since `applied`. If that is unknown, the operator reads
     /// them before it writes.
     pub secrets: SecretsSince,
-    /// A description, for the user, of the other object that owns the place, if there is one.
-    pub owner: Option<&'a str>,
+    /// The other object that owns the place, if there is one.
+    pub owner: Option<&'a Owner>,
     /// Whether this process knows that the last begun write can't take effect any more.
     pub outcome_known: bool,
     /// How long after its fence a write may still take effect.
@@ -37,6 +37,15 @@ pub struct Input<'a> {
     /// How long before the LIST this process first saw the last begun write that Atlas has not confirmed; zero if it
     /// saw the write later than the LIST. This is measured with a clock that nobody sets.
     pub seen_for: Duration,
+}
+
+/// The object that owns a place, as far as another object may know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// An object of the same namespace, with this name.
+    Here(String),
+    /// An object of another namespace.
+    Elsewhere,
 }
 
 /// The two writes.
@@ -283,7 +292,8 @@ fn nothing_to_observe(input: &Input<'_>) -> Option<Plan> {
     }
     let kind = input.spec.integration.integration_type();
     let message = format!(
-        "the project has no {kind} integration to observe; create it, or set managementPolicy to Manage"
+        "the project has no {kind} integration to observe; set managementPolicy to Manage, or create it in Atlas and \
+         set the annotation atlas-integrations.dev/reconcile-requested-at to a new value"
     );
     Some(incomparable(Reason::IntegrationNotFound, message))
 }
@@ -386,24 +396,42 @@ fn why(input: &Input<'_>, entry: Option<&Redacted>) -> Why {
     }
 }
 
-/// The message of an object while nobody knows whether its last write took effect.
-pub const IN_DOUBT: &str = "a write to Atlas was begun and its outcome is not known; the operator looks again, and \
-                            goes on by itself, once nothing can land any more";
+/// The message of an object while nobody knows whether its last write took effect, which it may do within
+/// `landing_limit`.
+pub fn in_doubt_message(landing_limit: Duration) -> String {
+    format!(
+        "a write to Atlas was begun and its outcome is not known; the operator waits until it can't take effect any \
+         more, at most {landing_limit:?}, then looks and continues"
+    )
+}
 
 /// The message of an object that may not adopt the integration in its place.
 pub fn already_exists_message(spec: &Spec) -> String {
     format!(
-        "project {} already has a {} integration that this object did not create; to take it over, overwriting \
-         it, set spec.adoptionPolicy to Adopt, or delete it in Atlas",
+        "project {} already has a {} integration that this object did not create: to look at it first, set \
+         spec.managementPolicy to Observe; to take it over, overwriting it, set spec.adoptionPolicy to Adopt; or \
+         delete it in Atlas, and set the annotation atlas-integrations.dev/reconcile-requested-at to a new value",
         spec.project,
         spec.integration.integration_type()
     )
 }
 
-fn conflict_message(input: &Input<'_>, owner: &str) -> String {
+fn conflict_message(input: &Input<'_>, owner: &Owner) -> String {
+    // The name of an object is never told across namespaces.
+    let (owner, other) = match owner {
+        Owner::Here(name) => (
+            format!("AtlasIntegration {name}"),
+            format!("set deletionPolicy: Retain on {name} before you delete it"),
+        ),
+        Owner::Elsewhere => (
+            "an AtlasIntegration of another namespace".to_owned(),
+            "ask somebody who may list all namespaces which object it is (docs/troubleshooting.md)"
+                .to_owned(),
+        ),
+    };
     format!(
-        "{owner} already keeps the {} integration of project {}; a project has one integration of a type: delete \
-         one of the two objects",
+        "{owner} already keeps the {} integration of project {}, and a project has one integration of a type: delete \
+         this object (nothing happens in Atlas), or {other}",
         input.spec.integration.integration_type(),
         input.spec.project
     )

@@ -271,7 +271,10 @@ fn deletion_deletes_only_what_is_ours() {
     assert_eq!(plan(&input(&gone, None)), Plan::Gone);
     let applied = Object { deleting: true, ..synced() };
     assert_eq!(plan(&input(&applied, None)), Plan::Delete);
-    assert!(matches!(plan(&Input { owner: Some("y"), ..input(&applied, None) }), Plan::Release { .. }));
+    assert!(matches!(
+        plan(&Input { owner: Some(&Owner::Elsewhere), ..input(&applied, None) }),
+        Plan::Release { .. }
+    ));
     // Trace 4: claim, the answer lost, deleted, and an outsider creates something else.
     let lost = Object { deleting: true, ..claimed("****aaaa") };
     assert!(matches!(plan(&input(&lost, Some(&entry("****bbbb", "1")))), Plan::Release { .. }));
@@ -331,9 +334,17 @@ fn observe_never_claims_and_says_what_differs() {
 #[test]
 fn a_loser_says_conflict() {
     let object = fresh();
-    let input = Input { owner: Some("AtlasIntegration y"), ..input(&object, None) };
+    let input = Input { owner: Some(&Owner::Here("y".into())), ..input(&object, None) };
     let Plan::Settled { reason: Reason::Conflict, message, .. } = plan(&input) else { panic!("no conflict") };
     assert!(message.starts_with("AtlasIntegration y already keeps the DATADOG integration"), "{message}");
+    // Deleting the owner deletes the integration.
+    assert!(message.ends_with("or set deletionPolicy: Retain on y before you delete it"), "{message}");
+    let elsewhere = Input { owner: Some(&Owner::Elsewhere), ..input };
+    let Plan::Settled { message, .. } = plan(&elsewhere) else { panic!("no conflict") };
+    assert!(
+        message.contains("of another namespace") && message.contains("who may list all namespaces"),
+        "{message}"
+    );
 }
 
 /// The name of the rule is logged, so it has to be the rule that decided.
@@ -345,7 +356,7 @@ fn the_rule_that_decides_is_named() {
     let (new, claim, applied) = (fresh(), claimed("****aaaa"), synced());
     assert_eq!(rule(input(&new, None)), "create");
     assert_eq!(rule(input(&new, Some(&foreign))), "already-exists");
-    assert_eq!(rule(Input { owner: Some("y"), ..input(&new, None) }), "conflict");
+    assert_eq!(rule(Input { owner: Some(&Owner::Elsewhere), ..input(&new, None) }), "conflict");
     assert_eq!(rule(input(&claim, None)), "create-again");
     assert_eq!(rule(input(&claim, Some(&ours))), "ours-after-a-crash");
     assert_eq!(rule(input(&claim, Some(&foreign))), "void-claim");
@@ -369,7 +380,7 @@ fn the_rule_that_decides_is_named() {
     let deleting = |object: Object| Object { deleting: true, ..object };
     let (gone, claim, applied) = (deleting(fresh()), deleting(claim), deleting(applied));
     assert_eq!(rule(input(&gone, None)), "no-call-to-delete");
-    assert_eq!(rule(Input { owner: Some("y"), ..input(&applied, None) }), "another-owns");
+    assert_eq!(rule(Input { owner: Some(&Owner::Elsewhere), ..input(&applied, None) }), "another-owns");
     assert_eq!(rule(input(&applied, None)), "applied");
     assert_eq!(rule(input(&claim, None)), "never-arrived");
     assert_eq!(rule(input(&claim, Some(&ours))), "ours");

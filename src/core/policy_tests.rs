@@ -63,7 +63,7 @@ struct State {
     name: &'static str,
     object: Object,
     entry: Option<Redacted>,
-    owner: Option<&'static str>,
+    owner: Option<&'static Owner>,
     seen_for: Duration,
 }
 
@@ -110,7 +110,7 @@ fn states() -> Vec<State> {
         ),
         State { seen_for: Duration::ZERO, ..state("write in doubt", doubtful, ours()) },
         State {
-            owner: Some("AtlasIntegration y"),
+            owner: Some(&Owner::Elsewhere),
             ..state("another object owns the place", claimed("****aaaa"), ours())
         },
     ]

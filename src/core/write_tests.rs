@@ -94,7 +94,9 @@ fn messages_name_the_project_the_type_and_what_to_do() {
         refused.starts_with("project 5d791c84ff7a2522cc4f9aa1 already has a DATADOG integration"),
         "{refused}"
     );
-    assert!(refused.contains("set spec.adoptionPolicy to Adopt, or delete it in Atlas"), "{refused}");
+    let look = refused.find("set spec.managementPolicy to Observe").expect("a look first");
+    let adopt = refused.find("set spec.adoptionPolicy to Adopt").expect("then consent");
+    assert!(look < adopt && refused.contains("delete it in Atlas"), "{refused}");
     let equal = message(&synced(), &entry("****aaaa", "1"));
     assert_eq!(
         equal,

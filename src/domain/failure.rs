@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::message::Advice;
 use super::reason::Reason;
 
 /// The class of an error or of a fault of the connection.
@@ -33,13 +34,19 @@ pub enum FailureKind {
     Unavailable,
 }
 
-/// A failed call.
+/// A failed call. Objects with the same credential share the call, so a failure names neither the Secret nor the object.
+/// [`crate::domain::Case::message`] words it for one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The class.
     pub kind: FailureKind,
-    /// What happened, to what, and what to do next, for a person. It contains no secrets.
-    pub message: String,
+    /// What happened to which call, as the beginning of a sentence. For [`FailureKind::Unauthorized`] it is only the
+    /// status, the code and the call, since the sentence then begins with the credential.
+    pub what: String,
+    /// The text of Atlas, of a server in between, or of the network about it; perhaps empty. It contains no secrets.
+    pub detail: String,
+    /// What to do.
+    pub advice: Advice,
     /// Whether the failed write may still have taken effect, or may yet take effect.
     pub outcome_unknown: bool,
     /// Whether the call was not even sent because there was no token for it. Then the failure tells nothing about the
@@ -47,23 +54,34 @@ pub struct Failure {
     pub without_call: bool,
     /// How long Atlas asked us to wait.
     pub retry_after: Option<Duration>,
+    /// The end of that wait in words that do not change meanwhile, such as ` until 14:05 UTC`.
+    pub until: Option<String>,
 }
 
 impl Failure {
     /// A failure after which the outcome is known.
-    pub fn known(kind: FailureKind, message: impl Into<String>) -> Failure {
+    pub fn known(kind: FailureKind, what: impl Into<String>) -> Failure {
         Failure {
             kind,
-            message: message.into(),
+            what: what.into(),
+            detail: String::new(),
+            advice: Advice::NONE,
             outcome_unknown: false,
             without_call: false,
             retry_after: None,
+            until: None,
         }
     }
 
     /// The reason that a condition gives for it.
     pub fn reason(&self) -> Reason {
         self.kind.reason()
+    }
+
+    /// What happened, without advice, for a log.
+    pub fn summary(&self) -> String {
+        let Failure { what, detail, .. } = self;
+        if detail.is_empty() { what.clone() } else { format!("{what}: {detail}") }
     }
 }
 

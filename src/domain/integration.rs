@@ -134,6 +134,17 @@ impl Integration<SecretKey> {
         self.all_secrets()
     }
 
+    /// Every Secret key that the settings refer to, with the name that Atlas has for the field.
+    pub fn named_secrets(&self) -> Vec<(&'static str, &SecretKey)> {
+        let values = self.values.iter();
+        values
+            .filter_map(|(field, value)| match value {
+                FieldValue::Secret(key) => Some((field.atlas, key)),
+                FieldValue::Text(_) | FieldValue::Bool(_) => None,
+            })
+            .collect()
+    }
+
     /// Names of the Secrets that the settings refer to, sorted, each once.
     pub fn secret_names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.secret_keys().into_iter().map(|key| key.name.clone()).collect();

@@ -7,6 +7,7 @@ mod failure;
 mod integration;
 mod integration_type;
 mod lease;
+mod message;
 mod object;
 mod project;
 mod reason;
@@ -23,6 +24,7 @@ pub use failure::{Failure, FailureKind};
 pub use integration::{FieldValue, Integration, SecretKey, Takeover};
 pub use integration_type::{ENTRY, Field, IntegrationType, Meaning, Need, TYPES, TypeRow};
 pub use lease::LeaseRecord;
+pub use message::{Advice, Case, Holder, KeyForm, LOOKS_AGAIN, Message, Stake};
 pub use object::{
     AdoptionPolicy, Applied, AppliedSecret, Attempt, Claim, Condition, ConditionStatus, ConditionType,
     CredentialsRef, DeletionPolicy, ManagementPolicy, Object, ObjectKey, SecretsSince, Spec, Status,

@@ -416,8 +416,8 @@ fn not_granted(namespace: &str, project: &ProjectId) -> Problem {
         Reason::ProjectNotAllowed,
         format!(
             "objects of namespace {namespace} may not use the operator's own credentials for project {project}; have \
-             the project's id added to the annotation {PROJECT_IDS_ANNOTATION} of the Namespace, or name a Secret of \
-             your own in spec.credentialsSecretRef"
+             the project's id, in lower case, added to the annotation {PROJECT_IDS_ANNOTATION} of the Namespace, or \
+             name a Secret of your own in spec.credentialsSecretRef"
         ),
     )
 }

@@ -14,6 +14,7 @@ mod shared;
 mod store;
 mod turn;
 
+pub use crate::core::conditions::Patience;
 pub use crate::core::election::{LONGEST_LEASE, Timing};
 pub use election::ElectionSettings;
 pub use object::{CallResult, Fenced};

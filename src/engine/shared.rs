@@ -13,6 +13,7 @@ use super::queue::Queue;
 use super::store::Store;
 use crate::atlas;
 use crate::cluster::{Defaults, Events, Scope, Stored, WriteError};
+use crate::core::conditions::Patience;
 use crate::core::pacing;
 use crate::domain::{IntegrationType, ObjectKey, ProjectId, Reason};
 
@@ -31,8 +32,8 @@ pub struct Settings {
     pub defaults: Defaults,
     /// The time between two looks at Atlas without any other cause.
     pub resync_interval: Duration,
-    /// How long an outside cause may last before the object is Stalled.
-    pub stall_after: Duration,
+    /// How long a cause may last before the object is Stalled.
+    pub patience: Patience,
     /// How many passes run at a time.
     pub concurrency: usize,
     /// Atlas's address, for `status.prometheusDiscoveryUrl`.

@@ -12,7 +12,7 @@ use atlas_sim::{Effect, Fault, Flowdock, Serve};
 use rstest::rstest;
 use serde_json::json;
 
-use crate::{World, errors_page, opsgenie, secret, world};
+use crate::{World, errors_page, opsgenie, secret, told, world};
 
 #[derive(Clone, Copy, PartialEq)]
 enum Asked {
@@ -40,14 +40,14 @@ impl World {
     400,
     "INVALID_INTEGRATION_SETTINGS",
     Rejected,
-    "correct the object or the Secret"
+    "correct what Atlas names, in the object or in its Secret"
 )]
 #[case::fields_invalid(
     Write,
     400,
     "INTEGRATION_FIELDS_INVALID",
     Rejected,
-    "correct the object or the Secret"
+    "correct what Atlas names, in the object or in its Secret"
 )]
 #[case::datadog_key(Write, 400, "INVALID_DATADOG_API_KEY", Rejected, "an API key of Datadog")]
 #[case::pager_duty_key(
@@ -64,12 +64,12 @@ impl World {
     Rejected,
     "remove the old Slack integration"
 )]
-#[case::reconfigure_slack(Write, 400, "MUST_RECONFIGURE_SLACK_OAUTH2", Rejected, "connect Slack anew")]
+#[case::reconfigure_slack(Write, 400, "MUST_RECONFIGURE_SLACK_OAUTH2", Rejected, "connect Slack again")]
 #[case::no_slack(Write, 400, "SLACK_OAUTH2_NOT_CONFIGURED", Rejected, "never connected")]
-#[case::webhook_in_use(Delete, 400, "WEBHOOK_NOTIFICATIONS_PRESENT", Rejected, "alert configurations first")]
+#[case::webhook_in_use(Delete, 400, "WEBHOOK_NOTIFICATIONS_PRESENT", Rejected, "alert configurations")]
 #[case::webhook_url(Write, 400, "WEBHOOK_URL_NOT_SET", Rejected, "the whole URL")]
 #[case::url(Write, 400, "INVALID_URL", Rejected, "the whole URL")]
-#[case::hipchat(Write, 400, "HIPCHAT_NOT_SUPPORTED", NotSupportedByAtlas, "delete the object")]
+#[case::hipchat(Write, 400, "HIPCHAT_NOT_SUPPORTED", NotSupportedByAtlas, "delete this object")]
 #[case::cloud_manager(
     Write,
     400,
@@ -93,11 +93,17 @@ impl World {
 #[case::malformed_json(Write, 400, "MALFORMED_JSON", Rejected, "template")]
 #[case::invalid_json(Write, 400, "INVALID_JSON", Rejected, "template")]
 #[case::json_attribute(Write, 400, "INVALID_JSON_ATTRIBUTE", Rejected, "the field that Atlas names")]
-#[case::path_of_a_type(Write, 400, "INVALID_PATH_PARAMETER", NotSupportedByAtlas, "delete the object")]
-#[case::path_of_a_project(List, 400, "INVALID_PATH_PARAMETER", ProjectNotFound, "correct spec.projectId")]
+#[case::path_of_a_type(Write, 400, "INVALID_PATH_PARAMETER", NotSupportedByAtlas, "delete this object")]
+#[case::path_of_a_project(
+    List,
+    400,
+    "INVALID_PATH_PARAMETER",
+    ProjectNotFound,
+    "If spec.projectId is wrong, create a new object"
+)]
 #[case::query(List, 400, "INVALID_QUERY_PARAMETER", AtlasUnavailable, "--atlas-api")]
 #[case::region(Write, 400, "INVALID_REGION", Rejected, "set the region")]
-#[case::wrong_key(List, 401, "UNEXPECTED_ERROR", Unauthorized, "check the API key")]
+#[case::wrong_key(List, 401, "UNEXPECTED_ERROR", Unauthorized, "check publicApiKey and privateApiKey")]
 #[case::role(Write, 401, "USER_UNAUTHORIZED", Unauthorized, "Project Owner")]
 #[case::not_in_group(
     List,
@@ -123,30 +129,36 @@ impl World {
 #[case::org_list_in_older_words(List, 403, "ORG_REQUIRES_WHITELIST", Forbidden, "access list")]
 #[case::forbidden(List, 403, "ACCESS_FORBIDDEN", Forbidden, "access list")]
 #[case::feature(Write, 403, "FEATURE_UNSUPPORTED", NotSupportedByAtlas, "lacks the feature")]
-#[case::no_project(List, 404, "GROUP_NOT_FOUND", ProjectNotFound, "check spec.projectId")]
-#[case::no_project_id(List, 404, "INVALID_GROUP_ID", ProjectNotFound, "correct spec.projectId")]
-#[case::not_atlas(List, 404, "NOT_ATLAS_GROUP", ProjectNotFound, "Cloud Manager")]
-#[case::gone(Write, 404, "INTEGRATION_NOT_CONFIGURED", NotVisibleYet, "looks again")]
-#[case::no_path(List, 404, "RESOURCE_NOT_FOUND", AtlasUnavailable, "--atlas-api")]
-#[case::maintenance(
-    Write,
-    405,
-    "WRITES_NOT_ALLOWED_DURING_APP_UPGRADES",
-    AtlasUnavailable,
-    "tries again by itself"
+#[case::no_project(List, 404, "GROUP_NOT_FOUND", ProjectNotFound, "check that the project exists")]
+#[case::no_project_id(
+    List,
+    404,
+    "INVALID_GROUP_ID",
+    ProjectNotFound,
+    "If spec.projectId is wrong, create a new object"
 )]
+#[case::not_atlas(List, 404, "NOT_ATLAS_GROUP", ProjectNotFound, "Cloud Manager")]
+#[case::gone(Write, 404, "INTEGRATION_NOT_CONFIGURED", NotVisibleYet, "")]
+#[case::no_path(List, 404, "RESOURCE_NOT_FOUND", AtlasUnavailable, "--atlas-api")]
+#[case::maintenance(Write, 405, "WRITES_NOT_ALLOWED_DURING_APP_UPGRADES", AtlasUnavailable, "")]
 #[case::no_method(Write, 405, "METHOD_NOT_ALLOWED", AtlasUnavailable, "--atlas-url")]
 #[case::version(List, 406, "INVALID_VERSION_DATE", AtlasUnavailable, "--atlas-api")]
 #[case::version_in_the_documentation(List, 400, "INVALID_VERSION_DATE", AtlasUnavailable, "--atlas-api")]
-#[case::gone_when_deleted(Delete, 404, "INTEGRATION_NOT_CONFIGURED", NotVisibleYet, "reached its end")]
-#[case::there_already(Write, 409, "INTEGRATION_ALREADY_CONFIGURED", NotVisibleYet, "looks again")]
-#[case::other_conflict(Write, 409, "NEVER_SEEN", AtlasUnavailable, "tries again by itself")]
+#[case::gone_when_deleted(Delete, 404, "INTEGRATION_NOT_CONFIGURED", NotVisibleYet, "")]
+#[case::there_already(
+    Write,
+    409,
+    "INTEGRATION_ALREADY_CONFIGURED",
+    NotVisibleYet,
+    "the object will say AlreadyExists"
+)]
+#[case::other_conflict(Write, 409, "NEVER_SEEN", AtlasUnavailable, "")]
 #[case::version_gone(List, 410, "VERSION_GONE", AtlasUnavailable, "--atlas-api")]
-#[case::limited(List, 429, "RATE_LIMITED", RateLimited, "waits as long")]
-#[case::bucket(Write, 429, "RATE_LIMITED_TOKEN_BUCKET", RateLimited, "waits as long")]
-#[case::broken(Write, 500, "UNEXPECTED_ERROR", AtlasUnavailable, "tries again by itself")]
-#[case::down(Write, 503, "SERVICE_UNAVAILABLE", AtlasUnavailable, "tries again by itself")]
-#[case::unlisted(Write, 400, "NEVER_SEEN", Rejected, "correct the object")]
+#[case::limited(List, 429, "RATE_LIMITED", RateLimited, "")]
+#[case::bucket(Write, 429, "RATE_LIMITED_TOKEN_BUCKET", RateLimited, "")]
+#[case::broken(Write, 500, "UNEXPECTED_ERROR", AtlasUnavailable, "")]
+#[case::down(Write, 503, "SERVICE_UNAVAILABLE", AtlasUnavailable, "")]
+#[case::unlisted(Write, 400, "NEVER_SEEN", Rejected, "correct what Atlas names")]
 #[case::unlisted_of_a_list(List, 400, "NEVER_SEEN", AtlasUnavailable, "--atlas-url")]
 #[case::unlisted_status(Write, 418, "NEVER_SEEN", AtlasUnavailable, "documentation")]
 #[tokio::test]
@@ -160,14 +172,15 @@ async fn errors_of_atlas(
     let world = world().await;
     world.project.fault(Fault::new(Effect::error(status, code, "Atlas's own words.")).always());
     let failure = world.refused(asked).await;
-    assert_eq!(failure.reason(), reason, "{}", failure.message);
+    assert_eq!(failure.reason(), reason, "{}", told(&failure));
     assert_eq!(failure.outcome_unknown, status >= 500);
-    assert!(failure.message.contains(code) && failure.message.contains(hint), "{}", failure.message);
+    assert!(told(&failure).contains(code) && told(&failure).contains(hint), "{}", told(&failure));
     // Texts that count seconds down would make every retry a new status.
-    let quoted = failure.message.contains("Atlas's own words");
-    assert_eq!(quoted, reason != RateLimited, "{}", failure.message);
-    let length = failure.message.chars().count();
-    assert!(length < 700, "{length} characters do not leave room for what a deletion adds");
+    let quoted = told(&failure).contains("Atlas's own words");
+    assert_eq!(quoted, reason != RateLimited, "{}", told(&failure));
+    let length = told(&failure).chars().count();
+    assert!(length < 1_200, "{length} characters do not leave room for what a deletion adds");
+    assert!(told(&failure).contains("the operator "), "what it does next: {}", told(&failure));
 
     // The page says the same, of this code or of any with this status.
     let says = |line: &&str| {
@@ -224,16 +237,16 @@ async fn flowdock_is_no_more(#[case] behaviour: fn(&mut atlas_sim::Settings), #[
     let listing = world.client.list(&world.session, &world.id, true).await;
     assert_eq!(listing.is_ok(), listed);
     if let Err(failure) = listing {
-        assert_eq!(failure.reason(), NotSupportedByAtlas, "{}", failure.message);
+        assert_eq!(failure.reason(), NotSupportedByAtlas, "{}", told(&failure));
     }
     let failure = world.client.create(&world.session, &world.id, &flowdock()).await.unwrap_err();
     assert_eq!(
         (failure.reason(), failure.outcome_unknown),
         (NotSupportedByAtlas, false),
         "{}",
-        failure.message
+        told(&failure)
     );
-    assert!(failure.message.contains("delete the object"), "{}", failure.message);
+    assert!(told(&failure).contains("delete this object"), "{}", told(&failure));
     assert_eq!(world.list().await, Ok(0), "the other types go on");
 }
 

@@ -11,7 +11,8 @@ use atlas_integration_operator::atlas::{
     ApiVersion, Budget, Client, Credential, Key, Options, Session, VersionChoice,
 };
 use atlas_integration_operator::domain::{
-    Failure, FailureKind, FieldValue, Integration, IntegrationType, MemoryKey, ProjectId, SecretValue,
+    Case, Failure, FailureKind, FieldValue, Holder, Integration, IntegrationType, KeyForm, MemoryKey,
+    ProjectId, SecretValue, Stake,
 };
 use atlas_sim::contract::problems_of_request;
 use atlas_sim::{AtlasSim, Effect, Fault, Project};
@@ -115,6 +116,19 @@ async fn world() -> World {
 /// docs/errors.md, which tells users what is tested here.
 fn errors_page() -> String {
     std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md")).unwrap()
+}
+
+/// The message about a failure, as an object is told it whose API key is in the Secret `atlas`.
+fn told(failure: &Failure) -> String {
+    let case = Case {
+        atlas: "cloud.mongodb.com",
+        holder: Holder::Secret("atlas"),
+        form: KeyForm::ApiKey,
+        stake: Stake::Nothing,
+        landing_limit: Some(Duration::from_secs(30)),
+        sources: "",
+    };
+    case.message(failure).text()
 }
 
 fn opsgenie() -> Integration<SecretValue> {

@@ -6,7 +6,7 @@ use atlas_sim::{Effect, Fault, Operation};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::{KEY, World, opsgenie, world};
+use crate::{KEY, World, opsgenie, told, world};
 
 impl World {
     async fn listing(&self) -> Result<Listing, Failure> {
@@ -154,7 +154,7 @@ async fn pages_that_may_lack_something(#[case] page: Value) {
     world.create().await.unwrap();
     let failure = world.listing_of(page).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unavailable, "{failure:?}");
-    assert!(failure.message.contains("is not one of Atlas"), "{}", failure.message);
+    assert!(told(&failure).contains("is not one of Atlas"), "{}", told(&failure));
     assert_eq!(world.list().await, Ok(1), "and the next one is read again");
 }
 

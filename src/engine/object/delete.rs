@@ -4,12 +4,12 @@ use jiff::Timestamp;
 
 use super::fence::{self, Begun};
 use super::say::{self, Echo};
+use super::told;
 use crate::atlas::Session;
 use crate::cluster::{Stored, WriteError};
 use crate::core::conditions::Verdict;
-use crate::core::deletion::deletion_waits;
 use crate::core::outcome::{self, Fence};
-use crate::domain::Spec;
+use crate::domain::{Case, Spec, Stake};
 use crate::engine::shared::Shared;
 use crate::engine::turn::Turn;
 
@@ -45,7 +45,9 @@ pub(super) async fn delete(
     let (mut stored, attempt, result) = fenced.delete(&shared.atlas, session, kind).await.record_in(turn);
     if let Err(failure) = result {
         let reason = failure.reason();
-        let verdict = Verdict::new(reason, deletion_waits(&stored.object.key, reason, &failure.message));
+        let case = told::case(shared, &spec.credentials, session.form(), Stake::Deletion);
+        let case = Case { landing_limit: Some(shared.atlas.landing_limit()), ..case };
+        let verdict = Verdict::new(reason, told::waits(&case, &stored.object.key, &failure));
         fence::remember_failure(shared, turn, &stored.object, (signature, &verdict), &failure, false);
         return say::say(shared, turn, &stored, verdict, Echo::Keep).await;
     }

@@ -4,6 +4,7 @@ mod delete;
 mod fence;
 mod refused;
 mod say;
+mod told;
 mod unseen;
 mod view;
 mod write;
@@ -30,8 +31,8 @@ use crate::core::conditions::Verdict;
 use crate::core::deletion::deletion_waits;
 use crate::core::outcome::{self, Claiming};
 use crate::core::pacing;
-use crate::core::plan::{IN_DOUBT, Input, Plan, plan, unconfirmed_fence};
-use crate::domain::{ConditionStatus, ConditionType, Reason, Redacted, Spec};
+use crate::core::plan::{Input, Owner, Plan, in_doubt_message, plan, unconfirmed_fence};
+use crate::domain::{ConditionStatus, ConditionType, Message, Reason, Redacted, Spec};
 
 /// Steps of one object in one pass: put the claim back, release, write. More would be a loop.
 const MAX_STEPS: usize = 4;
@@ -45,7 +46,7 @@ pub(super) async fn step(
     turn: &mut Turn,
     record: &Record,
     view: Option<&View>,
-    owner: Option<&str>,
+    owner: Option<&Owner>,
 ) {
     let result = match view {
         Some(View::Blocked(blocked)) => unseen::blocked(shared, turn, record, blocked).await,
@@ -93,7 +94,7 @@ async fn act(
     turn: &mut Turn,
     record: &Record,
     seen: &Seen,
-    owner: Option<&str>,
+    owner: Option<&Owner>,
 ) -> Result<(), WriteError> {
     let entry = record.kind().and_then(|kind| seen.listing.get(&kind));
     let mut stored = shared.read(record).await?;
@@ -148,7 +149,7 @@ async fn act(
 struct Sight<'a> {
     spec: &'a Spec,
     entry: Option<&'a Redacted>,
-    owner: Option<&'a str>,
+    owner: Option<&'a Owner>,
     listed_at: Instant,
     crd_terminating: bool,
 }
@@ -186,8 +187,9 @@ async fn wait(shared: &Shared, turn: &mut Turn, stored: &Stored) -> Result<(), W
     });
     if !said {
         let reason = Reason::AtlasUnavailable;
+        let why = in_doubt_message(shared.atlas.landing_limit());
         let message =
-            if object.deleting { deletion_waits(&object.key, reason, IN_DOUBT) } else { IN_DOUBT.to_owned() };
+            if object.deleting { deletion_waits(&object.key, reason, &why, "") } else { Message::from(why) };
         say::say(shared, turn, stored, Verdict::new(reason, message), Echo::Keep).await?;
     }
     turn.look_again(seen_at + shared.atlas.landing_limit());

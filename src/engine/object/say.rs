@@ -37,15 +37,15 @@ impl<'a> Echo<'a> {
 
 /// Whether this very verdict stands in the object's status already, so that the object need not even be read.
 pub(super) fn already_said(shared: &Shared, turn: &mut Turn, record: &Record, verdict: &Verdict) -> bool {
-    let stall_after = shared.settings.stall_after;
+    let patience = shared.settings.patience;
     let memory = turn.object(&record.uid);
     let lasting = memory.lasting(verdict.reason, Instant::now());
     let said = memory.said.as_deref().is_some_and(|(version, said)| {
         *version == record.resource_version
             && said.reason == verdict.reason
-            && said.message == verdict.message
+            && verdict.message.is_as_told(&said.message.text())
             && said.in_sync == verdict.in_sync
-            && (said.lasting >= stall_after) == (lasting >= stall_after)
+            && patience.is_over(said.reason, said.lasting) == patience.is_over(verdict.reason, lasting)
     });
     if said {
         look_for_stalling(shared, turn, verdict, lasting);
@@ -55,10 +55,9 @@ pub(super) fn already_said(shared: &Shared, turn: &mut Turn, record: &Record, ve
 
 /// An object that stalls later is looked at again for that.
 fn look_for_stalling(shared: &Shared, turn: &mut Turn, verdict: &Verdict, lasting: Duration) {
-    let left = shared.settings.stall_after.checked_sub(lasting).filter(|left| !left.is_zero());
-    if let Some(left) = left
-        && verdict.reason.prospect() == Prospect::Outside
-    {
+    let patience = shared.settings.patience.with(verdict.reason);
+    let left = patience.and_then(|patience| patience.checked_sub(lasting)).filter(|left| !left.is_zero());
+    if let Some(left) = left {
         turn.look_again(Instant::now() + left + STALL_SLACK);
     }
 }
@@ -69,7 +68,7 @@ pub(super) fn status(shared: &Shared, object: &Object, verdict: &Verdict, echo: 
     let before = &object.status;
     Status {
         observed_generation: Some(object.generation),
-        conditions: conditions::derive(before, object.generation, verdict, shared.settings.stall_after, now),
+        conditions: conditions::derive(before, object.generation, verdict, shared.settings.patience, now),
         integration: match echo {
             Echo::Keep => before.integration.clone(),
             Echo::Gone => None,

@@ -3,13 +3,14 @@
 use tokio::time::Instant;
 
 use super::say::{self, Echo, release};
+use super::told;
 use super::view::Blocked;
 use crate::cluster::{Stored, WriteError};
 use crate::core::conditions::{InSync, Verdict};
-use crate::core::deletion::deletion_waits;
+use crate::core::deletion::deletion_lacks;
 use crate::core::plan::{Plan, deletion_without_atlas};
 use crate::core::quiet::is_applied;
-use crate::domain::{ConditionType, FailureKind, Prospect, Reason, SecretsSince, Spec};
+use crate::domain::{ConditionType, FailureKind, Message, Prospect, Reason, SecretsSince, Spec, Stake};
 use crate::engine::credentials::Unreadable;
 use crate::engine::index::Record;
 use crate::engine::shared::Shared;
@@ -47,7 +48,7 @@ fn suspended(shared: &Shared, record: &Record, stored: &Stored, spec: &Spec) -> 
     } else {
         (
             Reason::Suspended,
-            "suspended before what the spec asks for reached Atlas; set spec.suspend to false to go on",
+            "suspended before what the spec asks for reached Atlas; set spec.suspend to false to continue",
         )
     };
     let unknown = InSync::Unknown("suspended: Atlas is not looked at".to_owned());
@@ -63,17 +64,36 @@ pub(super) async fn blocked(
 ) -> Result<(), WriteError> {
     let (reason, message, gone) = match blocked {
         Blocked::Secret(Unreadable::Server(why)) => return Err(WriteError::Server(why.clone())),
-        Blocked::Secret(Unreadable::Problem(problem)) => (problem.reason, problem.message.clone(), false),
-        Blocked::Failure(failure) => {
-            (failure.reason(), failure.message.clone(), failure.kind == FailureKind::ProjectNotFound)
+        Blocked::Secret(Unreadable::Problem(problem)) => {
+            let (reason, said) = (problem.reason, &problem.message);
+            let message = match record.deleting {
+                true => deletion_lacks(&record.key, reason, said),
+                false => Message::from(said.as_str()),
+            };
+            (reason, message, false)
+        }
+        Blocked::Failure(failure, form) => {
+            // An object without a spec has no view of Atlas.
+            let Some(spec) = &record.spec else { return Err(WriteError::Moved) };
+            let stake = match record {
+                Record { deleting: true, .. } => Stake::Deletion,
+                Record { applied: true, .. } | Record { claimed: true, .. } => Stake::Integration,
+                _ => Stake::Nothing,
+            };
+            let case = told::case(shared, &spec.credentials, *form, stake);
+            let message = match stake {
+                Stake::Deletion => told::waits(&case, &record.key, failure),
+                Stake::Integration | Stake::Nothing => case.message(failure),
+            };
+            (failure.reason(), message, failure.kind == FailureKind::ProjectNotFound)
         }
     };
     if record.deleting {
-        return blocked_deletion(shared, turn, record, (reason, message), gone).await;
+        return blocked_deletion(shared, turn, record, Verdict::new(reason, message), gone).await;
     }
     if reason.prospect() == Prospect::Passing {
         if owes_nothing(shared, record) {
-            return unread(shared, turn, record, message).await;
+            return unread(shared, turn, record, message.text()).await;
         }
         if refusal_stands(shared, turn, record) {
             return Ok(());
@@ -92,7 +112,7 @@ async fn blocked_deletion(
     shared: &Shared,
     turn: &mut Turn,
     record: &Record,
-    (reason, message): (Reason, String),
+    verdict: Verdict,
     gone: bool,
 ) -> Result<(), WriteError> {
     let stored = shared.read(record).await?;
@@ -101,7 +121,6 @@ async fn blocked_deletion(
     } else if gone {
         "the Atlas project is gone, and the integration with it"
     } else {
-        let verdict = Verdict::new(reason, deletion_waits(&stored.object.key, reason, &message));
         return say::say(shared, turn, &stored, verdict, Echo::Keep).await;
     };
     release(shared, turn, &stored, note).await?;

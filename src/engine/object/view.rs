@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::atlas::{Listing, Session};
-use crate::domain::Failure;
+use crate::domain::{Failure, KeyForm};
 use crate::engine::credentials::Unreadable;
 
 /// What an object sees of Atlas: a session and a complete LIST, or what keeps it from that.
@@ -29,6 +29,6 @@ pub(in crate::engine) struct Seen {
 pub(in crate::engine) enum Blocked {
     /// The credentials: their Secret, or a missing grant.
     Secret(Unreadable),
-    /// The LIST.
-    Failure(Failure),
+    /// The LIST, under a credential of this form.
+    Failure(Failure, KeyForm),
 }

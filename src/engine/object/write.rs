@@ -6,14 +6,17 @@ use tokio::time::Instant;
 
 use super::fence::{self, Begun, Fenced};
 use super::say::{self, Echo};
+use super::told;
 use crate::atlas::{ApiVersion, Session};
 use crate::cluster::{EventKind, Stored, WriteError};
 use crate::core::conditions::{InSync, Verdict};
 use crate::core::outcome::{self, Claiming, Moved};
 use crate::core::pacing;
-use crate::core::plan::{IN_DOUBT, Why, Write, confirmed_message, overwritten_message};
+use crate::core::plan::{
+    Why, Write, already_exists_message, confirmed_message, in_doubt_message, overwritten_message,
+};
 use crate::core::sync::{Kept, choices, kept, standing};
-use crate::domain::{Attempt, Failure, Object, Reason, Redacted, Spec, Status};
+use crate::domain::{Attempt, Case, Failure, Message, Object, Reason, Redacted, Spec, Stake, Status};
 use crate::engine::credentials::{Resolved, Unreadable};
 use crate::engine::shared::Shared;
 use crate::engine::turn::{Signature, Turn};
@@ -222,7 +225,7 @@ async fn confirm(
 /// Stores that a write is owed: another process has begun a write meanwhile, and nobody knows which of the two landed
 /// last.
 async fn doubt(shared: &Shared, now: &Stored, attempt: &Attempt) -> Result<(), WriteError> {
-    let verdict = Verdict::new(Reason::AtlasUnavailable, IN_DOUBT);
+    let verdict = Verdict::new(Reason::AtlasUnavailable, in_doubt_message(shared.atlas.landing_limit()));
     let id = fence::attempt_id(&now.object);
     let (applied, attempt) = outcome::doubt(&now.object, attempt, id, Timestamp::now());
     let status = say::status(shared, &now.object, &verdict, Echo::Keep);
@@ -239,8 +242,18 @@ async fn fail(
     signature: Signature,
     failure: &Failure,
 ) -> Result<(), WriteError> {
-    let failed = outcome::failed(&stored.object, job.spec, job.claiming, failure);
-    let verdict = Verdict::new(failed.reason, failed.message);
+    let failed = outcome::failed(&stored.object, job.claiming, failure);
+    let message = match failed.reason {
+        Reason::AlreadyExists => Message::from(already_exists_message(job.spec)),
+        _ => {
+            // Once the claim is given up, nothing is at stake.
+            let stake = if failed.release.is_some() { Stake::Nothing } else { told::stake(&stored.object) };
+            let case = told::case(shared, &job.spec.credentials, job.session.form(), stake);
+            let landing_limit = Some(shared.atlas.landing_limit());
+            Case { landing_limit, sources: &told::sources(&job.spec.integration), ..case }.message(failure)
+        }
+    };
+    let verdict = Verdict::new(failed.reason, message);
     fence::remember_failure(shared, turn, &stored.object, (signature, &verdict), failure, failed.for_good);
     if let Some(note) = failed.release {
         stored = say::release(shared, turn, &stored, note).await?;

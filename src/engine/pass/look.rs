@@ -55,7 +55,7 @@ pub(super) async fn look(shared: &Shared, turn: &mut Turn, project: &ProjectId, 
         }
         let view = match listings.get(&key) {
             Some(Ok(listing)) => View::Seen(Seen { session, listing: Arc::clone(listing), listed_at }),
-            Some(Err(failure)) => View::Blocked(Blocked::Failure(failure.clone())),
+            Some(Err(failure)) => View::Blocked(Blocked::Failure(failure.clone(), session.form())),
             None => continue,
         };
         views.insert(record.key.clone(), view);
@@ -91,7 +91,7 @@ fn listed(shared: &Shared, turn: &mut Turn, project: &ProjectId, outage: Option<
     let pause = check_pause(shared, turn);
     let (before, failures) = turn.memory.listed(outage.is_some(), read);
     match (&outage, before) {
-        (Some(failure), 0) => tracing::warn!(%project, "{}", failure.message),
+        (Some(failure), 0) => tracing::warn!(%project, "{}", failure.summary()),
         (None, 1..) if read => tracing::info!(%project, "Atlas can be read again"),
         _ => {}
     }

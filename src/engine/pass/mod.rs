@@ -16,6 +16,7 @@ use super::object::{Blocked, View, step};
 use super::shared::Shared;
 use super::turn::Turn;
 use crate::atlas::Listing;
+use crate::core::plan::Owner;
 use crate::domain::{IntegrationType, ProjectId, SecretsSince};
 
 /// Runs one pass. Afterwards `turn` holds when the next one is due.
@@ -63,9 +64,9 @@ async fn pass_over_project(shared: &Shared, turn: &mut Turn, project: &ProjectId
             Need::Step { view, owner } => {
                 // The pause may have begun before the LIST that this object needs.
                 owed_waits |=
-                    record.quiet.is_none() && matches!(view, Some(View::Blocked(Blocked::Failure(_))));
+                    record.quiet.is_none() && matches!(view, Some(View::Blocked(Blocked::Failure(..))));
                 not_quiet.push(record);
-                step(shared, turn, record, view, owner.as_deref()).await;
+                step(shared, turn, record, view, owner.as_ref()).await;
             }
         }
     }
@@ -82,7 +83,7 @@ enum Need<'a> {
     /// The end of the project's pause.
     Pause,
     /// A step, now. `owner` describes the object that owns its place, if that is another one.
-    Step { view: Option<&'a View>, owner: Option<String> },
+    Step { view: Option<&'a View>, owner: Option<Owner> },
 }
 
 fn need<'a>(

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::look::Views;
 use crate::core::conflict::{Candidate, Stance, competes, winner};
+use crate::core::plan::Owner;
 use crate::domain::{IntegrationType, SecretsSince};
 use crate::engine::index::Record;
 use crate::engine::object::View;
@@ -68,10 +69,10 @@ fn is_refused(shared: &Shared, turn: &Turn, record: &Record) -> bool {
 }
 
 /// The owner, as the message of another object may describe it: never by its name across namespaces.
-pub(super) fn described(owner: &Record, to: &Record) -> String {
+pub(super) fn described(owner: &Record, to: &Record) -> Owner {
     if owner.key.namespace == to.key.namespace {
-        format!("AtlasIntegration {}", owner.key.name)
+        Owner::Here(owner.key.name.to_string())
     } else {
-        "an AtlasIntegration of another namespace".to_owned()
+        Owner::Elsewhere
     }
 }

@@ -105,14 +105,17 @@ impl Memory {
     }
 
     /// Notes that `reason` is the present one. Returns how long it has been the present one; for a good reason always
-    /// zero.
+    /// zero. Failures that the operator retries count as one reason, since they alternate.
     pub fn lasting(&mut self, reason: Reason, now: Instant) -> Duration {
         if reason.prospect() == Prospect::Good {
             self.since = None;
             return Duration::ZERO;
         }
+        let fails = |reason: Reason| reason.prospect() == Prospect::Passing;
         match self.since {
-            Some((before, since)) if before == reason => now.duration_since(since),
+            Some((before, since)) if before == reason || fails(before) && fails(reason) => {
+                now.duration_since(since)
+            }
             _ => {
                 self.since = Some((reason, now));
                 Duration::ZERO
@@ -346,6 +349,16 @@ mod tests {
         assert_eq!(memory.lasting(Reason::Forbidden, start + HOUR), HOUR);
         assert_eq!(memory.lasting(Reason::RateLimited, start + HOUR), Duration::ZERO, "another reason");
         assert_eq!(memory.lasting(Reason::RateLimited, start + HOUR + MINUTE), MINUTE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_that_alternate_last_together() {
+        let start = Instant::now();
+        let mut memory = Memory::default();
+        memory.lasting(Reason::AtlasUnavailable, start);
+        assert_eq!(memory.lasting(Reason::RateLimited, start + MINUTE), MINUTE);
+        assert_eq!(memory.lasting(Reason::NotVisibleYet, start + HOUR), HOUR);
+        assert_eq!(memory.lasting(Reason::Forbidden, start + HOUR), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]

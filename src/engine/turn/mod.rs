@@ -67,7 +67,7 @@ impl Turn {
     pub fn pause_if_asked(&mut self, failure: &Failure) {
         if let (Some(project), Some(wait)) = (&self.key, self.memory.pause_if_asked(failure)) {
             let seconds = wait.as_secs();
-            tracing::info!(%project, seconds, "no call to the project for a while: {}", failure.message);
+            tracing::info!(%project, seconds, "no call to the project for a while: {}", failure.summary());
         }
     }
 
@@ -82,8 +82,7 @@ impl Turn {
             && !self.may_use_reserve
             && let Some(wait) = budget.and_then(|budget| pacing::reserve_wait(budget.limit, budget.remaining))
         {
-            let message = "the project's rate of requests is nearly used up, and the rest is left to people; the \
-                           operator goes on by itself";
+            let message = "the project's rate of requests is nearly used up, and the rest is left to people";
             tracing::info!(%project, seconds = wait.as_secs(), "{message}");
             self.memory.begin_pause(wait, Failure::known(FailureKind::RateLimited, message));
             self.left_reserve = true;

@@ -59,13 +59,13 @@ async fn one_project(
         objects.push(stage.create(&object).await?);
     }
     for flowdock in [false, true] {
-        atlas.list(session, &id, flowdock).await.map_err(|failure| failure.message)?;
+        atlas.list(session, &id, flowdock).await.map_err(|failure| failure.summary())?;
     }
     for (object, integration) in objects.iter().zip(integrations) {
         let name = object.metadata.name.as_deref().unwrap_or_default();
         let claim = json!({"metadata": {"annotations": {"bench/claim": "x".repeat(300)}}});
         api.patch(name, &PatchParams::default(), &Patch::Merge(&claim)).await?;
-        atlas.create(session, &id, integration).await.map_err(|failure| failure.message)?;
+        atlas.create(session, &id, integration).await.map_err(|failure| failure.summary())?;
         let condition = |kind: &str| {
             json!({"type": kind, "status": "True", "reason": "Synced", "message": "x".repeat(80),
                 "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1})

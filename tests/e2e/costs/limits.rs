@@ -9,7 +9,7 @@ use futures::stream::{self, StreamExt};
 use serde_json::{Value, json};
 
 use crate::world::{
-    PRIVATE_KEY, PUBLIC_KEY, World, condition, new_project_id, until, until_found, until_true,
+    PRIVATE_KEY, PUBLIC_KEY, World, condition, message, new_project_id, until, until_found, until_true,
 };
 
 fn pager_duty() -> Value {
@@ -84,7 +84,14 @@ async fn a_paused_project_holds_nobody_up() {
     y.change(&json!({"suspend": true})).await.reaches("False", "Suspended").await;
     let object = x.get().await;
     assert_eq!(condition(&object, "Ready")["status"], "True");
-    x.change(&json!({"pagerDuty": {"region": "US"}})).await.reaches("False", "RateLimited").await;
+    let limited =
+        x.change(&json!({"pagerDuty": {"region": "US"}})).await.reaches("False", "RateLimited").await;
+    let said = message(&limited);
+    let until = said.strip_prefix(
+        "Atlas limits the rate of requests (RATE_LIMITED_TOKEN_BUCKET); the operator waits until ",
+    );
+    let (time, rest) = until.and_then(|until| until.split_once(' ')).unwrap_or_else(|| panic!("{said}"));
+    assert!(time.len() == 5 && rest == "UTC, as the answer asks, and then continues", "{said}");
     x.change(&json!({"deletionPolicy": "Retain"})).await;
     x.delete().await;
     assert_eq!(world.project.exchanges().len(), mark, "not one call");

@@ -121,7 +121,11 @@ async fn a_type_that_atlas_refuses(#[case] kind: &str, #[case] effect: Option<Ef
     let ops_genie = world.sample("OPS_GENIE").await;
     let object = x.reaches("False", "NotSupportedByAtlas").await;
     assert_eq!(condition(&object, "Stalled")["status"], "True");
-    assert!(message(&object).contains("delete the object"), "{}", message(&object));
+    assert!(
+        message(&object).contains("delete this object (nothing was created in Atlas)"),
+        "{}",
+        message(&object)
+    );
     assert!(object["metadata"]["finalizers"].is_null(), "nothing is claimed");
     ops_genie.synced().await;
     let tries = || world.project.count(|e| e.is_write() && e.integration_type.as_deref() == Some(kind));
@@ -134,7 +138,7 @@ async fn a_type_that_atlas_refuses(#[case] kind: &str, #[case] effect: Option<Ef
 /// Slack is connected by people: each of the three refusals says what they have to do, and a request goes on after it.
 #[rstest]
 #[case::never("SLACK_OAUTH2_NOT_CONFIGURED", "was never connected")]
-#[case::changed("MUST_RECONFIGURE_SLACK_OAUTH2", "connect Slack anew")]
+#[case::changed("MUST_RECONFIGURE_SLACK_OAUTH2", "connect Slack again")]
 #[case::legacy("LEGACY_SLACK_CONFIGURATION_UNSUPPORTED", "legacy Slack token")]
 #[tokio::test(flavor = "multi_thread")]
 async fn slack_refusals_are_explained(#[case] code: &str, #[case] words: &str) {

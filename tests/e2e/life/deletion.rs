@@ -50,15 +50,15 @@ impl World {
     Operation::List,
     Effect::ServerError,
     "AtlasUnavailable",
-    "the operator goes on by itself"
+    "the operator looks again within five minutes"
 )]
-#[case::delete_fails("fails", Operation::Delete, Effect::Unavailable { retry_after: None }, "AtlasUnavailable", "the operator goes on by itself")]
+#[case::delete_fails("fails", Operation::Delete, Effect::Unavailable { retry_after: None }, "AtlasUnavailable", "the deletion may have taken effect")]
 #[case::unauthorized(
     "401",
     Operation::List,
     Effect::Unauthorized,
     "Unauthorized",
-    "into the credentials Secret"
+    "check publicApiKey and privateApiKey in that Secret"
 )]
 #[case::read_only(
     "role",
@@ -74,8 +74,8 @@ impl World {
     "Forbidden",
     "access list"
 )]
-#[case::list_limited("list-429", Operation::List, Effect::RateLimitedTokenBucket { retry_after: Some(1) }, "RateLimited", "limits the project's rate")]
-#[case::delete_limited("429", Operation::Delete, Effect::RateLimited { retry_after: Some(1) }, "RateLimited", "limits the project's rate")]
+#[case::list_limited("list-429", Operation::List, Effect::RateLimitedTokenBucket { retry_after: Some(1) }, "RateLimited", "limits the rate of requests")]
+#[case::delete_limited("429", Operation::Delete, Effect::RateLimited { retry_after: Some(1) }, "RateLimited", "limits the rate of requests")]
 #[case::not_atlas(
     "proxy",
     Operation::Delete,
@@ -111,7 +111,7 @@ async fn a_blocked_deletion_says_what_to_do(
         object.begin_deletion().await;
     }
     let message = until_waiting(&microsoft_teams, reason).await;
-    assert!(message.contains(remedy) && message.chars().count() <= 1_024, "{message}");
+    assert!(message.contains(remedy) && message.chars().count() <= 2_048, "{message}");
     world.run_what_it_says(&message);
     microsoft_teams.gone().await;
     until_waiting(&x, reason).await;

@@ -5,6 +5,7 @@ mod answers;
 mod create_page;
 mod deletion;
 mod lifecycle;
+mod messages;
 mod restart;
 mod secrets;
 mod versions;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use atlas_integration_operator::core::conditions::{InSync, Verdict, derive};
+use atlas_integration_operator::core::conditions::{InSync, Patience, Verdict, derive};
 use atlas_integration_operator::core::sync::Kept;
 use atlas_integration_operator::domain::{Condition, Prospect, Reason, Status, Takeover};
 use control_plane::Tool;
@@ -57,6 +57,8 @@ fn object(generation: i64, status: Value) -> Value {
 #[test]
 fn every_row_of_the_conditions() {
     const STALL: Duration = Duration::from_secs(120);
+    const FAILING: Duration = Duration::from_secs(900);
+    const PATIENCE: Patience = Patience { outside: STALL, failing: FAILING };
     let fields = || vec!["region".to_owned()];
     let all_in_sync = [
         InSync::True,
@@ -69,22 +71,23 @@ fn every_row_of_the_conditions() {
     ];
     let mut expected = Vec::new();
     for reason in Reason::ALL {
-        for (lasting, suspended) in [(Duration::ZERO, false), (STALL, false), (Duration::ZERO, true)] {
+        let lasted = [(Duration::ZERO, false), (STALL, false), (FAILING, false), (Duration::ZERO, true)];
+        for (lasting, suspended) in lasted {
             let verdict = match (reason, reason.prospect(), suspended) {
                 // A suspended object says this or that what was applied is what is wanted.
                 (Reason::Suspended, _, true) => "InProgress",
                 (Reason::Synced, _, true) => "Current",
                 (Reason::Suspended, _, false) | (_, _, true) => continue,
                 (_, Prospect::Good, _) => "Current",
-                (_, Prospect::Passing, _) => "InProgress",
+                (_, Prospect::Passing, _) if lasting < FAILING => "InProgress",
                 (_, Prospect::Outside, _) if lasting < STALL => "InProgress",
-                (_, Prospect::Outside | Prospect::Final, _) => "Failed",
+                (_, Prospect::Passing | Prospect::Outside | Prospect::Final, _) => "Failed",
             };
             for in_sync in &all_in_sync {
                 let what = format!("{reason} for {lasting:?}, suspended {suspended}, {in_sync:?}");
                 let said =
                     Verdict { lasting, suspended, ..Verdict::new(reason, "m").with_sync(in_sync.clone()) };
-                let conditions = derive(&Status::default(), 2, &said, STALL, Timestamp::UNIX_EPOCH);
+                let conditions = derive(&Status::default(), 2, &said, PATIENCE, Timestamp::UNIX_EPOCH);
                 let conditions: Vec<Value> = conditions.iter().map(wire).collect();
                 let seen = object(2, json!({"observedGeneration": 2, "conditions": conditions}));
                 let mut edited = seen.clone();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use atlas_integration_operator::core::conflict::{self, Candidate, Stance};
 use atlas_integration_operator::core::outcome::{self, Claiming, Fence, Moved};
-use atlas_integration_operator::core::plan::{self, Input, Plan, Why, Write};
+use atlas_integration_operator::core::plan::{self, Input, Owner, Plan, Why, Write};
 use atlas_integration_operator::core::quiet;
 use atlas_integration_operator::domain::{
     self, AdoptionPolicy, AppliedSecret, Condition, ConditionStatus, ConditionType, CredentialsRef,
@@ -545,7 +545,7 @@ fn answer(core: Core, question: Question) -> Reply {
         }
         Question::Failed(object, claim, answer) => {
             let failure = failure(answer).unwrap_or_else(|| Failure::known(FailureKind::Unavailable, ""));
-            let failed = outcome::failed(&object_to(&object), &spec(&object.spec), claiming(claim), &failure);
+            let failed = outcome::failed(&object_to(&object), claiming(claim), &failure);
             Reply::Failed(Failed {
                 reason: failed.reason,
                 for_good: failed.for_good,
@@ -704,7 +704,7 @@ fn plan(core: Core, mut object: Object, sight: Sight) -> Step {
         spec: &spec,
         entry: entry.as_ref(),
         secrets: since(!object.applied.is_some_and(same)),
-        owner: sight.owned.then_some("another"),
+        owner: sight.owned.then_some(&Owner::Elsewhere),
         outcome_known,
         landing_limit: if core.lacks(Mutant::NoWait) { Duration::ZERO } else { LANDING_LIMIT },
         crd_terminating: false,

@@ -12,7 +12,7 @@ use atlas_integration_operator::cluster::{Defaults, Events, Scope, Writer};
 use atlas_integration_operator::domain::{
     AdoptionPolicy, DeletionPolicy, IntegrationType, MemoryKey, Reason,
 };
-use atlas_integration_operator::engine::{Engine, Settings, Telemetry};
+use atlas_integration_operator::engine::{Engine, Patience, Settings, Telemetry};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -330,7 +330,7 @@ fn engine(stage: &Stage, url: &Url, limit: Duration) -> Result<Engine, String> {
         selector: None,
         defaults,
         resync_interval: NEVER,
-        stall_after: NEVER,
+        patience: Patience { outside: NEVER, failing: NEVER },
         concurrency: 1,
         atlas_url: url.clone(),
         election: None,
