@@ -73,9 +73,10 @@ const FIX_ACCESS: Advice =
     Advice::always("add the address that the operator calls from to the access list of {key}");
 const FIX_PROJECT: Advice = Advice {
     nothing: "Atlas knows no project of this id. {recreate}",
-    integration: "Atlas knew this project before: check that the operator asks the right Atlas (--atlas-url); {retain}",
-    deletion: "this does not prove that the integration is gone: check that the operator asks the right Atlas \
-               (--atlas-url)",
+    integration: "Atlas knew this project before: who runs the operator has to check that it asks the right Atlas \
+                  (--atlas-url); {retain}",
+    deletion: "this does not prove that the integration is gone: who runs the operator has to check that it asks the \
+               right Atlas (--atlas-url)",
 };
 /// The advice on a refused DELETE. A person who deletes the integration in the Atlas UI ends the deletion too.
 const UNDELETABLE: &str = "remove in Atlas what still uses the integration, such as alert configurations, or delete \
@@ -112,8 +113,9 @@ const CLOUD_MANAGER: Advice = Advice {
     integration: "the project is one of Cloud Manager, not of Atlas; {retain}",
     deletion: "the project is one of Cloud Manager, not of Atlas; let the object go",
 };
-const NO_SUCH_VERSION: Advice =
-    Advice::always("set --atlas-api to a version that Atlas serves, and check --atlas-url");
+const NO_SUCH_VERSION: Advice = Advice::always(
+    "who runs the operator has to set --atlas-api to a version that Atlas serves, and to check --atlas-url",
+);
 const OUR_REQUEST: Advice = Advice::always(
     "the operator's own request does not arrive as Atlas expects it: who runs the operator has to check --atlas-url, \
      --atlas-api and the proxies in between",

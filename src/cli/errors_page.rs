@@ -138,7 +138,8 @@ fn advice(advice: &Advice, on: On) -> String {
         text.push_str(". *It keeps an integration:* ");
         text.push_str(&integration);
     }
-    if deletion != integration && !deletion.is_empty() {
+    let writes = matches!(on, On::Write | On::NamedType | On::CodedType);
+    if deletion != integration && !deletion.is_empty() && !writes {
         text.push_str(". *It is being deleted:* ");
         text.push_str(&deletion);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::message::Advice;
+use super::advice::Advice;
 use super::reason::Reason;
 
 /// The class of an error or of a fault of the connection.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::advice::{Advice, Stake};
 use super::failure::{Failure, FailureKind};
 use super::reason::Prospect;
 
@@ -40,7 +41,7 @@ impl Message {
     }
 
     /// Whether `told` is this message, except for such parts of the foreign text as change with each answer: numbers,
-    /// times, ids of requests. Addresses are told anew, since people enter them into access lists.
+    /// times, ids of requests. Another address is told, since people enter them into access lists.
     pub fn is_as_told(&self, told: &str) -> bool {
         let foreign = told.strip_prefix(&self.before).and_then(|rest| rest.strip_suffix(&self.after));
         foreign.is_some_and(|foreign| foreign == self.detail || steady(foreign) == steady(&self.detail))
@@ -90,29 +91,6 @@ pub enum Holder<'a> {
     Secret(&'a str),
     /// The operator. The object reveals nothing about that Secret.
     Operator,
-}
-
-/// What depends on the object that a message is told to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stake {
-    /// It never wrote anything to Atlas.
-    Nothing,
-    /// It keeps an integration in Atlas, or may keep one. Deleting the object deletes that too.
-    Integration,
-    /// It is being deleted.
-    Deletion,
-}
-
-/// What to do about a failure, as the end of a sentence, for each [`Stake`]. The texts contain the words in braces of
-/// [`Advice::word`], which stand for parts that depend on the object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Advice {
-    /// Nothing is at stake.
-    pub nothing: &'static str,
-    /// An integration is at stake.
-    pub integration: &'static str,
-    /// The object is being deleted.
-    pub deletion: &'static str,
 }
 
 /// The words in braces, each with its text for an API key in a Secret, for a service account in a Secret, and for the
@@ -180,24 +158,6 @@ const WORDS: [(&str, [&str; 3]); 9] = [
     ("{form}", ["API key", "service account", "credentials"]),
     ("{made}", ["made in {atlas}"; 3]),
 ];
-
-impl Advice {
-    /// No advice: what happened tells everything.
-    pub const NONE: Advice = Advice::always("");
-
-    /// The same advice in each case.
-    pub const fn always(text: &'static str) -> Advice {
-        Advice { nothing: text, integration: text, deletion: text }
-    }
-
-    fn of(&self, stake: Stake) -> &'static str {
-        match stake {
-            Stake::Nothing => self.nothing,
-            Stake::Integration => self.integration,
-            Stake::Deletion => self.deletion,
-        }
-    }
-}
 
 /// An object, as far as messages about its failed calls depend on it.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 //! Closed types: integrations, secret values, failures. There is no I/O here, and no type of Kubernetes or HTTP. The
 //! decisions ([`crate::core`]) and all layers around them use these types.
 
+mod advice;
 mod characters;
 mod comparison;
 mod failure;
@@ -19,12 +20,13 @@ mod text;
 mod uri;
 mod value;
 
+pub use advice::{Advice, Stake};
 pub use comparison::{Comparison, agrees, compare, compare_values, unnamed};
 pub use failure::{Failure, FailureKind};
 pub use integration::{FieldValue, Integration, SecretKey, Takeover};
 pub use integration_type::{ENTRY, Field, IntegrationType, Meaning, Need, TYPES, TypeRow};
 pub use lease::LeaseRecord;
-pub use message::{Advice, Case, Holder, KeyForm, LOOKS_AGAIN, Message, Stake};
+pub use message::{Case, Holder, KeyForm, LOOKS_AGAIN, Message};
 pub use object::{
     AdoptionPolicy, Applied, AppliedSecret, Attempt, Claim, Condition, ConditionStatus, ConditionType,
     CredentialsRef, DeletionPolicy, ManagementPolicy, Object, ObjectKey, SecretsSince, Spec, Status,

@@ -74,11 +74,11 @@ async fn rejected_settings_are_told_with_their_secret() {
 
 /// A region that Atlas refuses for an integration that works is to be corrected, and nothing is to be deleted.
 #[rstest]
-#[case::code("code", "REGION_NOT_SUPPORTED", "Region US9 is not supported.")]
+#[case::code("code", "REGION_NOT_SUPPORTED", "Region US1_FED is not supported.")]
 #[case::text(
     "text",
     "INVALID_ENUM_VALUE",
-    "An invalid enumeration value US9 was specified for the region of DATADOG."
+    "An invalid enumeration value US1_FED was specified for the region of DATADOG."
 )]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_region_of_a_working_integration(
@@ -90,7 +90,7 @@ async fn a_refused_region_of_a_working_integration(
     let _operator = world.operator(&[]).await;
     let x = world.datadog("x").await.in_sync().await;
     world.project.fault(Fault::new(Effect::error(400, code, detail)).at(Operation::Update));
-    x.change(&json!({"datadog": {"region": "US9"}})).await;
+    x.change(&json!({"datadog": {"region": "US1_FED"}})).await;
     let said = message(&x.reaches("False", "Rejected").await);
     assert!(said.contains("US1 is US in Atlas") && !said.contains("delete"), "{said}");
     x.change(&json!({"datadog": {"region": "EU"}})).await.synced().await;
