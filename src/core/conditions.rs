@@ -438,8 +438,10 @@ mod tests {
     #[test]
     fn without_news_in_sync_stays_as_it_was() {
         let drifted = Verdict::new(Reason::Synced, "m").with_sync(observed(&["region"], &[], &[]));
-        let before =
-            Status { conditions: derive(&Status::default(), 1, &drifted, PATIENCE, at(1)), ..Status::default() };
+        let before = Status {
+            conditions: derive(&Status::default(), 1, &drifted, PATIENCE, at(1)),
+            ..Status::default()
+        };
         let silent = Verdict::new(Reason::AtlasUnavailable, "m");
         let after = derive(&before, 2, &silent, PATIENCE, at(2));
         let said = before.condition(ConditionType::InSync).expect("drifted");

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::atlas::redact_entry;
-use crate::core::conditions::{InSync, Verdict, derive};
+use crate::core::conditions::{InSync, Patience, Verdict, derive};
 use crate::core::plan::{Input, Plan, Write, plan};
 use crate::core::sync::{choices, kept};
 use crate::domain::testing::{at, object, spec};
@@ -15,6 +15,8 @@ use crate::domain::{
     Applied, Attempt, Claim, ConditionStatus, ConditionType, Field, FieldKind, FieldValue, Integration,
     IntegrationType, Need, Object, Reason, Redacted, SecretKey, SecretValue, SecretsSince, TYPES,
 };
+
+const PATIENCE: Patience = Patience { outside: Duration::ZERO, failing: Duration::ZERO };
 
 /// How an answer shows an optional field.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -154,7 +156,7 @@ impl Case {
 
 fn conditions(object: &Object, in_sync: InSync) -> Vec<crate::domain::Condition> {
     let verdict = Verdict::new(Reason::Synced, "m").with_sync(in_sync);
-    derive(&object.status, 1, &verdict, Duration::ZERO, Timestamp::UNIX_EPOCH)
+    derive(&object.status, 1, &verdict, PATIENCE, Timestamp::UNIX_EPOCH)
 }
 
 fn in_sync(object: &Object) -> ConditionStatus {

@@ -88,7 +88,7 @@ impl World {
     Operation::Delete,
     Effect::error(400, "UNEXPECTED_ERROR", LONG),
     "Rejected",
-    "remove in Atlas what still uses it"
+    "remove in Atlas what still uses the integration"
 )]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_blocked_deletion_says_what_to_do(

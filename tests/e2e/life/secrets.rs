@@ -104,10 +104,10 @@ async fn one_trailing_line_break_is_ignored(#[case] name: &str, #[case] ending: 
 #[case::half_and_quoted("half-and-quoted", Some(vec![("clientSecret", "\"mdb_sa_sk_canaryPRIVATE\"")]), "SecretKeyMissing",
     "(1) Secret api-key has no key clientId; it has: clientSecret; add the key. (2) key clientSecret of Secret api-key is \
      in quotes; store the value without them")]
-#[case::wrong("wrong", Some(vec![("publicApiKey", PUBLIC_KEY), ("privateApiKey", "not-the-canaryPRIVATE")]), "Unauthorized", "check the API key or service account")]
+#[case::wrong("wrong", Some(vec![("publicApiKey", PUBLIC_KEY), ("privateApiKey", "not-the-canaryPRIVATE")]), "Unauthorized", "check publicApiKey and privateApiKey in that Secret")]
 #[case::half_account("half-account", Some(vec![("clientId", "mdb_sa_id_1")]), "SecretKeyMissing", "has no key clientSecret")]
 #[case::both("both", Some(vec![("clientId", "mdb_sa_id_1"), ("publicApiKey", PUBLIC_KEY)]), "SecretKeyInvalid", "holds both an API key")]
-#[case::wrong_account("wrong-account", Some(vec![("clientId", "mdb_sa_id_1"), ("clientSecret", "mdb_sa_sk_wrong")]), "Unauthorized", "check the API key or service account")]
+#[case::wrong_account("wrong-account", Some(vec![("clientId", "mdb_sa_id_1"), ("clientSecret", "mdb_sa_sk_wrong")]), "Unauthorized", "correct clientId and clientSecret in that Secret")]
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials(
     #[case] name: &str,
