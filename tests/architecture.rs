@@ -148,6 +148,9 @@ fn missing_link(folder: &str, target: &str) -> Option<String> {
     }
     let (file, wanted) = target.split_once('#').unwrap_or((target, ""));
     let path = root(folder).join(file);
+    if path.is_dir() && wanted.is_empty() {
+        return None;
+    }
     let Ok(page) = std::fs::read_to_string(&path) else {
         return Some(format!("the link to {target} leads nowhere"));
     };
@@ -194,6 +197,32 @@ fn number(word: &str) -> Option<usize> {
     let named = |names: &[(&str, usize)]| names.iter().find(|(name, _)| *name == word).map(|(_, n)| *n);
     let listed = WORDS.split(' ').position(|name| name == word);
     word.parse().ok().or(listed).or_else(|| named(TENS)).or_else(|| named(PARTS))
+}
+
+/// Pages for users as well: no link leads nowhere.
+#[test]
+fn no_link_is_broken() {
+    let mut pages: Vec<String> = std::fs::read_dir(root("docs"))
+        .unwrap()
+        .map(|file| format!("docs/{}", file.unwrap().file_name().to_str().unwrap()))
+        .collect();
+    assert!(pages.len() > 20, "{pages:?}");
+    let others = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "tests/README.md"];
+    pages.extend(others.map(str::to_owned));
+    pages.push("charts/atlas-integration-operator/README.md".to_owned());
+    let mut broken = Vec::new();
+    for page in &pages {
+        let folder = page.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let text = text(page);
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let within = targets.map(|target| match target.strip_prefix('#') {
+            Some(anchor) => format!("{}#{anchor}", page.rsplit('/').next().unwrap()),
+            None => target.to_owned(),
+        });
+        let missing = within.filter_map(|target| missing_link(folder, &target));
+        broken.extend(missing.map(|missing| format!("{page}: {missing}")));
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
 }
 
 /// The page as one line, without what is quoted, numbers of rows and items, and links' targets.
