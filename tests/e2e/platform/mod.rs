@@ -4,6 +4,7 @@ pub mod argocd;
 mod election;
 pub mod kstatus;
 mod moving;
+mod pages;
 mod refused;
 mod release;
 mod start;

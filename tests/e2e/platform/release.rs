@@ -21,7 +21,7 @@ use crate::world::{
 const CRD: &str = "atlasintegrations.atlas-integrations.dev";
 
 /// A control plane with the controllers of namespaces and Deployments, and nothing installed.
-fn with_controllers() -> Shared {
+pub fn with_controllers() -> Shared {
     start_empty(Options { controller_manager: true, ..Options::default() })
 }
 
@@ -57,7 +57,7 @@ impl Shared {
     }
 
     /// What the installed Deployment would run, as a process beside it.
-    async fn beside(&self) -> Operator {
+    pub async fn beside(&self) -> Operator {
         let pod = self.get(&["deployment", NAME, "-n", NAME])["spec"]["template"]["spec"].take();
         let container = &pod["containers"][0];
         let args: Vec<String> = serde_json::from_value(container["args"].clone()).unwrap();

@@ -8,6 +8,7 @@ pub mod meter;
 pub mod nodes;
 mod object;
 mod operator;
+pub mod page;
 pub mod proxy;
 pub mod rules;
 pub mod states;
