@@ -18,6 +18,7 @@ pub use blocks::*;
 pub use crd::{crd, crd_yaml};
 pub use status::{Applied, AppliedSecret, AtlasIntegrationStatus, Attempt, Condition, IntegrationEcho};
 
+use kube::core::{Message, Rule};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,9 @@ pub const PROJECT_IDS_ANNOTATION: &str = "atlas-integrations.dev/project-ids";
 ///
 /// `type` picks the one block that must be present. Keys are never written here: each `…SecretRef` names a
 /// Secret of the object's own namespace and a key in it.
+///
+/// A field without a value is the same as no field. In YAML that is also `channelName: #alerts`, since # begins a
+/// comment: write `"#alerts"`.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "atlas-integrations.dev",
@@ -85,24 +89,27 @@ pub const PROJECT_IDS_ANNOTATION: &str = "atlas-integrations.dev/project-ids";
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AtlasIntegrationSpec {
-    /// Id of the Atlas project (also called group): 24 lower-case hexadecimal digits. Immutable: to move an
-    /// integration, delete the object and create it again; an object that never reached Atlas goes at once.
-    #[schemars(length(max = 64), regex(pattern = r"^[0-9a-f]{24}$"))]
-    #[x_kube(validation = ("self.matches('^[0-9a-f]{24}$')", "the id of an Atlas project is 24 lower-case hexadecimal digits, not the project's name"))]
-    #[x_kube(validation = ("self == oldSelf", "spec.projectId is immutable: delete the object and create it again for the other project"))]
+    /// Id of the Atlas project (also called group): 24 hexadecimal digits in lower case. Atlas shows it in Project
+    /// Settings, and in the URL of its pages after /v2/. Immutable: to move an integration, delete the object and
+    /// create it again; an object that never reached Atlas goes at once.
+    #[schemars(length(max = 256))]
+    #[x_kube(validation = id_of_project())]
+    #[x_kube(validation = immutable("spec.projectId", "create it again for the other project"))]
     pub project_id: String,
 
-    /// Secret of this namespace with the credentials for Atlas: an API key (`publicApiKey`, `privateApiKey`) or a
-    /// service account (`clientId`, `clientSecret`). Further keys, such as `orgId`, are allowed and unused. Unset: the
-    /// operator's own (`--credentials-secret`), for the projects that the annotation
-    /// `atlas-integrations.dev/project-ids` of this Namespace names.
+    /// Secret of this namespace with the credentials for Atlas: an API key (keys `publicApiKey` and `privateApiKey`)
+    /// or a service account (keys `clientId` and `clientSecret`). It needs the role Project Owner on the project, or
+    /// Project Read Only to observe, and its access list in Atlas must have the address that the operator calls from.
+    /// Further keys, such as `orgId`, are allowed and unused. Unset: the operator's own credentials
+    /// (`--credentials-secret`), for the projects that the annotation `atlas-integrations.dev/project-ids` of this
+    /// Namespace names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "LocalSecretRef")]
     pub credentials_secret_ref: Option<LocalSecretRef>,
 
     /// Which third-party service, in Atlas's spelling. Immutable. Picks the one block that must be present.
     #[schemars(extend("enum" = IntegrationType::ALL.map(IntegrationType::as_str)))]
-    #[x_kube(validation = ("self == oldSelf", "spec.type is immutable: delete the object and create one of the other type"))]
+    #[x_kube(validation = immutable("spec.type", "create one of the other type"))]
     pub r#type: String,
 
     /// PagerDuty; with type PAGER_DUTY.
@@ -181,13 +188,32 @@ pub struct AtlasIntegrationSpec {
     pub suspend: Option<bool>,
 }
 
+/// The message names the id where the text has one, as the address of a page of Atlas has.
+fn id_of_project() -> Rule {
+    let found = r"self.lowerAscii().find('\\b[0-9a-f]{24}\\b')";
+    let message = format!(
+        "{found} != '' ? 'must be the id of an Atlas project and nothing else, in lower case: write ' + {found} : 'must \
+         be the id of an Atlas project: 24 hexadecimal digits in lower case, not the name of the project; Atlas shows \
+         the id in Project Settings, and in the URL of its pages after /v2/'"
+    );
+    Rule::new("self.matches('^[0-9a-f]{24}$')").message(Message::Expression(message))
+}
+
+fn immutable(field: &str, instead: &str) -> Rule {
+    let message = format!(
+        "{field} is immutable: delete the object and {instead}; deleting the object also deletes the integration in \
+         Atlas, unless you first set spec.deletionPolicy to Retain"
+    );
+    Rule::new("self == oldSelf").message(Message::Message(message))
+}
+
 /// A Secret of the object's own namespace.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct LocalSecretRef {
     /// Name of the Secret.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(length(max = 253))]
     #[x_kube(validation = name_of_secret())]
     pub name: String,
 }

@@ -39,7 +39,8 @@ impl ApiVersion {
         let field = integration.lacks(need)?;
         let (block, name) = (integration.integration_type().row().block, field.spec?);
         Some(format!(
-            "spec.{block}.{name} is required by version {version} of the Atlas API, which is in use; set it"
+            "spec.{block}.{name} is required by version {version} of the Atlas API, which is in use; set it (YAML takes \
+             a value that begins with # for a comment, unless it is in quotes)"
         ))
     }
 }

@@ -26,7 +26,7 @@ pub struct Defaults {
 pub(super) fn spec(stored: Value, defaults: Defaults) -> Result<Spec, String> {
     let wire = AtlasIntegrationSpec::deserialize(&stored).map_err(unreadable)?;
     let project = ProjectId::parse(&wire.project_id)
-        .ok_or("spec.projectId must be the 24 lower-case hexadecimal digits of an Atlas project")?;
+        .ok_or("spec.projectId must be the id of an Atlas project: 24 hexadecimal digits in lower case")?;
     let management = match wire.management_policy.as_deref() {
         None | Some("Manage") => ManagementPolicy::Manage,
         Some("Observe") => ManagementPolicy::Observe,
@@ -54,7 +54,7 @@ pub(super) fn spec(stored: Value, defaults: Defaults) -> Result<Spec, String> {
     let credentials = match &wire.credentials_secret_ref {
         // An empty name is a mistake, never the operator's own credentials.
         Some(secret) => {
-            CredentialsRef::Secret(secret_name("spec.credentialsSecretRef", &secret.name)?.into())
+            CredentialsRef::Secret(secret_name("spec.credentialsSecretRef.name", &secret.name)?.into())
         }
         None => CredentialsRef::Operator,
     };
@@ -71,20 +71,23 @@ pub(super) fn spec(stored: Value, defaults: Defaults) -> Result<Spec, String> {
 
 /// The settings of a spec whose form has been checked, by the names in the type's row.
 fn integration(kind: &str, mut spec: Value) -> Result<Integration<SecretKey>, String> {
-    let kind = IntegrationType::parse(kind)
-        .ok_or_else(|| format!("spec.type {} is not one that this operator knows", shown(kind)))?;
+    let kind = IntegrationType::parse(kind).ok_or_else(|| {
+        format!("spec.type is {}, which this version of the operator does not know", shown(kind))
+    })?;
     let row = kind.row();
     let Some(Value::Object(mut block)) = spec.get_mut(row.block).map(Value::take) else {
-        return Err(format!("spec.{} must be set when spec.type is {kind}", row.block));
+        return Err(format!("spec.{} must be set, since spec.type is {kind}", row.block));
     };
     let mut values = Vec::with_capacity(row.fields.len());
     for field in row.fields {
-        let value = match field.spec.and_then(|name| block.remove(name)) {
+        let Some(name) = field.spec else { continue };
+        let value = match block.remove(name) {
             None | Some(Value::Null) => continue,
             Some(Value::String(text)) => FieldValue::Text(text),
             Some(Value::Bool(flag)) => FieldValue::Bool(flag),
             Some(reference) => {
-                FieldValue::Secret(key(serde_json::from_value(reference).map_err(unreadable)?)?)
+                let wire = serde_json::from_value(reference).map_err(unreadable)?;
+                FieldValue::Secret(key(&format!("spec.{}.{name}.name", row.block), wire)?)
             }
         };
         values.push((field.atlas, value));
@@ -97,8 +100,8 @@ fn unreadable(error: serde_json::Error) -> String {
     format!("spec can't be read: {}", plain(&without_quotes(&error.to_string()), MAX_FAULT))
 }
 
-fn key(wire: SecretKeyRef) -> Result<SecretKey, String> {
-    Ok(SecretKey { name: secret_name("a secret reference", &wire.name)?, key: wire.key })
+fn key(field: &str, wire: SecretKeyRef) -> Result<SecretKey, String> {
+    Ok(SecretKey { name: secret_name(field, &wire.name)?, key: wire.key })
 }
 
 /// Whether a Secret can have this name, a DNS subdomain. Nothing else reaches a URL path of the API server, whatever
@@ -114,7 +117,7 @@ fn secret_name(field: &str, name: &str) -> Result<String, String> {
     if is_secret_name(name) {
         return Ok(name.to_owned());
     }
-    Err(format!("{field} names {}, which can't be the name of a Secret", shown(name)))
+    Err(format!("{field} is {}; it must be the name of a Secret of this namespace", shown(name)))
 }
 
 /// What somebody wrote, quoted in a message: what was stored before a rule may be of any length.
@@ -126,6 +129,26 @@ fn shown(text: &str) -> String {
 mod tests {
     use super::*;
     use rstest::rstest;
+    use serde_json::json;
+
+    /// What was stored before a rule existed is told as admission would tell it, by the field's name.
+    #[rstest]
+    #[case::project(json!({"projectId": "Production"}), "spec.projectId must be the id of an Atlas project: 24 hexadecimal digits in lower case")]
+    #[case::policy(json!({"deletionPolicy": "retain"}), "spec.deletionPolicy is \"retain\"; it must be Delete or Retain")]
+    #[case::kind(json!({"type": "HIP_CHAT"}), "spec.type is \"HIP_CHAT\", which this version of the operator does not know")]
+    #[case::block(json!({"datadog": null}), "spec.datadog must be set, since spec.type is DATADOG")]
+    #[case::credentials(json!({"credentialsSecretRef": {"name": "b/x"}}), "spec.credentialsSecretRef.name is \"b/x\"; it must be the name of a Secret of this namespace")]
+    #[case::reference(json!({"datadog": {"apiKeySecretRef": {"name": "../x", "key": "api"}}}), "spec.datadog.apiKeySecretRef.name is \"../x\"; it must be the name of a Secret of this namespace")]
+    fn a_message_names_the_field_that_is_wrong(#[case] change: Value, #[case] message: &str) {
+        let mut stored = json!({"projectId": "5d791c84ff7a2522cc4f9aa1", "type": "DATADOG",
+            "datadog": {"apiKeySecretRef": {"name": "datadog", "key": "api"}}});
+        let defaults = Defaults { adoption: AdoptionPolicy::Refuse, deletion: DeletionPolicy::Delete };
+        assert!(spec(stored.clone(), defaults).is_ok());
+        for (name, value) in change.as_object().expect("an object") {
+            stored[name] = value.clone();
+        }
+        assert_eq!(spec(stored, defaults).expect_err("not valid"), message);
+    }
 
     #[rstest]
     #[case("datadog", true)]

@@ -21,7 +21,7 @@ PROMETHEUS | {"prometheus": {"enabled": false, "sendUserProvidedResourceTagsEnab
 "#;
 
 /// Type, what is special, the change.
-const ACCEPTED: &str = r#"
+const ACCEPTED: &str = r##"
 DATADOG | project of digits only | {"projectId": "507791840722522004409001"}
 DATADOG | region that Atlas may add | {"datadog": {"region": "AP2"}}
 DATADOG | region of 16 | {"datadog": {"region": "ABCDEFGHIJ_12345"}}
@@ -41,13 +41,18 @@ SLACK | channel of 80, of four bytes each | {"slack": {"channelName": "<80 🔔>
 SLACK | channel in Japanese | {"slack": {"channelName": "アラート #1", "teamName": "チーム"}}
 SLACK | team of 200 | {"slack": {"teamName": "<200 x>"}}
 NEW_RELIC | account of 64 | {"newRelic": {"accountId": "<64 9>"}}
+DATADOG | site that Atlas may add | {"datadog": {"region": "US7"}}
+NEW_RELIC | account with a zero in front | {"newRelic": {"accountId": "0285740"}}
+VICTOR_OPS | routing key of digits | {"victorOps": {"routingKey": "2857404"}}
+VICTOR_OPS | routing key that is almost a number | {"victorOps": {"routingKey": "1e6-team+1"}}
+SLACK | channel that begins with # | {"slack": {"channelName": "#alerts"}}
 VICTOR_OPS | routing key of 200 | {"victorOps": {"routingKey": "<200 é>"}}
 FLOWDOCK | names of 200 | {"flowdock": {"flowName": "<200 x>", "orgName": "<200 x>"}}
 WEBHOOK | body of 16384 | {"webhook": {"bodyTemplate": "<16384 x>"}}
 WEBHOOK | body with lines and controls | {"webhook": {"bodyTemplate": "{\r\n\t\"text\": \"\u0001\"\n}"}}
 PROMETHEUS | user of 200 | {"prometheus": {"username": "<200 ü>"}}
 PROMETHEUS | found by file, with spaces | {"prometheus": {"serviceDiscovery": "file", "username": " a b "}}
-"#;
+"##;
 
 /// Changes of a stored object, one after the other: type, what, the change.
 const ACCEPTED_UPDATES: &str = r#"

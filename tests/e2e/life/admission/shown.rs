@@ -70,7 +70,7 @@ async fn explained() {
 
     for (path, text) in [
         ("spec", "Keys are never written here"),
-        ("spec.projectId", "24 lower-case hexadecimal digits"),
+        ("spec.projectId", "24 hexadecimal digits in lower case"),
         ("spec.datadog.region", "Datadog site in Atlas's spelling"),
         ("spec.webhook.headersTemplateSecretRef.key", "Key in the Secret's data."),
         ("status.conditions.lastTransitionTime", "When `status` last changed."),
