@@ -7,6 +7,7 @@
 
 mod costs;
 mod life;
+mod messages;
 mod others;
 mod platform;
 mod safety;
