@@ -210,7 +210,11 @@ impl Stage {
                     continue;
                 }
             }
-            self.silence(landing + Duration::from_millis(200)).await;
+            // The pass after the landing limit may write, and what that leads to comes before the next limit.
+            let limit = landing + Duration::from_millis(200);
+            while self.scene().writes == writes && self.scene().last + limit > Instant::now() {
+                sleep(BREATH / 4).await;
+            }
             if self.scene().writes == writes {
                 return Ok(());
             }
