@@ -85,7 +85,7 @@ pub(super) fn answered(
     };
     let failure = Failure {
         detail: detail.trim_end_matches('.').to_owned(),
-        advice: row.advice,
+        advice: &row.advice,
         // After a 5xx the write may or may not have taken effect.
         outcome_unknown: status >= 500,
         ..Failure::known(row.kind, what)
@@ -97,8 +97,8 @@ pub(super) fn answered(
 pub(super) fn not_understood(name: &str, status: u16, why: &str) -> Failure {
     let row = FOREIGN.iter().find(|row| (row.from..=row.to).contains(&status));
     let (kind, in_doubt, advice) = match row {
-        Some(row) => (row.kind, row.in_doubt, row.advice),
-        None => (OTHERS.kind, true, OTHERS.advice),
+        Some(row) => (row.kind, row.in_doubt, &row.advice),
+        None => (OTHERS.kind, true, &OTHERS.advice),
     };
     Failure {
         advice,
@@ -146,8 +146,8 @@ pub(super) fn late(name: &str) -> Failure {
 fn silent(name: &str, silence: Silence, cause: Option<String>) -> Failure {
     let row = NO_ANSWERS.iter().find(|row| row.silence == silence);
     let (what, in_doubt, advice) = match row {
-        Some(NoAnswer { what, in_doubt, advice, .. }) => (*what, *in_doubt, *advice),
-        None => ("no answer", true, OTHERS.advice),
+        Some(NoAnswer { what, in_doubt, advice, .. }) => (*what, *in_doubt, advice),
+        None => ("no answer", true, &OTHERS.advice),
     };
     let begin = match silence {
         Silence::Unconnected | Silence::Untrusted => "Atlas can't be reached for",

@@ -45,7 +45,7 @@ pub struct Session(Kind);
 
 enum Kind {
     Digest(Digest),
-    OAuth(OAuth),
+    OAuth(Box<OAuth>),
 }
 
 impl Session {
@@ -60,7 +60,8 @@ impl Session {
         Session(match key.clone() {
             Key::ApiKey { public_key, private_key } => Kind::Digest(Digest::new(public_key, private_key)),
             Key::ServiceAccount { client_id, client_secret } => {
-                Kind::OAuth(OAuth::new(http, base, time_limit, (client_id, client_secret), requests))
+                let account = (client_id, client_secret);
+                Kind::OAuth(Box::new(OAuth::new(http, base, time_limit, account, requests)))
             }
         })
     }

@@ -76,13 +76,16 @@ pub fn drift(object: &Object, kind: IntegrationType, entry: &Redacted) -> Vec<St
     rolled.then_some("id").into_iter().chain(fields).map(str::to_owned).collect()
 }
 
-/// Returns the values that are Atlas's own choice: the object is in sync although Atlas shows them and nothing was sent
-/// for them with the last confirmed write.
-pub fn choices(object: &Object) -> Redacted {
-    let (Some(sent), Some(echo), true) = (sent(object), &object.status.integration, in_sync(object)) else {
+/// Returns the values that are Atlas's own choice: nothing was sent for them with the last confirmed write. Either Atlas
+/// showed them while the object was in sync, or it has begun to show them in `entry`, which nobody else has written since.
+pub fn choices(object: &Object, entry: Option<&Redacted>) -> Redacted {
+    let (Some(sent), Some(echo)) = (sent(object), &object.status.integration) else {
         return Redacted::default();
     };
-    let own = echo.0.iter().filter(|(name, _)| !sent.0.contains_key(*name));
+    let shown = echo.0.iter().filter(|_| in_sync(object));
+    let same = entry.filter(|entry| compare("id", echo, entry) != Comparison::Different);
+    let begun = same.into_iter().flat_map(|entry| &entry.0).filter(|(name, _)| !echo.0.contains_key(*name));
+    let own = shown.chain(begun).filter(|(name, _)| !sent.0.contains_key(*name));
     Redacted(own.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 

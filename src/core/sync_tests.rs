@@ -197,10 +197,19 @@ fn what_atlas_chose_itself_is_not_kept_by_a_later_write() {
     let kind = IntegrationType::VictorOps;
     let (sent, shown) = (json!({}), json!({"id": "1", "routingKey": "night"}));
     let after_a_write = |object: &Object, after: &Value| {
-        let kept = kept(kind, &form(&sent), (Some(&form(after)), &choices(object)), &form(after));
+        let choices = choices(object, Some(&form(after)));
+        let kept = kept(kind, &form(&sent), (Some(&form(after)), &choices), &form(after));
         names(&kept)
     };
     assert_eq!(after_a_write(&object(&sent, &shown), &shown), ["", ""], "its own choice");
+    let silent = json!({"id": "1"});
+    assert_eq!(
+        after_a_write(&object(&sent, &silent), &shown),
+        ["", ""],
+        "begun to be shown just before the write"
+    );
+    let added = json!({"id": "2", "routingKey": "night"});
+    assert_eq!(after_a_write(&object(&sent, &silent), &added), ["", "routingKey"], "added by somebody else");
     let other = json!({"id": "2", "routingKey": "day"});
     assert_eq!(after_a_write(&object(&sent, &shown), &other), ["", "routingKey"], "somebody else's");
     let named = json!({"routingKey": "night"});
@@ -210,5 +219,5 @@ fn what_atlas_chose_itself_is_not_kept_by_a_later_write() {
     lost.status.conditions = vec![said];
     assert_eq!(after_a_write(&lost, &shown), ["", "routingKey"], "kept before");
     lost.status.applied = None;
-    assert_eq!(choices(&lost), Redacted::default(), "it was never ours");
+    assert_eq!(choices(&lost, None), Redacted::default(), "it was never ours");
 }

@@ -46,7 +46,7 @@ pub struct Failure {
     /// The text of Atlas, of a server in between, or of the network about it; perhaps empty. It contains no secrets.
     pub detail: String,
     /// What to do.
-    pub advice: Advice,
+    pub advice: &'static Advice,
     /// Whether the failed write may still have taken effect, or may yet take effect.
     pub outcome_unknown: bool,
     /// Whether the call was not even sent because there was no token for it. Then the failure tells nothing about the
@@ -65,7 +65,7 @@ impl Failure {
             kind,
             what: what.into(),
             detail: String::new(),
-            advice: Advice::NONE,
+            advice: &Advice::NONE,
             outcome_unknown: false,
             without_call: false,
             retry_after: None,

@@ -180,7 +180,7 @@ impl Case<'_> {
     /// The whole message about a failure.
     pub fn message(&self, failure: &Failure) -> Message {
         let (before, after) = self.around(failure);
-        let advice = match self.advice(&failure.advice) {
+        let advice = match self.advice(failure.advice) {
             advice if advice.is_empty() => String::new(),
             advice if failure.kind == FailureKind::Unauthorized => format!(": {advice}"),
             advice => format!("; {advice}"),
@@ -280,7 +280,7 @@ mod tests {
     fn unauthorized(advice: &'static str) -> Failure {
         Failure {
             detail: "You are not authorized".into(),
-            advice: Advice::always(advice),
+            advice: Box::leak(Box::new(Advice::always(advice))),
             ..Failure::known(FailureKind::Unauthorized, "401 UNEXPECTED_ERROR to LIST of project P")
         }
     }
@@ -340,7 +340,7 @@ mod tests {
     fn rejected_settings_name_where_the_values_come_from() {
         let failure = Failure {
             detail: "apiKey is wrong".into(),
-            advice: Advice::always("correct it{sources}"),
+            advice: const { &Advice::always("correct it{sources}") },
             ..Failure::known(FailureKind::Rejected, "Atlas answered 400 X to POST DATADOG of project P")
         };
         let none = case(Holder::Secret("atlas"), KeyForm::ApiKey);

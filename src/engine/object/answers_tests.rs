@@ -146,7 +146,7 @@ impl Case {
         object.status.attempt =
             Some(Attempt { id: "x.1".into(), time: at(1), sent: Some(self.sent.clone()) });
         object.status.integration = Some(answer.clone());
-        let choices = before.map(|(object, _)| choices(object)).unwrap_or_default();
+        let choices = before.map(|(object, entry)| choices(object, Some(entry))).unwrap_or_default();
         let before = (before.map(|(_, entry)| entry), &choices);
         let in_sync = InSync::of(kept(self.kind, &self.sent, before, answer));
         object.status.conditions = conditions(&object, in_sync);
@@ -174,7 +174,7 @@ fn planned(object: &Object, entry: &Redacted) -> Plan {
         outcome_known: false,
         landing_limit: Duration::from_secs(20),
         crd_terminating: false,
-        seen_for: Duration::ZERO,
+        seen_for: Duration::from_secs(3_600),
     })
     .plan
 }

@@ -78,7 +78,7 @@ pub(super) async fn write(
     {
         return Ok(());
     }
-    let choices = choices(object);
+    let choices = choices(object, job.entry);
     let sent = Some(resolved.integration.redacted());
     let attempt = Attempt { id: fence::attempt_id(object), time: Timestamp::now(), sent };
     let fence = outcome::fence(object, job.claiming, job.write, &attempt);

@@ -428,12 +428,14 @@ const MISTAKES: &[Mistake] = &[
             Kubectl("delete rolebinding --all"),
             Kubectl("delete atlasintegration x --wait=false"),
         ],
-        told: Told::Log("did not take a write"),
-        message: "message=the API server did not take a write; trying again object={namespace}/x \
-                  why=atlasintegrations.atlas-integrations.dev \"x\" is forbidden: User \
+        told: Told::Log("a call to the API server failed"),
+        message: "message=a call to the API server failed: the object was not read: \
+                  atlasintegrations.atlas-integrations.dev \"x\" is forbidden: User \
                   \"system:serviceaccount:{namespace}:operator\" cannot get resource \"atlasintegrations\" in API \
-                  group \"atlas-integrations.dev\" in the namespace \"{namespace}\" (403) advice=if the namespace \
-                  is being deleted, apply deploy/cluster-finalizers.yaml",
+                  group \"atlas-integrations.dev\" in the namespace \"{namespace}\" (403); grant the operator's \
+                  ServiceAccount the verbs of deploy/base/rbac.yaml in this namespace; if the namespace is being \
+                  deleted and its RoleBinding is gone already, apply deploy/cluster-finalizers.yaml; the operator \
+                  retries automatically object={namespace}/x project={project}",
     },
     Mistake {
         number: 28,

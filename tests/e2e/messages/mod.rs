@@ -258,7 +258,7 @@ async fn ready(world: &World, name: &str, reason: &str, beginning: &str) -> Stri
 fn line_of(log: &str, text: &str) -> Option<String> {
     let line = log.lines().find(|line| line.contains(text))?;
     let line: Value = serde_json::from_str(line).unwrap();
-    let told = ["message", "object", "project", "why", "advice"].into_iter();
+    let told = ["message", "object", "project"].into_iter();
     let told = told.filter_map(|name| Some(format!("{name}={}", line[name].as_str()?)));
     Some(told.collect::<Vec<_>>().join(" "))
 }

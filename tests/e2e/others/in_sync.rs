@@ -313,7 +313,8 @@ async fn every_pair_of_switches() {
     let mut rewrite = async || {
         requests += 1;
         x.annotate("rewrite-requested-at", &requests.to_string()).await;
-        let handled = |object: &Value| object["status"]["lastHandledRewriteAt"] == requests.to_string();
+        let handled =
+            |object: &Value| object["status"]["lastHandledRewriteAt"] == requests.to_string().as_str();
         x.until("written again", handled).await;
     };
     for (at, first) in switches.iter().enumerate() {

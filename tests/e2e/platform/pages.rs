@@ -116,6 +116,11 @@ async fn the_first_integration() {
     let told = reader.follow("docs/conditions.md", "Conditions and reasons", &filled).finish();
     assert!(told[0].contains("condition met") && told[0].contains("STATUS: deployed"), "{told:?}");
     assert!(world.project.stored_type("PAGER_DUTY").is_some());
+    let told = reader.follow("docs/conditions.md", "Reasons of Ready", &[("NAME", "datadog")]).finish();
+    assert!(told[0].contains("annotated"), "{told:?}");
+    let filled = [("NAME", "datadog"), ("KEY", "apiKey")];
+    let told = reader.follow("docs/conditions.md", "What a value may be", &filled).finish();
+    assert_eq!(told[0].trim(), "0a", "the line break that the editor left");
     let told = reader.follow("docs/deletion.md", "When it does not end", &[]).finish();
     assert!(told[0].contains("MESSAGE"), "{told:?}");
     let begin = "kubectl -n atlas-integration-operator get lease";
@@ -268,7 +273,9 @@ async fn adopting() {
     let told = look.step();
     let (echo, message) = told.trim_end().split_once('\n').unwrap();
     assert_eq!(serde_json::from_str::<Value>(echo).unwrap()["region"], "EU");
-    assert!(message.contains("region"), "{told}");
+    for field in ["region", "sendDatabaseMetrics"] {
+        assert!(message.contains(field), "{told}");
+    }
     look.step();
     look.step();
     look.ends();
@@ -403,7 +410,7 @@ async fn templates_arrive_as_written() {
     let _operator = world.operator(&[]).await;
     let (reader, filled) = (Reader::of(&world), [(PROJECT, world.project.id())]);
     let blocks = page("docs/templates.md");
-    let headers = blocks.iter().find(|block| block.language == "json").unwrap().text.trim_end();
+    let headers = blocks.iter().find(|block| block.language == "ftl").unwrap().text.trim_end();
     reader.take_files("docs/templates.md", &filled);
     reader.write("headers.ftl", headers).write("url", "https://example.com/T0K3N\n");
     let read = |file: &str| -> Value {

@@ -69,7 +69,7 @@ async fn an_event_tells_what_the_status_can_not() {
     }
     assert_eq!(events[0]["type"], "Warning");
     let x_itself = format!("{}/x", world.namespace);
-    let refused = |line: &&str| line.contains("did not take a write") && line.contains(&x_itself);
+    let refused = |line: &&str| line.contains("a call to the API server failed") && line.contains(&x_itself);
     until_true("more refusals", || operator.logs().lines().filter(refused).count() >= 4).await;
     assert_eq!(until_found("the Event", told).await.len(), 1, "once for each cause");
     assert_eq!(x.get().await["status"]["observedGeneration"], -1, "as if nobody had seen it");

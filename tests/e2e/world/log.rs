@@ -50,10 +50,16 @@ pub fn problems(log: &str) -> Vec<String> {
             Err(error) => problems.push(format!("{error}: {text}")),
         }
     }
-    // The project of an object whose spec can't be read is not known.
+    // The project of an object whose spec can't be read is not known. Of some such objects the API server does not even
+    // store a status, since the spec breaks the schema's rules.
+    let message = |line: &Map<String, Value>| line.get("message").and_then(Value::as_str).map(str::to_owned);
+    let breaks_rules =
+        |line| message(line).is_some_and(|text| text.contains("is invalid: [spec: Invalid value"));
     let unreadable: HashSet<&str> = lines
         .iter()
-        .filter(|(_, line)| line.get("reason").is_some_and(|reason| reason == "InvalidSpec"))
+        .filter(|(_, line)| {
+            line.get("reason").is_some_and(|reason| reason == "InvalidSpec") || breaks_rules(line)
+        })
         .filter_map(|(_, line)| line.get("object")?.as_str())
         .collect();
     for (text, line) in &lines {

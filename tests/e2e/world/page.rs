@@ -40,6 +40,8 @@ pub const RUN: &[(&str, &str, &str)] = &[
     ("docs/adoption.md", "Back out", "platform::pages::adopting"),
     ("docs/backup.md", "What to do", "platform::pages::adopting_a_namespace"),
     ("docs/conditions.md", "Conditions and reasons", "platform::pages::the_first_integration"),
+    ("docs/conditions.md", "Reasons of Ready", "platform::pages::the_first_integration"),
+    ("docs/conditions.md", "What a value may be", "platform::pages::the_first_integration"),
     ("docs/deletion.md", "When it does not end", "platform::pages::the_first_integration"),
     (
         "docs/deletion.md",

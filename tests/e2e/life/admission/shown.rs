@@ -147,7 +147,7 @@ async fn columns() {
         (&["atlint"] as &[&str], &["fresh", "other", "seen"] as &[&str]),
         (&["atlasintegration"], &["fresh", "other", "seen"]),
         (&["atlas"], &["fresh", "other", "seen"]),
-        (&["all"], &["fresh", "other", "seen"]),
+        (&["all"], &[]),
         (&["atlint", "--field-selector", "spec.type=DATADOG"], &["other", "seen"]),
         (&["atlint", "--field-selector", "spec.type!=DATADOG"], &["fresh"]),
         (&["atlint", "--field-selector", "spec.type=WEBHOOK"], &[]),

@@ -67,6 +67,7 @@ fn words(world: &World, object: &Value) -> Vec<(String, &'static str)> {
     let mut words = vec![
         (world.namespace.clone(), "payments"),
         (world.project.id().to_owned(), "5d791c84ff7a2522cc4f9aa1"),
+        (world.shared.sim.url().trim_start_matches("http://").to_owned(), "cloud.mongodb.com"),
     ];
     words.extend(in_claim);
     words
