@@ -163,7 +163,7 @@ fn every_message_names_who_acts_and_what_happens_next() {
             assert!(!text.contains(riddle), "{riddle}: {name}: {text}");
         }
         if row.who == Who::Operator && row.on != Token && !case.advice(row.advice).is_empty() {
-            let named = ["who runs the ", "if it lasts"].iter().any(|words| text.contains(words));
+            let named = ["whoever runs the ", "if it lasts"].iter().any(|words| text.contains(words));
             assert!(named, "{name}: {text}");
         }
         let doubt = case.landing_limit.is_some() && row.in_doubt;

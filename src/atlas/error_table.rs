@@ -73,10 +73,10 @@ const FIX_ACCESS: Advice =
     Advice::always("add the address that the operator calls from to the access list of {key}");
 const FIX_PROJECT: Advice = Advice {
     nothing: "Atlas knows no project of this id. {recreate}",
-    integration: "Atlas knew this project before: who runs the operator has to check that it asks the right Atlas \
+    integration: "Atlas knew this project before: whoever runs the operator has to check that it asks the right Atlas \
                   (--atlas-url); {retain}",
-    deletion: "this does not prove that the integration is gone: who runs the operator has to check that it asks the \
-               right Atlas (--atlas-url)",
+    deletion: "this does not prove that the integration is gone: whoever runs the operator has to check that it asks \
+               the right Atlas (--atlas-url)",
 };
 /// The advice on a refused DELETE. A person who deletes the integration in the Atlas UI ends the deletion too.
 const UNDELETABLE: &str = "remove in Atlas what still uses the integration, such as alert configurations, or delete \
@@ -114,11 +114,11 @@ const CLOUD_MANAGER: Advice = Advice {
     deletion: "the project is one of Cloud Manager, not of Atlas; let the object go",
 };
 const NO_SUCH_VERSION: Advice = Advice::always(
-    "who runs the operator has to set --atlas-api to a version that Atlas serves, and to check --atlas-url",
+    "whoever runs the operator has to set --atlas-api to a version that Atlas serves, and to check --atlas-url",
 );
 const OUR_REQUEST: Advice = Advice::always(
-    "the operator's own request does not arrive as Atlas expects it: who runs the operator has to check --atlas-url, \
-     --atlas-api and the proxies in between",
+    "the operator's own request does not arrive as Atlas expects it: whoever runs the operator has to check \
+     --atlas-url, --atlas-api and the proxies in between",
 );
 
 use On::{Any, CodedType, Delete, Flowdock, NamedType, Token, Write};
@@ -385,7 +385,7 @@ const fn foreign(
     Foreign { from, to, what, kind, in_doubt, who, advice: Advice::always(advice) }
 }
 
-const CHECK_WAY: &str = "who runs the operator has to check --atlas-url and the proxies in between";
+const CHECK_WAY: &str = "whoever runs the operator has to check --atlas-url and the proxies in between";
 
 /// Answers that do not come from Atlas, by status. The first row that fits decides.
 pub static FOREIGN: &[Foreign] = &[
@@ -403,7 +403,7 @@ pub static FOREIGN: &[Foreign] = &[
         K::Unavailable,
         false,
         Who::Operator,
-        "who runs the operator has to set --atlas-url to Atlas itself",
+        "whoever runs the operator has to set --atlas-url to Atlas itself",
     ),
     foreign(
         (401, 401),
@@ -420,7 +420,7 @@ pub static FOREIGN: &[Foreign] = &[
         K::Unavailable,
         false,
         Who::Operator,
-        "who runs the operator has to put the proxy's user and password into HTTPS_PROXY",
+        "whoever runs the operator has to put the proxy's user and password into HTTPS_PROXY",
     ),
     foreign(
         (413, 413),
@@ -428,7 +428,7 @@ pub static FOREIGN: &[Foreign] = &[
         K::Unavailable,
         false,
         Who::Operator,
-        "who runs the proxy has to raise its limit; or shorten the templates",
+        "whoever runs the proxy has to raise its limit; or shorten the templates",
     ),
     foreign((429, 429), "a proxy limits the rate of requests", K::RateLimited, false, Who::Operator, ""),
     foreign(
@@ -486,8 +486,8 @@ pub static NO_ANSWERS: &[NoAnswer] = &[
         causes: "a certificate that is not trusted, or has expired, or is another host's; no TLS at all",
         in_doubt: false,
         advice: Advice::always(
-            "who runs the operator has to check --atlas-url and, if a proxy opens TLS, to name a bundle with its CA in \
-             SSL_CERT_FILE",
+            "whoever runs the operator has to check --atlas-url and, if a proxy opens TLS, to name a bundle with its \
+             CA in SSL_CERT_FILE",
         ),
     },
     NoAnswer {
@@ -495,7 +495,9 @@ pub static NO_ANSWERS: &[NoAnswer] = &[
         what: "can't connect",
         causes: "refused, no route, no such name, a proxy that does not let it through",
         in_doubt: false,
-        advice: Advice::always("who runs the operator has to check the network, HTTPS_PROXY and --atlas-url"),
+        advice: Advice::always(
+            "whoever runs the operator has to check the network, HTTPS_PROXY and --atlas-url",
+        ),
     },
     NoAnswer {
         silence: Silence::Late,

@@ -162,9 +162,9 @@ fn asked(on: On) -> &'static str {
 fn continues(row: &Answer) -> String {
     let person = match row.who {
         Who::Nobody => None,
-        Who::Owner => Some("who owns the object"),
-        Who::Atlas => Some("who administers Atlas"),
-        Who::Operator => Some("who runs the operator"),
+        Who::Owner => Some("whoever owns the object"),
+        Who::Atlas => Some("whoever administers Atlas"),
+        Who::Operator => Some("whoever runs the operator"),
     };
     let prospect = row.kind.reason().prospect();
     match (prospect, person) {

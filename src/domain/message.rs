@@ -104,8 +104,8 @@ const WORDS: [(&str, [&str; 3]); 9] = [
              project",
             "check that the service account still exists, that it was {made} and in the organisation of the project, \
              and that it has the role Project Owner on the project",
-            "ask who runs the operator to check its own credentials (--credentials-secret), and that they have the \
-             role Project Owner on the project",
+            "ask whoever runs the operator to check its own credentials (--credentials-secret), and that they have \
+             the role Project Owner on the project",
         ],
     ),
     (
@@ -114,7 +114,7 @@ const WORDS: [(&str, [&str; 3]); 9] = [
             "check publicApiKey and privateApiKey in that Secret",
             "correct clientId and clientSecret in that Secret; the client secret may have expired, or the account is \
              not one of this Atlas",
-            "ask who runs the operator to correct its own credentials (--credentials-secret)",
+            "ask whoever runs the operator to correct its own credentials (--credentials-secret)",
         ],
     ),
     (
@@ -122,7 +122,7 @@ const WORDS: [(&str, [&str; 3]); 9] = [
         [
             "it does not exist any more: create another one, and put it into that Secret",
             "it does not exist any more: create another one, and put it into that Secret",
-            "it does not exist any more: ask who runs the operator to renew its own credentials \
+            "it does not exist any more: ask whoever runs the operator to renew its own credentials \
              (--credentials-secret)",
         ],
     ),
@@ -134,7 +134,7 @@ const WORDS: [(&str, [&str; 3]); 9] = [
             "use an API key or service account of the organisation that the project belongs to, with the role Project \
              Owner on the project",
             "name a Secret in spec.credentialsSecretRef that has an API key or service account of the organisation \
-             that the project belongs to, or ask who runs the operator",
+             that the project belongs to, or ask whoever runs the operator",
         ],
     ),
     (
@@ -307,8 +307,8 @@ mod tests {
         Holder::Operator,
         KeyForm::ApiKey,
         "Atlas at cloud.mongodb.com refuses the operator's own API key (401 UNEXPECTED_ERROR to LIST of project P: You \
-         are not authorized): ask who runs the operator to check its own credentials (--credentials-secret), and that \
-         they have the role Project Owner on the project; "
+         are not authorized): ask whoever runs the operator to check its own credentials (--credentials-secret), and \
+         that they have the role Project Owner on the project; "
     )]
     fn a_refusal_names_the_credential_and_the_atlas(
         #[case] holder: Holder<'static>,

@@ -439,7 +439,7 @@ fn operators(key: &ObjectKey, unreadable: Unreadable) -> Unreadable {
     match unreadable {
         Unreadable::Problem(problem) => {
             tracing::warn!(secret = %key, "--credentials-secret can't be used: {}", problem.message);
-            let message = "the operator's own credentials (--credentials-secret) can't be used; who runs the \
+            let message = "the operator's own credentials (--credentials-secret) can't be used; whoever runs the \
                            operator finds the cause in its log";
             Problem::new(problem.reason, message.to_owned()).into()
         }

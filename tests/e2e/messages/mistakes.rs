@@ -601,8 +601,8 @@ const MISTAKES: &[Mistake] = &[
             ),
         ],
         told: Told::Ready("x", "SecretNotFound"),
-        message: "the operator's own credentials (--credentials-secret) can't be used; who runs the operator finds \
-                  the cause in its log",
+        message: "the operator's own credentials (--credentials-secret) can't be used; whoever runs the operator \
+                  finds the cause in its log",
     },
 ];
 
