@@ -44,14 +44,14 @@ pub(super) async fn without_atlas(
 fn suspended(shared: &Shared, record: &Record, stored: &Stored, spec: &Spec) -> Verdict {
     let secrets = shared.index.lock().secrets_since(record, stored.object.applied_secrets());
     let (reason, message) = if is_applied(&stored.object, spec, secrets) {
-        (Reason::Synced, "suspended; what was last applied is what the spec asks for")
+        (Reason::Synced, "the object is suspended; Atlas has confirmed the settings that the spec asks for")
     } else {
         (
             Reason::Suspended,
-            "suspended before what the spec asks for reached Atlas; set spec.suspend to false to continue",
+            "the object was suspended before its settings reached Atlas; set spec.suspend to false to continue",
         )
     };
-    let unknown = InSync::Unknown("suspended: Atlas is not looked at".to_owned());
+    let unknown = InSync::Unknown("the object is suspended: the operator does not read Atlas".to_owned());
     Verdict { suspended: true, ..Verdict::new(reason, message).with_sync(unknown) }
 }
 

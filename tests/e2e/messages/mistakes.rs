@@ -316,7 +316,7 @@ const MISTAKES: &[Mistake] = &[
             ),
         ],
         told: Told::Ready("x", "Suspended"),
-        message: "suspended before what the spec asks for reached Atlas; set spec.suspend to false to continue",
+        message: "the object was suspended before its settings reached Atlas; set spec.suspend to false to continue",
     },
     Mistake {
         number: 21,
