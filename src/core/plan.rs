@@ -304,7 +304,7 @@ fn observed(input: &Input<'_>) -> Plan {
     let project = &input.spec.project;
     let message = match (takeover.changes.as_slice(), takeover.resets.as_slice()) {
         ([], []) => format!(
-            "Atlas holds the {kind} integration of project {project}, as far as Atlas shows it as the spec says; it \
+            "Atlas holds the {kind} integration of project {project} as the spec says, as far as Atlas shows it; it \
              is only observed"
         ),
         (changes, resets) => format!(

@@ -314,8 +314,8 @@ fn observe_never_claims_and_says_what_differs() {
     assert_eq!(takeover.untold, ["apiKey"], "the key is in a Secret");
     assert_eq!(
         message,
-        "Atlas holds the DATADOG integration of project 5d791c84ff7a2522cc4f9aa1, as far as Atlas shows it as the spec \
-         says; it is only observed"
+        "Atlas holds the DATADOG integration of project 5d791c84ff7a2522cc4f9aa1 as the spec says, as far as Atlas \
+         shows it; it is only observed"
     );
     let wider =
         Object { spec: Ok(Spec { integration: datadog([("region", "EU".into())]), ..observe() }), ..fresh() };
