@@ -27,7 +27,10 @@ pub fn deletion_lacks(key: &ObjectKey, reason: Reason, problem: &str) -> Message
             "the Namespace is no longer granted the project; have the project's id added to its annotation \
              atlas-integrations.dev/project-ids, and the operator continues"
         }
-        _ => "there is no key to delete with; correct the credentials Secret, and the operator continues",
+        _ => {
+            "the operator has no valid credentials to delete the integration with; correct the credentials Secret, \
+             and the operator continues"
+        }
     };
     // The details are our own words, which change only with the cause.
     Message::from(deletion_waits(key, reason, why, problem).text())

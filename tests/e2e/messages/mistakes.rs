@@ -408,12 +408,13 @@ const MISTAKES: &[Mistake] = &[
             Start,
         ],
         told: Told::Deletion("x", "SecretNotFound"),
-        message: "deletion waits: there is no key to delete with; correct the credentials Secret, and the operator \
-                  continues. To let the object go and leave the integration in Atlas, which is the only way if the \
-                  namespace itself is being deleted, run: kubectl patch atlasintegration x -n {namespace} \
-                  --type=merge -p '{\"spec\":{\"deletionPolicy\":\"Retain\"}}'; details: Secret atlas does not \
-                  exist in namespace {namespace}; create it, and the operator continues automatically (an object \
-                  uses the Secrets of its own namespace only)",
+        message: "deletion waits: the operator has no valid credentials to delete the integration with; correct the \
+                  credentials Secret, and the operator continues. To let the object go and leave the integration in \
+                  Atlas, which is the only way if the namespace itself is being deleted, run: kubectl patch \
+                  atlasintegration x -n {namespace} --type=merge -p \
+                  '{\"spec\":{\"deletionPolicy\":\"Retain\"}}'; details: Secret atlas does not exist in \
+                  namespace {namespace}; create it, and the operator continues automatically (an object uses the \
+                  Secrets of its own namespace only)",
     },
     Mistake {
         number: 27,
