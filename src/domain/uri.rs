@@ -22,7 +22,10 @@ pub(super) fn check(text: &str) -> Result<(), Fault> {
         .find(':')
         .filter(|at| ["http", "https"].iter().any(|scheme| text[..*at].eq_ignore_ascii_case(scheme)));
     let Some(colon) = colon else {
-        return fault("does not begin with https:// or http://", "store the whole URL, from its scheme on");
+        return fault(
+            "does not begin with https:// or http://",
+            "store the whole URL, including its https:// or http://",
+        );
     };
     let (scheme, rest) = (text[..colon].to_ascii_lowercase(), &text[colon + 1..]);
     let Some(rest) = rest.strip_prefix("//") else {

@@ -254,7 +254,8 @@ fn a_host_name_has_a_length(#[case] label: usize, #[case] labels: usize, #[case]
 }
 
 const NO_HOST: &str = "has no host after //; store the whole URL, with its host";
-const NO_SCHEME: &str = "does not begin with https:// or http://; store the whole URL, from its scheme on";
+const NO_SCHEME: &str =
+    "does not begin with https:// or http://; store the whole URL, including its https:// or http://";
 const PORT: &str =
     "has a port that is no number from 1 to 65535; correct the port of the URL, or leave it out";
 const PERCENT: &str =

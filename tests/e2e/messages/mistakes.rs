@@ -504,8 +504,8 @@ const MISTAKES: &[Mistake] = &[
             Create("x", WEBHOOK),
         ],
         told: Told::Ready("x", "SecretKeyInvalid"),
-        message: "key url of Secret hook does not begin with https:// or http://; store the whole URL, from its \
-                  scheme on",
+        message: "key url of Secret hook does not begin with https:// or http://; store the whole URL, \
+                  including its https:// or http://",
     },
     Mistake {
         number: 33,
