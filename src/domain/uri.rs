@@ -69,7 +69,8 @@ fn characters(text: &str) -> Result<(), Fault> {
     let remedy = if is_unseen(text.chars().next()) || is_unseen(text.chars().next_back()) {
         "store the URL alone, without that"
     } else {
-        "correct the URL; percent-encode what belongs to it (a space is %20), and write the host in ASCII (xn--)"
+        "correct the URL: replace placeholders, percent-encode such characters if they belong to it (a space is %20), \
+         and write the host in ASCII (xn--)"
     };
     fault(what, remedy)
 }

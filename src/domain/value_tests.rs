@@ -168,7 +168,7 @@ fn urls_as_rfc_3986_has_them_pass(#[case] text: &str) {
 #[case("https://example.com\\x", within!("a backslash"))]
 #[case(
     "https://example.com/{id}",
-    "has a brace in it and ends with a brace; correct the URL; percent-encode what belongs to it (a space is %20), and write the host in ASCII (xn--)"
+    "has a brace in it and ends with a brace; correct the URL: replace placeholders, percent-encode such characters if they belong to it (a space is %20), and write the host in ASCII (xn--)"
 )]
 #[case("https://example.com/<id>/x", within!("an angle bracket"))]
 #[case("https://example.com/\"x\"/y", within!("a double quote"))]
@@ -267,7 +267,7 @@ macro_rules! within {
         concat!(
             "has ",
             $what,
-            " in it; correct the URL; percent-encode what belongs to it (a space is %20), and write the host in ASCII (xn--)"
+            " in it; correct the URL: replace placeholders, percent-encode such characters if they belong to it (a space is %20), and write the host in ASCII (xn--)"
         )
     };
 }

@@ -166,7 +166,7 @@ async fn credentials(
     ("https:hooks.example.com/canary-webhook-wrong-0001", "lacks // after https:; write both slashes"),
     ("https:/hooks.example.com/canary-webhook-wrong-0001", "lacks // after https:; write both slashes"),
     (" https://hooks.example.com/canary-webhook-wrong-0001", "begins with a space; store the URL alone, without that"),
-    ("https://hooks.example.com/canary webhook-wrong-0001", "has a space in it; correct the URL; percent-encode what belongs to it (a space is %20), and write the host in ASCII (xn--)"),
+    ("https://hooks.example.com/canary webhook-wrong-0001", "has a space in it; correct the URL: replace placeholders, percent-encode such characters if they belong to it (a space is %20), and write the host in ASCII (xn--)"),
     ("hooks.example.com/canary-webhook-wrong-0001", "does not begin with https:// or http://; store the whole URL, \
       including its https:// or http://"),
 ])]

@@ -346,7 +346,8 @@ const MISTAKES: &[Mistake] = &[
         ],
         told: Told::Ready("x", "SecretKeyInvalid"),
         message: "key url of Secret hook has a brace and a space in it and ends with a space and a brace; correct the \
-                  URL; percent-encode what belongs to it (a space is %20), and write the host in ASCII (xn--)",
+                  URL: replace placeholders, percent-encode such characters if they belong to it (a space is %20), \
+                  and write the host in ASCII (xn--)",
     },
 ];
 
