@@ -373,8 +373,8 @@ fn neither_credential(key: &ObjectKey, data: &SecretData) -> Problem {
     Problem::new(
         Reason::SecretKeyMissing,
         format!(
-            "Secret {} needs the keys {} (an API key), or {} (a service account); it has: {}; rename its keys or add \
-             the missing ones",
+            "Secret {} needs the keys {} (an API key), or {} (a service account); it has: {}; rename its keys, add \
+             the missing ones, or refer to another Secret",
             key.name,
             and(&API_KEY),
             and(&SERVICE_ACCOUNT),

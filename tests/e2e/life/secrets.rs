@@ -85,13 +85,13 @@ async fn one_trailing_line_break_is_ignored(#[case] name: &str, #[case] ending: 
     "Secret api-key has no key privateApiKey; it has: publicApiKey; add the key")]
 #[case::other_names("other-names", Some(vec![("publicKey", PUBLIC_KEY), ("privateKey", PRIVATE_KEY)]), "SecretKeyMissing",
     "Secret api-key needs the keys publicApiKey and privateApiKey (an API key), or clientId and clientSecret (a service \
-     account); it has: privateKey, publicKey; rename its keys or add the missing ones")]
+     account); it has: privateKey, publicKey; rename its keys, add the missing ones, or refer to another Secret")]
 #[case::other_case("other-case", Some(vec![("PublicApiKey", PUBLIC_KEY), ("privateapikey", PRIVATE_KEY)]), "SecretKeyMissing",
     "Secret api-key needs the keys publicApiKey and privateApiKey (an API key), or clientId and clientSecret (a service \
-     account); it has: PublicApiKey, privateapikey; rename its keys or add the missing ones")]
+     account); it has: PublicApiKey, privateapikey; rename its keys, add the missing ones, or refer to another Secret")]
 #[case::no_keys("no-keys", Some(vec![]), "SecretKeyMissing",
     "Secret api-key needs the keys publicApiKey and privateApiKey (an API key), or clientId and clientSecret (a service \
-     account); it has: no keys at all; rename its keys or add the missing ones")]
+     account); it has: no keys at all; rename its keys, add the missing ones, or refer to another Secret")]
 #[case::echoed("echoed", Some(vec![("publicApiKey", "abcdefgh \n"), ("privateApiKey", "\u{feff}8f0d7c52-canaryPRIVATE")]), "SecretKeyInvalid",
     "(1) key publicApiKey of Secret api-key ends with a space; copy the key again and store it alone, without spaces and \
      without characters that are not ASCII. (2) key privateApiKey of Secret api-key begins with a byte order mark \

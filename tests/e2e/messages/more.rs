@@ -237,7 +237,8 @@ const MISTAKES: &[Mistake] = &[
         ],
         told: Told::Ready("x", "SecretKeyMissing"),
         message: "Secret datadog needs the keys publicApiKey and privateApiKey (an API key), or clientId and \
-                  clientSecret (a service account); it has: apiKey; rename its keys or add the missing ones",
+                  clientSecret (a service account); it has: apiKey; rename its keys, add the \
+                  missing ones, or refer to another Secret",
     },
     Mistake {
         number: 19,
