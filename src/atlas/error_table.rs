@@ -159,9 +159,9 @@ pub static ANSWERS: &[Answer] = &[
         K::ProjectNotFound,
         Who::Owner,
         Advice {
-            nothing: "check that the project exists, and that {key} is of its organisation. {recreate}",
-            integration: "check whether the project was deleted in Atlas, and that {key} is of its organisation; \
-                          {retain}",
+            nothing: "check that the project exists, and that {key} belongs to its organisation. {recreate}",
+            integration: "check whether the project was deleted in Atlas, and that {key} belongs to its \
+                          organisation; {retain}",
             deletion: "",
         },
     ),

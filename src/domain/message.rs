@@ -112,8 +112,8 @@ const WORDS: [(&str, [&str; 3]); 9] = [
         "{token}",
         [
             "check publicApiKey and privateApiKey in that Secret",
-            "correct clientId and clientSecret in that Secret; the client secret may have expired, or the account is \
-             not one of this Atlas",
+            "correct clientId and clientSecret in that Secret; the client secret may have expired, or the account may \
+             belong to another Atlas",
             "ask whoever runs the operator to correct its own credentials (--credentials-secret)",
         ],
     ),

@@ -172,8 +172,8 @@ const MISTAKES: &[Mistake] = &[
         told: Told::Ready("x", "Unauthorized"),
         message: "Atlas at {atlas} refuses the service account in Secret atlas-api (401 invalid_client to the \
                   request for a service account's token: Invalid credentials provided): correct clientId and \
-                  clientSecret in that Secret; the client secret may have expired, or the account is not one of \
-                  this Atlas; the operator looks again within five minutes; to make it look now, set the \
+                  clientSecret in that Secret; the client secret may have expired, or the account may belong to \
+                  another Atlas; the operator looks again within five minutes; to make it look now, set the \
                   annotation atlas-integrations.dev/reconcile-requested-at to a new value",
     },
     Mistake {
@@ -280,7 +280,7 @@ const MISTAKES: &[Mistake] = &[
         steps: &[KEYS, RemoveProject, Create("x", DATADOG)],
         told: Told::Ready("x", "ProjectNotFound"),
         message: "Atlas answered 404 GROUP_NOT_FOUND to LIST of project {project}: No group with ID {project} \
-                  exists; check that the project exists, and that the API key in Secret atlas is of its \
+                  exists; check that the project exists, and that the API key in Secret atlas belongs to its \
                   organisation. If spec.projectId is wrong, create a new object with the right id, since it can't \
                   be changed, and delete this one (nothing was created in Atlas); the operator looks again within \
                   five minutes; to make it look now, set the annotation \

@@ -299,8 +299,8 @@ const MISTAKES: &[Mistake] = &[
         told: Told::Ready("x", "ProjectNotFound"),
         message: "Atlas answered 404 GROUP_NOT_FOUND to LIST of project 5d791c84ff7a2522aaaaaaaa: No group with ID \
                   5d791c84ff7a2522aaaaaaaa exists; check that the project exists, and that the API key in Secret \
-                  atlas is of its organisation. If spec.projectId is wrong, create a new object with the right id, \
-                  since it can't be changed, and delete this one (nothing was created in Atlas); the operator \
+                  atlas belongs to its organisation. If spec.projectId is wrong, create a new object with the right \
+                  id, since it can't be changed, and delete this one (nothing was created in Atlas); the operator \
                   looks again within five minutes; to make it look now, set the annotation \
                   atlas-integrations.dev/reconcile-requested-at to a new value",
     },
