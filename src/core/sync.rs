@@ -45,8 +45,9 @@ fn sent(object: &Object) -> Option<&Redacted> {
 /// Returns the fields, `id` included, in which somebody else has changed the integration since the operator last found
 /// nothing to repair. `entry` is what Atlas shows now. A field is drift in these cases:
 ///
-/// - Atlas shows another value than in the echo. It is no drift if the value is the one that was sent, or the default
-///   where none was sent: then another write would not change it.
+/// - Atlas shows another value than in the echo. It is no drift if the value is equal to the one that was sent, or is the
+///   default where none was sent: then another write would not change it. What was sent may not tell, since a short key
+///   is masked as a whole; then the two answers alone decide.
 /// - Atlas shows another value than was sent, and the echo did not tell. If the echo showed that value too, Atlas keeps
 ///   its own value, and another write would not change that.
 /// - Ids are missing, as in version 1.0 of the API, which leaves out `false`: then a flag that comes or goes was changed.
@@ -58,13 +59,15 @@ pub fn drift(object: &Object, kind: IntegrationType, entry: &Redacted) -> Vec<St
     let drifted = |field: &&Field| {
         let (was, is, asked) = (echo.0.get(field.atlas), entry.0.get(field.atlas), sent.0.get(field.atlas));
         let since = compare_values(field.atlas, was, is);
-        let differs = |shown| compare_values(field.atlas, asked, shown) == Comparison::Different;
-        let changed = match asked {
-            Some(_) => {
-                differs(is)
-                    && (since == Comparison::Different || (since == Comparison::Untold && !differs(was)))
+        let to_asked = |shown| compare_values(field.atlas, asked, shown);
+        let changed = match (asked, since) {
+            (_, Comparison::Equal) => false,
+            (Some(_), Comparison::Different) => to_asked(is) != Comparison::Equal,
+            (Some(_), Comparison::Untold) => {
+                to_asked(is) == Comparison::Different && to_asked(was) != Comparison::Different
             }
-            None => since == Comparison::Different && is.is_some_and(|is| !field.is_default(is)),
+            (None, Comparison::Different) => is.is_some_and(|is| !field.is_default(is)),
+            (None, Comparison::Untold) => false,
         };
         let on = Some(&RedactedValue::Bool(true));
         let came_or_went =
