@@ -81,14 +81,33 @@ pub fn drift(object: &Object, kind: IntegrationType, entry: &Redacted) -> Vec<St
 
 /// Returns the values that are Atlas's own choice: nothing was sent for them with the last confirmed write. Either Atlas
 /// showed them while the object was in sync, or it has begun to show them in `entry`, which nobody else has written since.
-pub fn choices(object: &Object, entry: Option<&Redacted>) -> Redacted {
-    let (Some(sent), Some(echo)) = (sent(object), &object.status.integration) else {
+/// `sending` is what is about to be sent, and `config` the hash of its settings. If a later attempt has taken the place of
+/// the record of what was sent, an equal hash still tells which fields that were.
+pub fn choices(object: &Object, (config, sending): (&str, &Redacted), entry: Option<&Redacted>) -> Redacted {
+    let Some(applied) = object.applied() else { return chosen_at_creation(object, entry) };
+    let same_config = applied.config.as_deref() == Some(config);
+    let sent = sent(object).or_else(|| same_config.then_some(sending));
+    let (Some(sent), Some(echo)) = (sent, &object.status.integration) else {
         return Redacted::default();
     };
     let shown = echo.0.iter().filter(|_| in_sync(object));
     let same = entry.filter(|entry| compare("id", echo, entry) != Comparison::Different);
     let begun = same.into_iter().flat_map(|entry| &entry.0).filter(|(name, _)| !echo.0.contains_key(*name));
     let own = shown.chain(begun).filter(|(name, _)| !sent.0.contains_key(*name));
+    Redacted(own.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+/// Returns what Atlas chose when it created the integration of an object that knows of no confirmed write: all that
+/// `entry` shows and no write has named. What an object adopts has the values of somebody else.
+fn chosen_at_creation(object: &Object, entry: Option<&Redacted>) -> Redacted {
+    let (Some(entry), Some(claim)) = (entry, object.own_claim().filter(|claim| !claim.adopted)) else {
+        return Redacted::default();
+    };
+    let begun = object.attempt().and_then(|attempt| attempt.sent.as_ref());
+    let named = |name: &String| {
+        [Some(&claim.sent), begun].into_iter().flatten().any(|sent| sent.0.contains_key(name))
+    };
+    let own = entry.0.iter().filter(|(name, _)| !named(name));
     Redacted(own.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 

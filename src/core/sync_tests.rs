@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::testing::{self, at, condition};
-use crate::domain::{Applied, Attempt, Condition};
+use crate::domain::{Applied, Attempt, Claim, Condition, Status};
 
 /// A form as a status holds it.
 fn form(value: &Value) -> Redacted {
@@ -176,9 +176,9 @@ fn what_atlas_keeps_is_said_in_words() {
     );
 }
 
-/// What Atlas keeps is found anew at each look, and ends without a write once Atlas shows what was asked.
+/// What Atlas keeps is compared at each look, and ends without a write once Atlas shows what was asked.
 #[test]
-fn what_atlas_still_keeps_is_compared_anew() {
+fn what_atlas_still_keeps_is_compared_at_each_look() {
     let kind = IntegrationType::Datadog;
     let shown = json!({"region": "US3", "sendDatabaseMetrics": true, "id": "1"});
     let mut object = object(&json!({"region": "EU"}), &shown);
@@ -202,7 +202,7 @@ fn what_atlas_chose_itself_is_not_kept_by_a_later_write() {
     let kind = IntegrationType::VictorOps;
     let (sent, shown) = (json!({}), json!({"id": "1", "routingKey": "night"}));
     let after_a_write = |object: &Object, after: &Value| {
-        let choices = choices(object, Some(&form(after)));
+        let choices = choices(object, ("config", &form(&sent)), Some(&form(after)));
         let kept = kept(kind, &form(&sent), (Some(&form(after)), &choices), &form(after));
         names(&kept)
     };
@@ -224,5 +224,47 @@ fn what_atlas_chose_itself_is_not_kept_by_a_later_write() {
     lost.status.conditions = vec![said];
     assert_eq!(after_a_write(&lost, &shown), ["", "routingKey"], "kept before");
     lost.status.applied = None;
-    assert_eq!(choices(&lost, None), Redacted::default(), "it was never ours");
+    assert_eq!(choices(&lost, ("config", &form(&sent)), None), Redacted::default(), "it was never ours");
+}
+
+/// The attempt that Atlas refused has taken the place of the one that it confirmed.
+#[test]
+fn what_atlas_chose_itself_stays_its_choice_when_a_write_is_tried_again() {
+    let kind = IntegrationType::VictorOps;
+    let (sent, shown) = (json!({}), json!({"id": "1", "routingKey": "night"}));
+    let mut object = object(&sent, &shown);
+    let refused = Attempt { id: "x.2".into(), time: at(2), sent: Some(form(&sent)) };
+    object.status.attempt = Some(refused);
+    let told = |object: &Object, config: &str| {
+        let choices = choices(object, (config, &form(&sent)), Some(&form(&shown)));
+        names(&kept(kind, &form(&sent), (Some(&form(&shown)), &choices), &form(&shown)))
+    };
+    object.status.applied.as_mut().expect("applied").config = Some("config".into());
+    assert_eq!(told(&object, "config"), ["", ""], "the same config sends the same fields");
+    assert_eq!(
+        told(&object, "edited"),
+        ["", "routingKey"],
+        "nobody knows what the config before the edit sent"
+    );
+}
+
+/// The answer to the first write was lost, and the integration is ours.
+#[test]
+fn what_atlas_chose_itself_at_a_creation_without_an_answer_is_its_choice() {
+    let kind = IntegrationType::VictorOps;
+    let (sent, shown) = (json!({}), json!({"id": "1", "routingKey": "night"}));
+    let claimed = |sent: &Value, adopted| {
+        let mut object = object(&json!({}), &json!({}));
+        let claim = Claim { uid: object.uid.clone(), time: at(1), sent: form(sent), adopted };
+        (object.finalizer, object.claim, object.status) = (true, Some(claim), Status::default());
+        object
+    };
+    let told = |object: &Object| {
+        let choices = choices(object, ("config", &form(&sent)), Some(&form(&shown)));
+        names(&kept(kind, &form(&sent), (Some(&form(&shown)), &choices), &form(&shown)))
+    };
+    assert_eq!(told(&claimed(&json!({"apiKey": "****aaaa"}), false)), ["", ""]);
+    assert_eq!(told(&claimed(&json!({"apiKey": "****aaaa"}), true)), ["", "routingKey"], "somebody else's");
+    let named = json!({"apiKey": "****aaaa", "routingKey": "night"});
+    assert_eq!(told(&claimed(&named, false)), ["", "routingKey"], "taken out of the spec since");
 }

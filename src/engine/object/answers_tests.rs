@@ -146,7 +146,8 @@ impl Case {
         object.status.attempt =
             Some(Attempt { id: "x.1".into(), time: at(1), sent: Some(self.sent.clone()) });
         object.status.integration = Some(answer.clone());
-        let choices = before.map(|(object, entry)| choices(object, Some(entry))).unwrap_or_default();
+        let write = (&*self.integration.config_hash(), &self.sent);
+        let choices = before.map(|(object, entry)| choices(object, write, Some(entry))).unwrap_or_default();
         let before = (before.map(|(_, entry)| entry), &choices);
         let in_sync = InSync::of(kept(self.kind, &self.sent, before, answer));
         object.status.conditions = conditions(&object, in_sync);

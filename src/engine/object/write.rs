@@ -78,9 +78,12 @@ pub(super) async fn write(
     {
         return Ok(());
     }
-    let choices = choices(object, job.entry);
-    let sent = Some(resolved.integration.redacted());
-    let attempt = Attempt { id: fence::attempt_id(object), time: Timestamp::now(), sent };
+    let sent = resolved.integration.redacted();
+    let choices = match job.claiming {
+        Claiming::Already => choices(object, (&signature.config, &sent), job.entry),
+        Claiming::Fresh | Claiming::ByConsent => Redacted::default(),
+    };
+    let attempt = Attempt { id: fence::attempt_id(object), time: Timestamp::now(), sent: Some(sent) };
     let fence = outcome::fence(object, job.claiming, job.write, &attempt);
     let begun = Begun { project: &job.spec.project, attempt, fence };
     let Some(fenced) = fence::raise(shared, turn, stored, begun).await? else { return Ok(()) };
