@@ -7,7 +7,6 @@
 use std::fmt;
 
 use super::redacted::FieldKind::{self, Bool, Headers, Hidden, Key, Template, Text, Url};
-use super::secret::{BadSecret, SecretValue};
 
 use IntegrationType as T;
 use Need::{Optional, Preset, Required, V1, V2};
@@ -306,16 +305,6 @@ impl IntegrationType {
     /// The fields that a spec may set.
     pub fn settable_fields(self) -> impl Iterator<Item = &'static Field> {
         self.row().fields.iter().filter(|field| field.spec.is_some())
-    }
-}
-
-impl Field {
-    /// Checks a value of this field as it stands in a Secret.
-    ///
-    /// # Errors
-    /// [`BadSecret`] says what is wrong with it.
-    pub fn check(&self, bytes: &[u8]) -> Result<SecretValue, BadSecret> {
-        self.kind.check(bytes)
     }
 }
 

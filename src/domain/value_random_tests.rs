@@ -125,7 +125,7 @@ fn offer(seed: u64, part: u64, unseen: &[char]) -> [usize; 4] {
         for kind in [made_for, (made_for + 1 + number / KINDS.len() % 3) % KINDS.len()] {
             let (name, field) = fields[kind][number / 12 % fields[kind].len()];
             let on = || format!("SEED={seed}, {text:?} for {name} {}", field.atlas);
-            match field.check(text.as_bytes()) {
+            match field.kind.check(text.as_bytes()) {
                 Ok(value) => {
                     accepted[kind] += usize::from(kind == made_for);
                     let judged = atlas_sim::usable(name, field.atlas, value.expose());
