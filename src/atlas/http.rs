@@ -73,18 +73,26 @@ impl Http {
     /// The client to use for the next request.
     pub fn client(&self) -> reqwest::Client {
         let mut current = self.current.lock();
+        let mut news = None;
         if current.looked.elapsed() >= LOOK_EVERY {
             current.looked = Instant::now();
-            self.take_up(&mut current, found());
+            news = self.take_up(&mut current, found());
         }
-        current.client.clone()
+        let client = current.client.clone();
+        // Writing a log line may block.
+        drop(current);
+        if let Some(news) = news {
+            news.log();
+        }
+        client
     }
 
-    /// Makes a new client if the certificates have changed. If the new ones can't be used, the former ones stay.
-    fn take_up(&self, current: &mut Current, found: Trusted) {
+    /// Makes a new client if the certificates have changed. If the new ones can't be used, the former ones stay. Returns
+    /// what the log does not contain yet.
+    fn take_up(&self, current: &mut Current, found: Trusted) -> Option<News> {
         if found == current.trusted {
             current.problem = None;
-            return;
+            return None;
         }
         let flaw = found.flaw.as_ref().filter(|_| current.trusted.flaw.is_none());
         let problem = match flaw {
@@ -98,19 +106,35 @@ impl Http {
                 Err(error) => Some(errors::root_cause(&error)),
             },
         };
-        if problem.is_none() {
-            let certificates = current.trusted.usable;
-            tracing::info!(
+        let known = std::mem::replace(&mut current.problem, problem.clone());
+        match problem {
+            None => Some(News::Changed { certificates: current.trusted.usable }),
+            problem if problem == known => None,
+            problem => Some(News::Unusable { problem }),
+        }
+    }
+}
+
+/// A look at the files that the log has to tell of.
+enum News {
+    /// There are other certificates, so many of which can be used.
+    Changed { certificates: usize },
+    /// The files have changed, and can't be used.
+    Unusable { problem: Option<String> },
+}
+
+impl News {
+    fn log(&self) {
+        match self {
+            News::Changed { certificates } => tracing::info!(
                 certificates,
                 "the CA certificates have changed; new connections trust the new ones"
-            );
-        } else if current.problem != problem {
-            let advice = advice(&problem);
-            tracing::warn!(
-                "the new CA certificates can't be used, and the former ones stay in use; {advice}"
-            );
+            ),
+            News::Unusable { problem } => tracing::warn!(
+                "the new CA certificates can't be used, and the former ones stay in use; {}",
+                advice(problem)
+            ),
         }
-        current.problem = problem;
     }
 }
 
