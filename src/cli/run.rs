@@ -31,7 +31,10 @@ async fn serve(args: Run) -> Result<(), String> {
     let metrics = Arc::new(Metrics::new());
     let key = MemoryKey::generate().ok_or("the system has no randomness to give")?;
     let proxies = Proxies::read(|name| std::env::var_os(name))?;
-    let toward_atlas = args.atlas_url.as_str().parse().ok().and_then(|url| proxies.toward(&url)).cloned();
+    // If this failed silently, Atlas would be called without a proxy.
+    let atlas_url = args.atlas_url.as_str().parse::<hyper::Uri>();
+    let atlas_url = atlas_url.map_err(|error| format!("--atlas-url can't be called: {error}"))?;
+    let toward_atlas = proxies.toward(&atlas_url).cloned();
     let options = atlas::Options {
         url: args.atlas_url.clone(),
         version: version(args.atlas_api),
@@ -71,7 +74,7 @@ async fn serve(args: Run) -> Result<(), String> {
     result
 }
 
-/// What the first line of the log tells besides the flags as they are.
+/// What the first line of the log shows in words of its own; it shows the other flags as they are.
 struct Given {
     atlas_api: &'static str,
     proxy: String,
