@@ -136,8 +136,8 @@ pub fn watch_secrets(
 /// watch from a version of the lost future, while a list shows the restored state. It can't be restored without a
 /// failure of the watch before.
 ///
-/// The waits between failures grow from about a second to half a minute. They begin anew only once the watch has brought
-/// a change, or two minutes after the last failure. A list alone does not prove that the watch works, and an API server
+/// The waits between failures grow from about a second to half a minute. They are short again only once the watch has
+/// brought a change, or two minutes after the last failure. A list alone does not prove that the watch works, and an API server
 /// that refuses a watch must not be asked for lists all the time.
 pub(super) fn watch<K>(
     api: Api<K>,

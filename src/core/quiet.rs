@@ -44,7 +44,7 @@ pub fn quiet(object: &Object) -> Option<Quiet> {
     settled.then_some(Quiet { echo, secrets })
 }
 
-/// Whether InSync says what follows from the echo. A status of another release may say something else.
+/// Whether InSync has the value that follows from the echo. In a status of another release it may have another one.
 fn says_how_atlas_compares(object: &Object, spec: &Spec, echo: &Redacted) -> bool {
     let Some(said) = object.status.condition(ConditionType::InSync) else { return true };
     let equal = match spec.management {

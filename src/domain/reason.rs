@@ -33,7 +33,7 @@ pub enum Reason {
 pub enum Prospect {
     /// All is well.
     Good,
-    /// The operator retries automatically.
+    /// The operator retries automatically; the object is stalled if that lasts for long.
     Passing,
     /// The cause is outside of the object. Somebody has to act, then the operator continues automatically; the object
     /// is stalled after a while.
@@ -141,8 +141,8 @@ mod tests {
         assert_eq!(Reason::parse(""), None);
     }
 
-    /// A good reason makes Ready true, a passing one never stalls, a final one stalls at once; every other
-    /// reason needs somebody to act, and stalls after a while.
+    /// A good reason makes Ready true, a final one stalls the object at once, and a passing one only if it lasts for
+    /// long. Every other reason requires somebody to act, and stalls the object after a while.
     #[test]
     fn every_reason_has_its_prospect() {
         let of = |prospect| Reason::ALL.into_iter().filter(move |reason| reason.prospect() == prospect);

@@ -113,7 +113,7 @@ pub(super) fn unmasked(text: &str) -> Option<(&str, &str)> {
     Some((before, after))
 }
 
-/// Whether the host of a URL is masked, so that it says nothing.
+/// Whether the host of a URL is masked, so that nobody can tell it from another.
 fn masks_host(url: &str) -> bool {
     let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', '?', '#']).next();
     authority.and_then(|authority| authority.rsplit('@').next()).is_some_and(|host| host.contains(MASKING))

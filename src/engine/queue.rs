@@ -96,7 +96,7 @@ impl Queue {
         }
     }
 
-    /// Takes a turn back. Its project is due when the turn says, or sooner if something happened meanwhile; a project
+    /// Takes a turn back. Its project is due at the time that the turn asks for, or sooner if something happened meanwhile; a project
     /// that is not due again is forgotten.
     pub fn done(&self, turn: Turn) {
         let (key, memory, next) = turn.end();

@@ -80,7 +80,7 @@ impl Index {
     }
 
     /// Takes what an own write returned, at once: a later pass must not plan from an older view. If another object has
-    /// the name by then, the write says nothing of it.
+    /// the name by then, the write tells nothing about that object.
     pub fn wrote(&mut self, object: &Object) {
         let new = Record::new(object);
         let newer = self

@@ -21,7 +21,7 @@ pub(in crate::engine) enum Known<T> {
 }
 
 impl<T> Known<T> {
-    /// What a read or a list that found this says.
+    /// What is known after a read or a list that found this.
     pub fn found(found: Option<T>) -> Known<T> {
         found.map_or(Known::Absent, Known::Present)
     }

@@ -36,7 +36,7 @@ use crate::domain::{ConditionStatus, ConditionType, Message, Reason, Redacted, S
 
 /// Steps of one object in one pass: put the claim back, release, write. More would be a loop.
 const MAX_STEPS: usize = 4;
-/// An object that changed while a pass worked on it is planned anew after this.
+/// An object that changed while a pass worked on it is planned again after this.
 const MOVED: Duration = Duration::from_millis(200);
 
 /// Takes one object. `view` is `None` if the object needs no look at Atlas; `owner` describes another object that owns
@@ -177,8 +177,8 @@ fn planned(shared: &Shared, turn: &mut Turn, stored: &Stored, sight: &Sight<'_>)
     planned.plan
 }
 
-/// Waits until the last write can't land any more. After a lost answer the object says so already. After a crash in a
-/// write, or another process's, it still says how it stood before, which may be over.
+/// Waits until the last write can't land any more. After a lost answer the status reports that already. After a crash
+/// during a write, or a write of another process, the status still describes the time before that write.
 async fn wait(shared: &Shared, turn: &mut Turn, stored: &Stored) -> Result<(), WriteError> {
     let object = &stored.object;
     let seen_at = turn.sees(&object.uid, unconfirmed_fence(object)).unwrap_or_else(Instant::now);

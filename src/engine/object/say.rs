@@ -1,4 +1,4 @@
-//! What an object says: its status, and the Events of it.
+//! Writes what people read about an object: its status and its Events.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::engine::shared::Shared;
 use crate::engine::turn::Turn;
 
 /// A look for stalling comes a little late rather than a little early.
-pub(super) const STALL_SLACK: Duration = Duration::from_millis(50);
+const STALL_SLACK: Duration = Duration::from_millis(50);
 
 /// What becomes of the echo in a status.
 #[derive(Clone, Copy)]
@@ -35,7 +35,7 @@ impl<'a> Echo<'a> {
     }
 }
 
-/// Whether this very verdict stands in the object's status already, so that the object need not even be read.
+/// Whether the object's status already has this very verdict, so that the object need not even be read.
 pub(super) fn already_said(shared: &Shared, turn: &mut Turn, record: &Record, verdict: &Verdict) -> bool {
     let patience = shared.settings.patience;
     let memory = turn.object(&record.uid);
@@ -130,7 +130,7 @@ pub(super) async fn store(shared: &Shared, stored: &Stored, status: &Status) -> 
     Ok(after)
 }
 
-/// Gives the claim up, or lets an object go that is being deleted, without a call to Atlas. An Event says why.
+/// Gives the claim up, or lets an object go that is being deleted, without a call to Atlas. An Event tells why.
 pub(super) async fn release(
     shared: &Shared,
     turn: &mut Turn,

@@ -16,7 +16,7 @@ use crate::engine::index::Record;
 use crate::engine::shared::Shared;
 use crate::engine::turn::Turn;
 
-/// Resync intervals without a LIST after which an object in sync says so.
+/// After so many resync intervals without a LIST, the status of an object in sync reports that Atlas was not read.
 const MISSED: u32 = 3;
 
 /// Deletions that need no call to Atlas, suspended objects, and specs that can't be read.
@@ -127,8 +127,8 @@ async fn blocked_deletion(
     Ok(())
 }
 
-/// The object owes nothing, so a short outage changes nothing that it says. After a longer one it says that it is not
-/// known whether Atlas still agrees.
+/// The object owes nothing, so its status stays during a short outage. After a longer one InSync becomes Unknown, since
+/// Atlas may have changed.
 async fn unread(
     shared: &Shared,
     turn: &mut Turn,

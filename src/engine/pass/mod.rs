@@ -134,7 +134,7 @@ fn note_waiting(shared: &Shared, turn: &mut Turn, not_quiet: &[&Record], begun: 
 }
 
 /// Whether an object needs nothing: no write is owed, Atlas shows the same entry as last time, its Secrets have not
-/// changed, and its status says nothing that this ends.
+/// changed, and InSync reports neither an outage nor a repair that waits, which a step would now take back.
 fn is_quiet(shared: &Shared, record: &Record, listing: &Listing) -> bool {
     let Some(quiet) = &record.quiet else { return false };
     let entry = record.kind().and_then(|kind| listing.get(&kind));

@@ -368,7 +368,7 @@ mod tests {
         memory.lasting(Reason::Forbidden, start);
         assert_eq!(memory.lasting(Reason::Synced, start + MINUTE), Duration::ZERO);
         assert!(memory == Memory::default(), "an object with which all is well needs no memory");
-        assert_eq!(memory.lasting(Reason::Forbidden, start + HOUR), Duration::ZERO, "it holds anew");
+        assert_eq!(memory.lasting(Reason::Forbidden, start + HOUR), Duration::ZERO, "it begins again");
     }
 
     #[tokio::test(start_paused = true)]
@@ -405,7 +405,7 @@ mod tests {
         assert_eq!(memory.repair(first, wait), Ok(()));
         assert_eq!(memory.repair(first + 23 * HOUR, wait), Err(first + 30 * HOUR));
         assert_eq!(memory.repair(first + 24 * HOUR, wait), Ok(()));
-        assert_eq!(memory.repairs, 1, "the count begins anew");
+        assert_eq!(memory.repairs, 1, "the count begins again");
     }
 
     /// A fence is waited for from the moment when it was first seen, however often it is seen again.

@@ -230,7 +230,7 @@ mod tests {
         }
         memory.reset_limited();
         let wait = memory.pause_if_asked(&limited()).expect("a pause");
-        assert!(wait <= 8 * SECOND, "a pass without a pause begins anew: {wait:?}");
+        assert!(wait <= 8 * SECOND, "after a pass without a pause the waits are short again: {wait:?}");
     }
 
     #[test]
