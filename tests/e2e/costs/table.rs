@@ -201,12 +201,12 @@ async fn resyncs() -> Vec<Cost> {
         .await;
     world.project.fault(Fault::new(Effect::Unavailable { retry_after: None }).at(Operation::List).always());
     meter
-        .count_among_resyncs("Atlas out of order for up to three resyncs", async {
+        .count_among_resyncs("Atlas unavailable for up to three resyncs", async {
             until_true("a failed LIST", || lists(503) >= 1).await;
         })
         .await;
     meter
-        .count_among_resyncs("Out of order for longer, ten objects", async {
+        .count_among_resyncs("Atlas unavailable for longer, ten objects", async {
             for object in &objects {
                 let unknown = |object: &Value| condition(object, "InSync")["status"] == "Unknown";
                 object.until("said to be unknown", unknown).await;
@@ -215,7 +215,7 @@ async fn resyncs() -> Vec<Cost> {
         .await;
     world.project.clear_faults();
     meter
-        .count_among_resyncs("In order again, ten objects", async {
+        .count_among_resyncs("Atlas available again, ten objects", async {
             for object in &objects {
                 object.says("InSync", "True").await;
             }
