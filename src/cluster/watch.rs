@@ -137,8 +137,8 @@ pub fn watch_secrets(
 /// failure of the watch before.
 ///
 /// The waits between failures grow from about a second to half a minute. They are short again only once the watch has
-/// brought a change, or two minutes after the last failure. A list alone does not prove that the watch works, and an API server
-/// that refuses a watch must not be asked for lists all the time.
+/// brought a change, or two minutes after the last failure. A list alone does not prove that the watch works, and an
+/// API server that refuses a watch must not be asked for lists all the time.
 pub(super) fn watch<K>(
     api: Api<K>,
     config: watcher::Config,
