@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::sync::Kept;
+use super::sync::{Kept, NOT_ACCEPTED};
 use crate::domain::{
     Condition, ConditionStatus, ConditionType, Message, Prospect, Reason, Status, Takeover, plain,
 };
@@ -143,7 +143,7 @@ pub fn derive(
             let advice =
                 "compare the spec with status.integration, and name in the spec what Atlas is to keep";
             let message = format!("Atlas confirmed the last write, but {}; {advice}", kept.words());
-            push(ConditionType::InSync, ConditionStatus::False, "NotAcceptedByAtlas", &message);
+            push(ConditionType::InSync, ConditionStatus::False, NOT_ACCEPTED, &message);
         }
         InSync::Overwritten(fields) => {
             let message = format!(

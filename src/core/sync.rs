@@ -6,9 +6,12 @@
 //! operator last found nothing to repair; and the entry that Atlas shows now.
 
 use crate::domain::{
-    Comparison, ConditionStatus, ConditionType, Field, IntegrationType, Object, Redacted, RedactedValue,
-    compare, compare_values, unnamed,
+    Comparison, ConditionType, Field, IntegrationType, Object, Redacted, RedactedValue, compare,
+    compare_values, unnamed,
 };
+
+/// The reason of InSync while Atlas keeps something otherwise than the last confirmed write asked for.
+pub const NOT_ACCEPTED: &str = "NotAcceptedByAtlas";
 
 /// What Atlas keeps otherwise than the last confirmed write asked for, by the names of fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,10 +114,10 @@ fn chosen_at_creation(object: &Object, entry: Option<&Redacted>) -> Redacted {
     Redacted(own.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
-/// Whether the status says that the integration is in sync, or says nothing of it.
+/// Whether the status does not report that Atlas keeps something otherwise. While the object is suspended, Atlas can't be
+/// read or a repair waits, the status reports that instead, and what Atlas chose stays its choice.
 fn in_sync(object: &Object) -> bool {
-    let said = object.status.condition(ConditionType::InSync);
-    said.is_none_or(|said| said.status == ConditionStatus::True)
+    object.status.condition(ConditionType::InSync).is_none_or(|said| said.reason != NOT_ACCEPTED)
 }
 
 /// Returns what Atlas keeps otherwise according to its answer `after` a write of `sent`. `before` is what it showed

@@ -184,16 +184,16 @@ fn what_atlas_still_keeps_is_compared_at_each_look() {
     let mut object = object(&json!({"region": "EU"}), &shown);
     let standing = |object: &Object, entry: &Value| names(&standing(object, kind, &form(entry)));
     assert_eq!(standing(&object, &shown), ["region", ""], "the flag is Atlas's own choice");
-    let said = |status| Condition { status, ..condition(ConditionType::InSync) };
-    object.status.conditions = vec![said(ConditionStatus::True)];
-    assert_eq!(standing(&object, &shown), ["region", ""]);
-    for status in [ConditionStatus::False, ConditionStatus::Unknown] {
-        object.status.conditions = vec![said(status)];
-        assert_eq!(standing(&object, &shown), ["region", "sendDatabaseMetrics"]);
-        assert_eq!(standing(&object, &json!({"region": "EU", "sendDatabaseMetrics": false})), ["", ""]);
-        let begun = json!({"region": "EU", "sendQueryStatsMetrics": true});
-        assert_eq!(standing(&object, &begun), ["", ""], "Atlas has begun to show it");
+    let said = |reason: &str| Condition { reason: reason.into(), ..condition(ConditionType::InSync) };
+    for reason in ["Synced", "Unknown", "Overwritten"] {
+        object.status.conditions = vec![said(reason)];
+        assert_eq!(standing(&object, &shown), ["region", ""], "{reason} does not make it something else");
     }
+    object.status.conditions = vec![said("NotAcceptedByAtlas")];
+    assert_eq!(standing(&object, &shown), ["region", "sendDatabaseMetrics"]);
+    assert_eq!(standing(&object, &json!({"region": "EU", "sendDatabaseMetrics": false})), ["", ""]);
+    let begun = json!({"region": "EU", "sendQueryStatsMetrics": true});
+    assert_eq!(standing(&object, &begun), ["", ""], "Atlas has begun to show it");
 }
 
 /// What Atlas itself has chosen for a field that nothing was sent for is not what it kept against a write.
@@ -220,7 +220,7 @@ fn what_atlas_chose_itself_is_not_kept_by_a_later_write() {
     let named = json!({"routingKey": "night"});
     assert_eq!(after_a_write(&object(&named, &shown), &shown), ["", "routingKey"], "taken out of the spec");
     let mut lost = object(&sent, &shown);
-    let said = Condition { status: ConditionStatus::False, ..condition(ConditionType::InSync) };
+    let said = Condition { reason: "NotAcceptedByAtlas".into(), ..condition(ConditionType::InSync) };
     lost.status.conditions = vec![said];
     assert_eq!(after_a_write(&lost, &shown), ["", "routingKey"], "kept before");
     lost.status.applied = None;
