@@ -49,12 +49,14 @@ impl Answer {
     }
 }
 
-/// Whether a text refuses a type as a value. A text about the region may name the type too.
+/// Whether a text refuses a type as a value. A text about the region may name the type too, also in the value:
+/// `DATADOG/US9`.
 fn refuses(text: &str, kind: IntegrationType) -> bool {
-    let text = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty());
-    let words: Vec<&str> = text.collect();
+    let outer = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+    let words: Vec<&str> = text.split_whitespace().map(|word| word.trim_matches(outer)).collect();
     let is_value = |pair: &[&str]| pair[0].eq_ignore_ascii_case("value") && pair[1] == kind.as_str();
-    words.windows(2).any(is_value) && !words.iter().any(|word| word.eq_ignore_ascii_case("region"))
+    let is_region = |word: &str| ["region", "site"].iter().any(|name| word.eq_ignore_ascii_case(name));
+    words.windows(2).any(is_value) && !text.split(outer).any(is_region)
 }
 
 /// Whether a code says that a type is not supported, as `NEW_RELIC_NOT_SUPPORTED` does. The code of a region,
@@ -307,6 +309,21 @@ mod tests {
         "An invalid enumeration value 'DATADOG' was specified.",
         FailureKind::NotSupported
     )]
+    #[case(
+        On::Write,
+        400,
+        "INVALID_ENUM_VALUE",
+        "An invalid enumeration value DATADOG/US9 was specified.",
+        FailureKind::Rejected
+    )]
+    #[case(
+        On::Write,
+        400,
+        "INVALID_ENUM_VALUE",
+        "Invalid value DATADOG: there is no site US9.",
+        FailureKind::Rejected
+    )]
+    #[case(On::Write, 400, "INVALID_ENUM_VALUE", "Invalid value: \"DATADOG\".", FailureKind::NotSupported)]
     #[case(On::Write, 400, "INVALID_REGION", "No region US1.", FailureKind::Rejected)]
     #[case(On::Delete, 400, "REGION_NOT_SUPPORTED", "no", FailureKind::Rejected)]
     #[case(On::List, 400, "REGION_NOT_SUPPORTED", "no", FailureKind::Unavailable)]

@@ -13,9 +13,13 @@ pub(crate) fn redact_entry(kind: IntegrationType, entry: &Map<String, Value>) ->
     for field in kind.shown_fields() {
         let value = match (entry.get(field.atlas), field.kind) {
             (Some(Value::Bool(flag)), FieldKind::Bool) => RedactedValue::Bool(*flag),
+            (Some(Value::String(text)), FieldKind::Bool) => match text.trim().to_ascii_lowercase().parse() {
+                Ok(flag) => RedactedValue::Bool(flag),
+                Err(_) => continue,
+            },
             // A mask in its place would say that Atlas holds a secret.
             (Some(Value::String(text)), kind) if kind.is_secret() && text.is_empty() => continue,
-            (Some(Value::String(text)), kind) if kind != FieldKind::Bool => kind.redact(text),
+            (Some(Value::String(text)), kind) => kind.redact(text),
             // An account id has been seen as a number.
             (Some(Value::Number(number)), FieldKind::Text) => FieldKind::Text.redact(&digits(number)),
             _ => continue,
@@ -80,6 +84,22 @@ mod tests {
             let shown = redact_entry(IntegrationType::NewRelic, entry.as_object().expect("an object"));
             let expected = serde_json::json!({"accountId": text});
             assert_eq!(serde_json::to_value(&shown).expect("serialises"), expected, "{number}");
+        }
+    }
+
+    #[test]
+    fn a_flag_as_a_text_is_a_flag() {
+        let shown = |value: Value| {
+            let entry = serde_json::json!({"sendDatabaseMetrics": value});
+            redact_entry(IntegrationType::Datadog, entry.as_object().expect("an object"))
+                .0
+                .into_values()
+                .next()
+        };
+        assert_eq!(shown("true".into()), Some(RedactedValue::Bool(true)));
+        assert_eq!(shown("FALSE".into()), Some(RedactedValue::Bool(false)));
+        for value in [Value::Null, "".into(), "on".into(), "****".into(), 1.into()] {
+            assert_eq!(shown(value), None);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The forms of queries and answers: query options, pages of integrations, bodies of errors.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 /// Query options of every endpoint (v1.0 create page, "Request Query Parameters"). An unset option is not sent, so that
@@ -84,18 +84,41 @@ impl Page {
 }
 
 /// An error body (v2 specification, `ApiError`). Only a body with an `errorCode` comes from Atlas; the errors of its
-/// authentication had none in 2023.
+/// authentication had none in 2023. The types of the other fields do not matter, so that an error stays one of Atlas if
+/// one of them has another type than documented.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ApiError {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "number")]
     error: Option<u16>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "code")]
     pub(super) error_code: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub(super) detail: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub(super) reason: Option<String>,
+}
+
+/// A status, also one that is written as a text.
+fn number<'de, D: Deserializer<'de>>(field: D) -> Result<Option<u16>, D::Error> {
+    Ok(match Value::deserialize(field)? {
+        Value::Number(number) => number.as_u64().and_then(|number| number.try_into().ok()),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    })
+}
+
+fn code<'de, D: Deserializer<'de>>(field: D) -> Result<String, D::Error> {
+    Ok(Value::deserialize(field)?.as_str().unwrap_or_default().to_owned())
+}
+
+/// A text; anything else as JSON.
+fn text<'de, D: Deserializer<'de>>(field: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(field)? {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    })
 }
 
 impl ApiError {
@@ -162,6 +185,17 @@ mod tests {
         let old = br#"{"error":401,"reason":"Unauthorized","detail":"You are not authorized."}"#;
         assert!(ApiError::of(401, old).is_some(), "Atlas's authentication, in 2023");
         assert!(ApiError::of(404, old).is_none() && ApiError::of(404, b"{}").is_none());
+        let odd = br#"{"error":"400","errorCode":"INVALID_REGION","detail":{"region":"US9"},"reason":7}"#;
+        let (status, error) = ApiError::of(400, odd).expect("one of Atlas, though its types are odd");
+        assert_eq!((status, error.error_code.as_str()), (400, "INVALID_REGION"));
+        assert_eq!(error.detail.as_deref(), Some(r#"{"region":"US9"}"#));
+        assert_eq!(error.reason.as_deref(), Some("7"));
+        for code in ["null", "17", "{}"] {
+            let body = format!(r#"{{"error":400,"errorCode":{code},"detail":"x"}}"#);
+            assert!(ApiError::of(400, body.as_bytes()).is_none(), "{code} is no code");
+            let body = format!(r#"{{"error":"401","errorCode":{code},"reason":"Unauthorized"}}"#);
+            assert!(ApiError::of(401, body.as_bytes()).is_some(), "{code}: of the authentication");
+        }
         assert!(ApiError::of(401, br#"{"message":"who are you?"}"#).is_none());
         assert!(ApiError::of(200, br#"{"status":200,"content":{"results":[]}}"#).is_none());
         assert!(ApiError::of(200, br#"{"results":[],"errorCode":"X"}"#).is_none(), "no status says error");

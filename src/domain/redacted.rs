@@ -65,10 +65,12 @@ impl FieldKind {
             FieldKind::Key => {
                 let chars: Vec<char> = text.chars().collect();
                 match chars.last_chunk::<4>() {
-                    Some(last) if chars.len() >= 16 => {
+                    Some(last) if chars.len() >= 16 && !stands_for_a_key(text) => {
                         let last = plain(&last.iter().collect::<String>(), MAX_TEXT);
                         // If Atlas has masked the key already, fewer than four of these characters may be clear.
-                        format!("{MASK}{}", last.rsplit(MASKING).next().unwrap_or_default())
+                        let masking = chars.first().filter(|first| masks_a_key(text, **first));
+                        let masks = |c| MASKING.contains(&c) || Some(&c) == masking;
+                        format!("{MASK}{}", last.rsplit(masks).next().unwrap_or_default())
                     }
                     _ => MASK.to_owned(),
                 }
@@ -95,6 +97,26 @@ const MASKING: [char; 4] = ['*', '\u{2022}', '\u{25cf}', '\u{ff0a}'];
 /// Words that stand in place of a value, in brackets or capitals.
 const MASKING_WORDS: [&str; 3] = ["redacted", "masked", "hidden"];
 
+/// Whether a text stands in place of a key, such as `(sensitive value)`: no key has a space in it or ends with a bracket.
+fn stands_for_a_key(text: &str) -> bool {
+    text.contains(char::is_whitespace) || text.ends_with([']', ')', '>', '}'])
+}
+
+/// Whether the mask of a key consists of its `first` character, which some people write in place of asterisks.
+fn masks_a_key(text: &str, first: char) -> bool {
+    matches!(first, 'x' | 'X' | '#' | '-' | '.' | '_')
+        && text.chars().take_while(|c| *c == first).count() >= 8
+}
+
+/// Whether somebody has stored a mask in place of a key, whichever part of it is masked.
+pub(super) fn is_mask(key: &str) -> bool {
+    key.starts_with(MASKING) || has_a_row(key) || unmasked(key) == Some(("", ""))
+}
+
+fn has_a_row(text: &str) -> bool {
+    MASKING.iter().any(|c| text.contains(&String::from_iter([c; 3])))
+}
+
 /// What a masked text shows: what stands before its mask and after it, nothing if all of it is masked. `None` if the
 /// text is no mask. A text that begins or ends with a masking character, or has three of them in a row, is a mask.
 pub(super) fn unmasked(text: &str) -> Option<(&str, &str)> {
@@ -104,8 +126,7 @@ pub(super) fn unmasked(text: &str) -> Option<(&str, &str)> {
     if stands_for_a_value && MASKING_WORDS.contains(&word.to_ascii_lowercase().as_str()) {
         return Some(("", ""));
     }
-    let in_a_row = MASKING.iter().any(|c| text.contains(&String::from_iter([c; 3])));
-    if !in_a_row && !text.starts_with(MASKING) && !text.ends_with(MASKING) {
+    if !has_a_row(text) && !text.starts_with(MASKING) && !text.ends_with(MASKING) {
         return None;
     }
     let before = text.split(MASKING).next().unwrap_or_default();
@@ -116,7 +137,9 @@ pub(super) fn unmasked(text: &str) -> Option<(&str, &str)> {
 /// Whether the host of a URL is masked, so that nobody can tell it from another.
 fn masks_host(url: &str) -> bool {
     let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', '?', '#']).next();
-    authority.and_then(|authority| authority.rsplit('@').next()).is_some_and(|host| host.contains(MASKING))
+    authority.and_then(|authority| authority.rsplit('@').next()).is_some_and(|host| {
+        host.contains(MASKING) || MASKING_WORDS.iter().any(|word| host.eq_ignore_ascii_case(word))
+    })
 }
 
 /// Describes a template by its length and a hash, since the template may be too long for a status. The hash reveals no
@@ -197,6 +220,13 @@ mod tests {
         "\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}\u{2022}ef",
         "****ef"
     )]
+    #[case::letters_for_asterisks(FieldKind::Key, "XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX", "****")]
+    #[case::letters_before_the_end(FieldKind::Key, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxef", "****ef")]
+    #[case::signs_for_asterisks(FieldKind::Key, "############################cdef", "****cdef")]
+    #[case::words_for_a_key(FieldKind::Key, "[REDACTED BY ATLAS]", "****")]
+    #[case::words_without_brackets(FieldKind::Key, "hidden by MongoDB Atlas", "****")]
+    #[case::few_letters(FieldKind::Key, "xxxx456789abxxxx", "****xxxx")]
+    #[case::a_host_of_a_word(FieldKind::Url, "https://REDACTED/services/x", "****")]
     #[case::a_masked_host(FieldKind::Url, "https://****/****2101", "****")]
     #[case::a_user_with_an_asterisk(FieldKind::Url, "https://a*b@Example.com/x", "https://example.com/****")]
     #[case(FieldKind::Text, "a\u{1b}[31mb\n", "a[31mb")]
