@@ -141,12 +141,13 @@ fn parse(text: &str) -> Result<Proxy, &'static str> {
     // A template that was not filled in is a host for both.
     let host = match url.host() {
         Some(Host::Domain(name)) => {
-            name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+            !name.contains("..")
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
         }
         Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
         None => false,
     };
-    if authority.matches('@').count() > 1 || !host || authority.ends_with(':') {
+    if authority.matches('@').count() > 1 || !host || authority.ends_with(':') || url.port() == Some(0) {
         return Err("it names no host and port");
     }
     Ok(Proxy { url, written })
@@ -157,7 +158,7 @@ fn exempt(entry: &str) -> Option<Exempt> {
     if entry == "*" || entry.parse::<IpAddr>().is_ok() || is_network(entry) {
         return all_ports(entry);
     }
-    let (host, port) = match entry.rsplit_once(':') {
+    let (host, port) = match entry.rsplit_once(':').filter(|_| !entry.ends_with(']')) {
         Some((host, port)) => (host, Some(port.parse().ok()?)),
         None => (entry, None),
     };
@@ -242,6 +243,8 @@ mod tests {
     #[case::socks4("socks4://canary")]
     #[case::ftp("ftp://canary:21")]
     #[case::a_port_that_is_none("http://canary:99999")]
+    #[case::a_port_that_nobody_listens_on("http://canary:0")]
+    #[case::two_dots_in_a_row("http://canary..corp:3128")]
     #[case::a_port_that_is_missing("http://canary:")]
     #[case::a_port_that_is_a_word("http://canary:port")]
     #[case::no_host("http://")]
@@ -302,6 +305,7 @@ mod tests {
     #[case::an_address("10.1.2.3", "https://10.1.2.3:8443/", true)]
     #[case::ipv6("fd00::1", "https://[fd00::1]:8443/", true)]
     #[case::ipv6_in_brackets("[fd00::1]:8443", "https://[fd00::1]:8443/", true)]
+    #[case::ipv6_in_brackets_at_any_port("[fd00::1]", "https://[fd00::1]:8443/", true)]
     #[case::ipv6_network("fd00::/8", "https://[fd00::1]/", true)]
     fn hosts_without_a_proxy(#[case] no_proxy: &str, #[case] url: &str, #[case] direct: bool) {
         for name in NO {
