@@ -234,7 +234,10 @@ fn value(bytes: &[u8]) {
             );
             let is_template = field.kind == FieldKind::Headers;
             assert!(is_template || !sent.contains(char::is_control));
-            let headers = serde_json::from_str::<BTreeMap<String, Value>>(sent).ok().filter(|_| is_template);
+            // What an expression gives, only Atlas can tell.
+            let is_plain =
+                is_template && !["${", "#{", "[=", "<#", "[#"].iter().any(|open| sent.contains(open));
+            let headers = serde_json::from_str::<BTreeMap<String, Value>>(sent).ok().filter(|_| is_plain);
             for (name, value) in headers.into_iter().flatten() {
                 assert!(!name.contains(char::is_control));
                 assert!(!value.as_str().unwrap_or_default().contains(char::is_control));

@@ -35,6 +35,9 @@ pub(super) fn check(text: &str) -> Result<(), Fault> {
     if authority_of_two_schemes(authority, path) {
         return fault("has its scheme twice", "write https:// or http:// once");
     }
+    if rest.contains("***") {
+        return fault("is masked, as Atlas shows URLs", "store the whole URL, as the service gave it");
+    }
     self::authority(authority)?;
     percent_signs(rest)?;
     if path.contains(['[', ']']) {
@@ -42,9 +45,6 @@ pub(super) fn check(text: &str) -> Result<(), Fault> {
     }
     if path.matches('#').count() > 1 {
         return fault("has # in it more than once", "write %23 for a # that is no beginning of a fragment");
-    }
-    if path.contains("/****") {
-        return fault("is masked, as Atlas shows URLs", "store the whole URL, as the service gave it");
     }
     Ok(())
 }
@@ -75,9 +75,9 @@ fn characters(text: &str) -> Result<(), Fault> {
     fault(what, remedy)
 }
 
-/// `https://https://host/`: what looks like a host is another scheme.
+/// `https://https://host/` or `https://www.https://host/`: what looks like a host is another scheme.
 fn authority_of_two_schemes(authority: &str, path: &str) -> bool {
-    let host = authority.strip_suffix(':').unwrap_or(authority);
+    let host = authority.strip_suffix(':').unwrap_or(authority).rsplit('.').next().unwrap_or_default();
     path.starts_with("//") && ["http", "https"].iter().any(|scheme| host.eq_ignore_ascii_case(scheme))
 }
 

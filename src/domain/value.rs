@@ -10,7 +10,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use secrecy::{ExposeSecret, SecretSlice};
 
 use super::characters::{Class, class, found, in_words, joins, selects};
-use super::redacted::FieldKind;
+use super::redacted::{FieldKind, is_mask};
 use super::secret::{BadSecret, SecretValue, text};
 use super::uri;
 
@@ -91,8 +91,8 @@ fn url(text: &str) -> Result<(), BadSecret> {
 /// begins another header can't be seen here either, since an expression may compute it: the owner of the Secret may
 /// set any header anyway, and only Atlas can escape the values that it fills in. So a template is refused only for
 /// what is wrong however it is rendered: control characters other than tabs and line breaks, the same as JSON escapes
-/// where the text is JSON as it stands, and invisible characters at its ends, which JSON does not take for white
-/// space.
+/// where the text is JSON as it stands (but for the expressions in it, which have escapes of their own), and invisible
+/// characters at its ends, which JSON does not take for white space.
 fn template(text: &str) -> Result<(), BadSecret> {
     let at_the_ends = text.trim_matches([' ', '\t', '\r', '\n']);
     let outer = |c: char| class(c) != Class::Visible;
@@ -107,7 +107,7 @@ fn template(text: &str) -> Result<(), BadSecret> {
     if let Some(what) = wrong {
         return Err(BadSecret::new(what, "store the template without that"));
     }
-    if is_json(text) && escapes_a_control_character(text) {
+    if is_json(text) && escapes_a_control_character(&without_expressions(text)) {
         return Err(BadSecret::new(
             "has a line break or another control character in the name or value of a header",
             "remove it, such as the \\n at the end of a value that was read from a file",
@@ -125,6 +125,9 @@ fn wrapped(text: &str) -> Result<(), BadSecret> {
         '"', '\'', '`', '\u{2018}', '\u{2019}', '\u{201a}', '\u{201c}', '\u{201d}', '\u{201e}', '\u{ab}',
         '\u{bb}', '\u{2039}', '\u{203a}',
     ];
+    // A query may end with a literal, as OData writes it: `$filter=name%20eq%20'x'`.
+    let closes_a_literal =
+        trimmed.contains("://") && trimmed.ends_with('\'') && trimmed.matches('\'').count() % 2 == 0;
     let (what, remedy) = if ["${", "$(", "{{", "<%", "#{"].iter().any(|opening| trimmed.starts_with(opening))
     {
         ("is a placeholder that no tool has replaced", "store the value itself")
@@ -142,13 +145,15 @@ fn wrapped(text: &str) -> Result<(), BadSecret> {
         ("is in quotes", "store the value without them")
     } else if trimmed.starts_with(QUOTES) {
         ("begins with a quotation mark", "store the value without it")
-    } else if trimmed.ends_with(QUOTES) || trimmed.ends_with("\",") || trimmed.ends_with("',") {
+    } else if !closes_a_literal
+        && (trimmed.ends_with(QUOTES) || trimmed.ends_with("\",") || trimmed.ends_with("',"))
+    {
         ("ends with a quotation mark", "store the value without it")
     } else if trimmed.starts_with("-----BEGIN") {
         ("is a PEM block, a certificate or private key", "store the value that this field takes")
     } else if trimmed.starts_with("ENC[") {
         ("is still encrypted by SOPS", "let SOPS decrypt it before it is applied")
-    } else if ["null", "undefined", "None", "nil", "<nil>", "<no value>"].contains(&trimmed) {
+    } else if ["null", "undefined", "none", "nil"].iter().any(|word| trimmed.eq_ignore_ascii_case(word)) {
         ("is the word that a tool writes where it has no value", "store the value itself")
     } else if is_assignment(trimmed) {
         (
@@ -176,7 +181,7 @@ fn key_of_another_form(text: &str) -> Result<(), BadSecret> {
             "begins with the scheme of an Authorization header, such as Bearer",
             "store the key alone, without that word",
         )
-    } else if trimmed.starts_with(['*', '\u{2022}', '\u{25cf}']) {
+    } else if is_mask(trimmed) {
         ("is masked, as Atlas and web pages show keys", "store the whole key, as the service gave it")
     } else if trimmed.contains('\\') {
         ("has a backslash in it, as of an escape such as \\n", "store the key without it")
@@ -214,7 +219,7 @@ fn encoded_twice(text: &str, inner: impl Fn(&[u8]) -> bool) -> bool {
     );
     CODE.decode(text).map(SecretSlice::from).is_ok_and(|bytes| {
         let bytes = bytes.expose_secret();
-        inner(bytes.strip_suffix(b"\n").unwrap_or(bytes))
+        inner(bytes.trim_ascii_end())
     })
 }
 
@@ -251,6 +256,24 @@ fn is_name(text: &str) -> bool {
 /// Whether a text is JSON. It is read without a copy of what it contains.
 fn is_json(text: &str) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+/// A template that is JSON as it stands, without the expressions and directives in its texts, such as
+/// `${name?replace('\n', ' ')}`. None of them goes beyond the end of a text.
+fn without_expressions(template: &str) -> String {
+    const BRACKETS: [(&str, char); 5] = [("${", '}'), ("#{", '}'), ("[=", ']'), ("<#", '>'), ("[#", ']')];
+    let mut kept = String::new();
+    let mut rest = template;
+    loop {
+        let found = BRACKETS.iter().filter_map(|(open, close)| {
+            let at = rest.find(open)?;
+            let text = rest[at..].split('"').next().unwrap_or_default();
+            Some((at, at + text.find(*close)? + close.len_utf8()))
+        });
+        let Some((begin, end)) = found.min() else { return kept + rest };
+        kept.push_str(&rest[..begin]);
+        rest = &rest[end..];
+    }
 }
 
 /// Whether a string of a JSON text has an escaped control character.

@@ -134,6 +134,7 @@ fn passwords_that_nobody_can_mean_are_refused(#[case] text: &str, #[case] what: 
 #[case(
     "https://example.com:443/workflows/a/triggers/manual/paths/invoke?api-version=2016-06-01&sp=%2Ftriggers&sv=1.0&sig=A-b_c"
 )]
+#[case("https://example.com/odata/Items?$filter=name%20eq%20'x'")]
 fn urls_as_rfc_3986_has_them_pass(#[case] text: &str) {
     assert_eq!(verdict(Url, text), "good");
 }
@@ -220,6 +221,7 @@ fn urls_as_rfc_3986_has_them_pass(#[case] text: &str) {
 )]
 #[case("https://https://example.com/x", "has its scheme twice; write https:// or http:// once")]
 #[case("https://http//example.com/x", "has its scheme twice; write https:// or http:// once")]
+#[case("https://www.https://example.com/x", "has its scheme twice; write https:// or http:// once")]
 #[case(
     "https://example.com/****2101",
     "is masked, as Atlas shows URLs; store the whole URL, as the service gave it"
@@ -280,6 +282,10 @@ use within;
 #[case(r#"{"X-Count": ${eventCount}, "X-Id": "${id}"}"#, "good")]
 #[case("[#ftl]\n[#if id??]{\"X-Id\": \"${id}\"}[/#if]\n\n", "good")]
 #[case(r#"<#assign end = "\r\n">{"X-Id": "${id + end}"}"#, "good")]
+#[case(r#"{"X-Text": "${summary?replace('\n', ' ')}", "X-Id": "${id}"}"#, "good")]
+#[case(r#"{"X-Text": "${summary?replace('\n', ' ')}", "X-Token": "abc\n"}"#, ESCAPED)]
+#[case(r#"{"X-Text": "[=summary?replace('\n', ' ')]<#if a == '\n'>b</#if>"}"#, "good")]
+#[case(r#"{"X-Token": "ab${cd\n"}"#, ESCAPED)]
 #[case(r#"{"X-Token": 1, "X-Other": {"a": "b\\n"}}"#, "good")]
 #[case("{\"X-Name\": \"J\u{fc}rgen\u{a0}B.\"}", "good")]
 #[case("X-Token: abc", "good")]
@@ -354,6 +360,19 @@ const ESCAPED: &str = "has a line break or another control character in the name
 #[case::one_sign(Key, "%", "ends with a percent sign")]
 #[case::open(Key, "(0123", "begins or ends with a bracket")]
 #[case::close(Key, "0123}", "begins or ends with a bracket")]
+#[case::base64_of_a_windows_file(Key, "MDEyMzQ1Njc4OWFiY2RlZg0K", "is encoded as Base64 twice; encode")]
+#[case::masked_end(Key, "0123************", "is masked, as Atlas and web pages show keys")]
+#[case::masked_within(Key, "0123****cdef", "is masked, as Atlas and web pages show keys")]
+#[case::masked_end_with_dots(
+    Key,
+    "xoxb-\u{2022}\u{2022}\u{2022}\u{2022}",
+    "is masked, as Atlas and web pages show keys"
+)]
+#[case::redacted(Key, "REDACTED", "is masked, as Atlas and web pages show keys")]
+#[case::sql_null(Key, "NULL", "is the word that a tool writes where it has no value")]
+#[case::masked_query(Url, "https://example.com/x?token=****", "is masked, as Atlas shows URLs")]
+#[case::masked_host(Url, "https://****/x", "is masked, as Atlas shows URLs")]
+#[case::masked_by_three(Url, "https://example.com/services/T0/***", "is masked, as Atlas shows URLs")]
 #[case::zsh(Key, "0123%", "ends with a percent sign, as some shells print it where a line break is missing")]
 #[case::powershell(Hidden, "p\0w\0", "has a NUL character (U+0000) in it")]
 #[case::blank_password(Hidden, "   ", "holds nothing but spaces or invisible characters")]
