@@ -360,3 +360,17 @@ pub fn visible_differences(spec: &Value, entry: &Value) -> Vec<&'static str> {
     let differs = |Field(atlas, name, _): &&Field| !block[*name].is_null() && block[*name] != entry[*atlas];
     visible.filter(differs).map(|Field(atlas, ..)| *atlas).collect()
 }
+
+/// docs/adoption.md: whether an entry has a value that the spec does not name, and that is not Atlas's default.
+pub fn has_unnamed(spec: &Value, entry: &Value) -> bool {
+    let known = find(spec["type"].as_str().expect("a type"));
+    let block = &spec[known.block];
+    let is_default = |name: &str, value: &Value| match name {
+        // The operator sends true where the spec does not say.
+        "enabled" => *value != false,
+        _ => value.is_null() || *value == false || *value == "US",
+    };
+    let is_unnamed =
+        |Field(atlas, name, _): &Field| block[*name].is_null() && !is_default(atlas, &entry[*atlas]);
+    known.fields.iter().any(is_unnamed)
+}

@@ -247,8 +247,10 @@ fn problems_of_object(
         _ if seen.suspended() => "Unknown",
         "Synced" => "True",
         "Observed" => {
-            let differs = stored
-                .is_none_or(|stored| !catalog::visible_differences(&seen.object["spec"], stored).is_empty());
+            let spec = &seen.object["spec"];
+            let differs = stored.is_none_or(|stored| {
+                !catalog::visible_differences(spec, stored).is_empty() || catalog::has_unnamed(spec, stored)
+            });
             if differs { "False" } else { "True" }
         }
         _ => in_sync,
@@ -256,8 +258,9 @@ fn problems_of_object(
     if in_sync != expected_sync {
         problems.push(format!("InSync is {in_sync}, not {expected_sync}, with {said}"));
     }
-    // A finalizer is there where a claim is, and a claim where the place is kept, or was and may be again.
-    let may_hold = seen.suspended() || keeps || (said == "Conflict" && seen.applied());
+    // A finalizer is there where a claim is, and a claim where the place is kept, or was and may be again. Two objects
+    // may have claimed a place, the second by consent while Atlas could not be read for the first.
+    let may_hold = seen.suspended() || keeps || said == "Conflict";
     if seen.finalizer() != seen.claimed() || (seen.finalizer() && !may_hold) {
         problems.push(format!("a finalizer with {said}"));
     }
