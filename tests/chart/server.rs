@@ -93,7 +93,10 @@ fn a_release_comes_and_goes_and_the_objects_stay() {
     let run =
         |args: &[&str]| succeeds(helm(Some(plane.kubeconfig()), &[args, &["--namespace", NAME]].concat()));
     let told = run(&["install", NAME, CHART, "--create-namespace"]);
-    assert!(told.contains("delete the AtlasIntegration objects first"), "{told}");
+    assert!(
+        told.contains("Before you uninstall the operator, delete the AtlasIntegration objects"),
+        "{told}"
+    );
     plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).unwrap();
     let object = json!({"apiVersion": "atlas-integrations.dev/v1", "kind": "AtlasIntegration",
         "metadata": {"name": "x", "namespace": "default", "finalizers": ["atlas-integrations.dev/finalizer"]},
