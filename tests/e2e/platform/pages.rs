@@ -559,10 +559,10 @@ async fn from_installing_to_uninstalling() {
     assert_eq!(world.stored_datadog("region"), "US5", "as it was copied");
     x.delete().await;
     assert!(world.project.stored().is_empty());
-    reader.run("kubectl apply -f atlasintegrations.json").unwrap();
+    reader.run("kubectl apply -f atlasintegrations.yaml").unwrap();
     let second = x.synced().await;
     assert_ne!(second["metadata"]["uid"], first["metadata"]["uid"]);
-    reader.run("kubectl apply -f atlasintegrations.json").unwrap();
+    reader.run("kubectl apply -f atlasintegrations.yaml").unwrap();
 
     // docs/deletion.md: a namespace goes with its objects, and the integration stays.
     let team = World::on(shared, "team", &new_project_id()).await;
