@@ -118,6 +118,11 @@ impl Queue {
         self.inner.lock().waiting.len()
     }
 
+    /// Whether the queue was closed: the process ends, and whatever is not begun yet is left to the next one.
+    pub fn is_closed(&self) -> bool {
+        self.inner.lock().closed
+    }
+
     /// Ends the queue: no turn begins any more.
     pub fn close(&self) {
         self.inner.lock().closed = true;
@@ -336,7 +341,9 @@ mod tests {
     async fn a_closed_queue_hands_out_nothing_that_still_waits() {
         let queue = Queue::new();
         queue.add([project('a')]);
+        assert!(!queue.is_closed());
         queue.close();
+        assert!(queue.is_closed());
         assert!(next(&queue).await.is_none());
         assert_eq!(queue.waiting(), 1);
     }
