@@ -8,6 +8,8 @@ const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
 /// How many repairs are made without a wait.
 const FREE_REPAIRS: u32 = 3;
+/// How many projects are looked at in a second when many are due for one cause that is no hurry.
+const PROJECTS_A_SECOND: u32 = 100;
 /// How many pauses in a row owed work waits for the sake of people.
 const RESERVE_PAUSES: u32 = 3;
 /// The longest time between two repairs of one place.
@@ -55,6 +57,15 @@ pub fn resync_offset(project: &str, interval: Duration) -> Duration {
     // all bits.
     let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     interval.mul_f64((hash >> 11) as f64 / (1_u64 << 53) as f64)
+}
+
+/// When the nth project (from 0) of `count` is looked at, if all are due at once for a cause that is no hurry: a start,
+/// or a change of a Secret that many share. A hundred are looked at in a second, and all within the resync interval.
+pub fn spread(nth: usize, count: usize, interval: Duration) -> Duration {
+    let nth = u32::try_from(nth).unwrap_or(u32::MAX);
+    let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
+    let one = (Duration::from_secs(1) / PROJECTS_A_SECOND).min(interval / count);
+    one.saturating_mul(nth)
 }
 
 #[cfg(test)]
@@ -109,6 +120,17 @@ mod tests {
         assert_eq!(reserve_wait(9, 0), None);
         assert_eq!(reserve_wait(10, 3), None);
         assert_eq!(reserve_wait(10, 2), Some(Duration::from_secs(15)));
+    }
+
+    #[test]
+    fn many_projects_are_looked_at_one_after_another() {
+        let interval = Duration::from_secs(600);
+        let at = |nth, count| spread(nth, count, interval);
+        assert_eq!([at(0, 1), at(0, 50_000), at(100, 50_000)].map(|at| at.as_secs()), [0, 0, 1]);
+        assert_eq!(at(49_999, 50_000), Duration::from_millis(499_990), "a hundred a second");
+        assert_eq!(at(150_000, 300_000), interval / 2, "but all within the interval");
+        assert_eq!(spread(5, 10, Duration::from_millis(20)), Duration::from_millis(10));
+        assert_eq!(spread(0, 0, interval), Duration::ZERO);
     }
 
     #[test]

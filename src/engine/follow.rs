@@ -1,6 +1,7 @@
 //! Takes the events of the watches into the index, and adds the projects that become due to the queue.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -10,6 +11,7 @@ use super::shared::{Settings, Shared};
 use crate::cluster::{
     Grant, Scope, SecretIdentity, Stored, WatchEvent, watch_namespaces, watch_objects, watch_secrets,
 };
+use crate::core::quiet::quiet;
 use crate::domain::ObjectKey;
 
 type Secret = (ObjectKey, SecretIdentity);
@@ -59,12 +61,16 @@ impl Watches {
 
     /// Handles the next event. Returns `None` if a watch has ended, which should never happen.
     pub async fn next(&mut self, shared: &Shared) -> Option<()> {
-        let due = tokio::select! {
+        let listed = self.are_listed();
+        let Due { by, projects } = tokio::select! {
             event = self.objects.next() => self.on_object(shared, event?),
             event = self.secrets.next() => self.on_secret(shared, event?),
             event = self.namespaces.next() => self.on_namespace(shared, event?),
         };
-        shared.queue.add(due);
+        // Every project is due once the first lists are complete.
+        if listed && !projects.is_empty() {
+            shared.make_due(by.as_ref(), projects);
+        }
         if self.open.is_empty() && !self.all_begun && self.unlisted.len() < shared.settings.scope.lists() {
             self.all_begun = true;
             self.begin_others(shared);
@@ -125,22 +131,29 @@ impl Watches {
         }
     }
 
-    fn on_object(&mut self, shared: &Shared, event: WatchEvent<Stored>) -> Vec<ProjectKey> {
+    fn on_object(&mut self, shared: &Shared, event: WatchEvent<Stored>) -> Due {
         self.warn_of_failure(Watch::Objects, &shared.settings, &event);
         self.note_unlisted(shared, &event);
         self.warn_of_empty(&shared.settings, &event);
         let mut index = shared.index.lock();
         match event {
             WatchEvent::ListBegins { list } => index.list_begins(list),
-            WatchEvent::Present { list, item } => return index.observe_from(list, &item.object),
-            WatchEvent::Deleted { key } => return index.remove(&key).into_iter().collect(),
+            WatchEvent::Present { list, item } => {
+                let projects = index.observe_from(list, &item.object);
+                // An object that owes nothing is new to this process only, so nobody waits for it.
+                let asked = !projects.is_empty() && quiet(&item.object).is_none();
+                return Due { by: asked.then(|| item.object.key.namespace), projects };
+            }
+            WatchEvent::Deleted { key } => {
+                return Due { projects: index.remove(&key).into_iter().collect(), by: Some(key.namespace) };
+            }
             WatchEvent::ListComplete { list } => {
                 self.open.remove(&(Watch::Objects, list));
-                return index.list_complete(list, in_list(&shared.settings, list));
+                return Due::routine(index.list_complete(list, in_list(&shared.settings, list)));
             }
             WatchEvent::Failed { list, .. } => index.list_fails(list),
         }
-        Vec::new()
+        Due::default()
     }
 
     /// Notes which namespaces the operator may not list. Whoever may delete a namespace or its RoleBinding must not be
@@ -183,16 +196,22 @@ impl Watches {
     }
 
     /// If the operator may not watch Secrets, it reads each one when it needs it.
-    fn on_secret(&mut self, shared: &Shared, event: WatchEvent<Secret>) -> Vec<ProjectKey> {
+    fn on_secret(&mut self, shared: &Shared, event: WatchEvent<Secret>) -> Due {
         self.warn_of_failure(Watch::Secrets, &shared.settings, &event);
         let secrets = &mut shared.index.lock().secrets;
         match event {
             WatchEvent::ListBegins { list } => secrets.list_begins(list),
-            WatchEvent::Present { list, item } => return secrets.observe_from(list, &item.0, item.1),
-            WatchEvent::Deleted { key } => return secrets.observe(&key, None),
+            WatchEvent::Present { list, item } => {
+                let (key, identity) = *item;
+                let projects = secrets.observe_from(list, &key, identity);
+                return Due { by: Some(key.namespace), projects };
+            }
+            WatchEvent::Deleted { key } => {
+                return Due { projects: secrets.observe(&key, None), by: Some(key.namespace) };
+            }
             WatchEvent::ListComplete { list } => {
                 self.open.remove(&(Watch::Secrets, list));
-                return secrets.list_complete(list, in_list(&shared.settings, list));
+                return Due::routine(secrets.list_complete(list, in_list(&shared.settings, list)));
             }
             WatchEvent::Failed { list, forbidden: true, .. } => {
                 self.open.remove(&(Watch::Secrets, list));
@@ -201,22 +220,25 @@ impl Watches {
             }
             WatchEvent::Failed { list, .. } => secrets.list_fails(list),
         }
-        Vec::new()
+        Due::default()
     }
 
-    fn on_namespace(&mut self, shared: &Shared, event: WatchEvent<Grant>) -> Vec<ProjectKey> {
+    fn on_namespace(&mut self, shared: &Shared, event: WatchEvent<Grant>) -> Due {
         self.warn_of_failure(Watch::Namespaces, &shared.settings, &event);
         let mut index = shared.index.lock();
         match event {
             WatchEvent::ListBegins { .. } => index.namespace_list_begins(),
-            WatchEvent::Present { item, .. } => return index.observe_namespace(*item),
+            WatchEvent::Present { item, .. } => {
+                let by = Some(Arc::from(item.namespace.as_str()));
+                return Due { projects: index.observe_namespace(*item), by };
+            }
             WatchEvent::Deleted { key } => {
                 let nothing = Grant { namespace: key.name.to_string(), projects: BTreeSet::new() };
-                return index.observe_namespace(nothing);
+                return Due { projects: index.observe_namespace(nothing), by: Some(key.name) };
             }
             WatchEvent::ListComplete { list } => {
                 self.open.remove(&(Watch::Namespaces, list));
-                return index.namespace_list_complete();
+                return Due::routine(index.namespace_list_complete());
             }
             WatchEvent::Failed { list, forbidden: true, .. } => {
                 self.open.remove(&(Watch::Namespaces, list));
@@ -224,7 +246,21 @@ impl Watches {
             }
             WatchEvent::Failed { .. } => {}
         }
-        Vec::new()
+        Due::default()
+    }
+}
+
+/// Projects that an event makes due, and the namespace whose object, Secret or grant changed; `None` if nobody asked.
+#[derive(Default)]
+struct Due {
+    by: Option<Arc<str>>,
+    projects: Vec<ProjectKey>,
+}
+
+impl Due {
+    /// Projects that nobody in particular asked for.
+    fn routine(projects: Vec<ProjectKey>) -> Due {
+        Due { by: None, projects }
     }
 }
 

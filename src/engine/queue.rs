@@ -1,7 +1,8 @@
-//! The queue of projects. It hands out turns: at most one turn of a project at a time, at least a second between two
-//! turns of one project, the longest waiting first.
+//! The queue of projects. It hands out turns in the order that [`crate::core::turns`] decides, and keeps what is
+//! remembered of a project between two turns.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -10,13 +11,14 @@ use tokio::time::Instant;
 
 use super::index::ProjectKey;
 use super::turn::{ProjectMemory, Turn};
-
-/// The least time between the end of one turn of a project and the begin of the next.
-const BREATH: Duration = Duration::from_secs(1);
+use crate::core::turns::{Class, Due, Limits, Turns};
 
 /// The queue.
 pub(super) struct Queue {
     inner: Mutex<Inner>,
+    limits: Limits,
+    /// Times of the turns are counted from here.
+    origin: Instant,
     /// Something became due, or the queue was closed.
     wake: Notify,
     /// A turn has ended.
@@ -24,70 +26,67 @@ pub(super) struct Queue {
 }
 
 struct Inner {
-    waiting: HashMap<ProjectKey, Waiting>,
-    order: BTreeSet<(Instant, ProjectKey)>,
-    /// Projects that a pass runs for, and when they are due again because of what happened meanwhile.
-    running: HashMap<ProjectKey, Option<Instant>>,
-    /// No turn of a project begins before this.
-    not_before: HashMap<ProjectKey, Instant>,
+    /// Turns are counted for namespaces.
+    turns: Turns<ProjectKey, Arc<str>>,
+    /// What is remembered of the projects that wait, where that is something.
+    memories: HashMap<ProjectKey, Box<ProjectMemory>>,
     closed: bool,
 }
 
-/// A project at rest.
-struct Waiting {
-    due: Instant,
-    /// What is remembered of it; `None` where that is nothing.
-    memory: Option<Box<ProjectMemory>>,
-}
-
 impl Queue {
-    pub fn new() -> Queue {
-        let inner = Inner {
-            waiting: HashMap::new(),
-            order: BTreeSet::new(),
-            running: HashMap::new(),
-            not_before: HashMap::new(),
-            closed: false,
-        };
-        Queue { inner: Mutex::new(inner), wake: Notify::new(), ended: Notify::new() }
+    /// A queue that lets this many turns run at a time, and a few spare ones more; see [`Limits`].
+    pub fn new(concurrency: usize) -> Queue {
+        let limits = Limits::new(concurrency);
+        let inner = Inner { turns: Turns::new(limits), memories: HashMap::new(), closed: false };
+        Queue {
+            inner: Mutex::new(inner),
+            limits,
+            origin: Instant::now(),
+            wake: Notify::new(),
+            ended: Notify::new(),
+        }
     }
 
-    /// Makes projects due now.
-    pub fn add(&self, keys: impl IntoIterator<Item = ProjectKey>) {
+    /// How many turns may run at a time at most.
+    pub fn most_turns(&self) -> usize {
+        self.limits.turns + self.limits.spare
+    }
+
+    /// Makes projects due now, since somebody asked for it by a change in the namespace `by`.
+    pub fn ask(&self, by: &Arc<str>, projects: impl IntoIterator<Item = ProjectKey>) {
         let mut inner = self.inner.lock();
-        let now = Instant::now();
-        for key in keys {
-            match inner.running.get_mut(&key) {
-                Some(again) => *again = Some(again.map_or(now, |before| before.min(now))),
-                None => {
-                    inner.schedule(key, now, None);
-                    self.wake.notify_one();
-                }
-            }
+        let now = self.now();
+        for project in projects {
+            inner.turns.add(now, project, Due { at: now, class: Class::Asked, tenant: Arc::clone(by) });
+            self.wake.notify_one();
         }
+    }
+
+    /// Makes a project due at a time, as a matter of routine. The turn is counted for the namespace `home`.
+    pub fn plan(&self, home: Arc<str>, project: ProjectKey, at: Instant) {
+        let due = Due { at: self.millis(at), class: Class::Routine, tenant: home };
+        self.inner.lock().turns.add(self.now(), project, due);
+        self.wake.notify_one();
     }
 
     /// The next turn, once it is due; `None` when the queue is closed.
     pub async fn next(&self) -> Option<Turn> {
         loop {
-            // Registered before the look, so that an `add` in between is not missed.
+            // Registered before the look, so that an addition in between is not missed.
             let woken = self.wake.notified();
             let wait = {
                 let mut inner = self.inner.lock();
                 if inner.closed {
                     return None;
                 }
-                let now = Instant::now();
-                match inner.order.first().map(|(at, _)| *at) {
-                    Some(at) if at <= now => {
-                        let turn = inner.begin();
-                        if !inner.order.is_empty() {
-                            self.wake.notify_one();
-                        }
-                        return turn;
+                if let Some(project) = inner.turns.begin(self.now()) {
+                    let memory = inner.memories.remove(&project);
+                    if inner.turns.waiting() > 0 {
+                        self.wake.notify_one();
                     }
-                    wait => wait,
+                    return Some(Turn::new(project, memory.map(|memory| *memory).unwrap_or_default()));
                 }
+                inner.turns.next_at().map(|at| self.origin + Duration::from_millis(at))
             };
             match wait {
                 Some(at) => tokio::select! { () = woken => {}, () = tokio::time::sleep_until(at) => {} },
@@ -97,16 +96,13 @@ impl Queue {
     }
 
     /// Takes a turn back. Its project is due at the time that the turn asks for, or sooner if something happened meanwhile; a project
-    /// that is not due again is forgotten.
-    pub fn done(&self, turn: Turn) {
-        let (key, memory, next) = turn.end();
+    /// that is not due again is forgotten. Turns of routine are counted for the namespace `home`.
+    pub fn done(&self, turn: Turn, home: Arc<str>) {
+        let (project, memory, next) = turn.end();
+        let next = next.map(|(at, class)| (self.millis(at), class));
         let mut inner = self.inner.lock();
-        let again = inner.running.remove(&key).flatten();
-        let now = Instant::now();
-        inner.not_before.retain(|_, until| *until > now);
-        inner.not_before.insert(key.clone(), now + BREATH);
-        if let Some(at) = [again, next].into_iter().flatten().min() {
-            inner.schedule(key, at, Some(memory));
+        if inner.turns.end(self.now(), &project, next, home) && !memory.is_blank() {
+            inner.memories.insert(project, Box::new(memory));
         }
         drop(inner);
         self.wake.notify_one();
@@ -115,7 +111,7 @@ impl Queue {
 
     /// How many projects wait.
     pub fn waiting(&self) -> usize {
-        self.inner.lock().waiting.len()
+        self.inner.lock().turns.waiting()
     }
 
     /// Whether the queue was closed: the process ends, and whatever is not begun yet is left to the next one.
@@ -135,48 +131,43 @@ impl Queue {
         loop {
             // Registered before the look, so that an end in between is not missed.
             let ended = self.ended.notified();
-            if self.inner.lock().running.is_empty() {
+            if self.inner.lock().turns.running() == 0 {
                 return;
             }
             ended.await;
         }
     }
-}
 
-impl Inner {
-    /// Makes a project due. `memory` is what a turn that ended remembers; `None` leaves what is at rest as it is.
-    fn schedule(&mut self, key: ProjectKey, at: Instant, memory: Option<ProjectMemory>) {
-        let at = self.not_before.get(&key).map_or(at, |until| at.max(*until));
-        let memory = memory.filter(|memory| !memory.is_blank()).map(Box::new);
-        match self.waiting.get_mut(&key) {
-            Some(waiting) if waiting.due <= at => return,
-            Some(waiting) => {
-                self.order.remove(&(waiting.due, key.clone()));
-                waiting.due = at;
-            }
-            None => {
-                self.waiting.insert(key.clone(), Waiting { due: at, memory });
-            }
-        }
-        self.order.insert((at, key));
+    /// Now, in whole milliseconds.
+    fn now(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Takes the first project out, for a turn.
-    fn begin(&mut self) -> Option<Turn> {
-        let (_, key) = self.order.pop_first()?;
-        let memory = self.waiting.remove(&key).and_then(|waiting| waiting.memory);
-        self.running.insert(key.clone(), None);
-        Some(Turn::new(key, memory.map(|memory| *memory).unwrap_or_default()))
+    /// A time, in milliseconds. It is rounded up, since a turn that begins too early has to be repeated.
+    fn millis(&self, at: Instant) -> u64 {
+        let nanos = at.saturating_duration_since(self.origin).as_nanos();
+        u64::try_from(nanos.div_ceil(1_000_000)).unwrap_or(u64::MAX)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::turns;
     use crate::domain::ProjectId;
+
+    const BREATH: Duration = Duration::from_millis(turns::BREATH);
 
     fn project(digit: char) -> ProjectKey {
         ProjectId::parse(&digit.to_string().repeat(24))
+    }
+
+    fn queue() -> Queue {
+        Queue::new(4)
+    }
+
+    fn home() -> Arc<str> {
+        "home".into()
     }
 
     /// The next turn. The tests' time passes at once, so a queue that hands out nothing fails a test immediately.
@@ -192,21 +183,21 @@ mod tests {
         if let Some(again) = again {
             turn.look_again(Instant::now() + again);
         }
-        queue.done(turn);
+        queue.done(turn, home());
         Some(key)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_project_waits_once_and_takes_a_breath() {
-        let queue = Queue::new();
+        let queue = queue();
         let start = Instant::now();
-        queue.add([project('a'), project('a')]);
+        queue.ask(&home(), [project('a'), project('a')]);
         let mut turn = next(&queue).await.expect("a turn");
         assert_eq!(*turn.key(), project('a'));
-        queue.add([project('a')]);
+        queue.ask(&home(), [project('a')]);
         assert_eq!(queue.waiting(), 0, "it runs; the new request waits for its end");
         turn.look_again(start + Duration::from_secs(60));
-        queue.done(turn);
+        queue.done(turn, home());
         assert_eq!(pass(&queue, None).await, Some(project('a')));
         assert_eq!(start.elapsed(), BREATH);
         assert_eq!(queue.waiting(), 0, "it is not due again");
@@ -215,9 +206,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_longest_waiting_goes_first_and_close_ends_it() {
-        let queue = Queue::new();
+        let queue = queue();
         let start = Instant::now();
-        queue.add([project('a'), project('b')]);
+        queue.ask(&home(), [project('a'), project('b')]);
         pass(&queue, Some(Duration::from_secs(5))).await;
         pass(&queue, Some(Duration::from_secs(3))).await;
         assert_eq!(pass(&queue, Some(Duration::from_secs(60))).await, Some(project('b')));
@@ -230,41 +221,41 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_project_that_is_asked_for_is_due_earlier_and_keeps_its_memory() {
-        let queue = Queue::new();
+        let queue = queue();
         let start = Instant::now();
-        queue.add([project('a')]);
+        queue.ask(&home(), [project('a')]);
         let mut turn = next(&queue).await.expect("a turn");
         turn.object("uid").failures = 7;
         turn.look_again(start + Duration::from_secs(60));
-        queue.done(turn);
-        queue.add([project('a')]);
+        queue.done(turn, home());
+        queue.ask(&home(), [project('a')]);
         let turn = next(&queue).await.expect("a turn");
         assert_eq!(start.elapsed(), BREATH);
         assert_eq!(turn.memory.known("uid").map(|memory| memory.failures), Some(7));
-        queue.done(turn);
-        queue.add([project('a')]);
+        queue.done(turn, home());
+        queue.ask(&home(), [project('a')]);
         let turn = next(&queue).await.expect("a turn");
         assert!(turn.memory.is_blank(), "the project was forgotten");
     }
 
     #[tokio::test(start_paused = true)]
     async fn idle_waits_for_the_turns_that_are_held() {
-        let queue = Queue::new();
-        queue.add([project('a'), project('b')]);
+        let queue = queue();
+        queue.ask(&home(), [project('a'), project('b')]);
         let (a, b) = (next(&queue).await.expect("a turn"), next(&queue).await.expect("a turn"));
         let limit = Duration::from_secs(9);
         assert!(tokio::time::timeout(limit, queue.idle()).await.is_err());
-        queue.done(a);
+        queue.done(a, home());
         assert!(tokio::time::timeout(limit, queue.idle()).await.is_err());
-        let end = async { tokio::join!(queue.idle(), async { queue.done(b) }) };
+        let end = async { tokio::join!(queue.idle(), async { queue.done(b, home()) }) };
         tokio::time::timeout(limit, end).await.expect("no turn is held");
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_queue_counts_the_projects_that_wait() {
-        let queue = Queue::new();
+        let queue = queue();
         assert_eq!(queue.waiting(), 0);
-        queue.add([project('a'), project('b'), project('a'), None]);
+        queue.ask(&home(), [project('a'), project('b'), project('a'), None]);
         assert_eq!(queue.waiting(), 3);
         pass(&queue, Some(Duration::from_secs(60))).await;
         assert_eq!(queue.waiting(), 3, "it waits again");
@@ -272,53 +263,13 @@ mod tests {
         assert_eq!(queue.waiting(), 2);
     }
 
-    /// A busy project must not keep the others from their turns, nor lose its own.
-    #[tokio::test(start_paused = true)]
-    async fn a_project_that_is_asked_for_again_keeps_its_place() {
-        let queue = Queue::new();
-        queue.add([project('a')]);
-        tokio::time::advance(Duration::from_millis(1)).await;
-        queue.add([project('b')]);
-        tokio::time::advance(Duration::from_millis(1)).await;
-        queue.add([project('a')]);
-        assert_eq!(pass(&queue, None).await, Some(project('a')));
-        assert_eq!(pass(&queue, None).await, Some(project('b')));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn every_project_takes_its_own_breath() {
-        let queue = Queue::new();
-        let start = Instant::now();
-        queue.add([project('a'), project('b')]);
-        pass(&queue, None).await;
-        tokio::time::advance(BREATH / 2).await;
-        pass(&queue, None).await;
-        queue.add([project('a'), project('b')]);
-        assert_eq!(pass(&queue, None).await, Some(project('a')));
-        assert_eq!(start.elapsed(), BREATH);
-        assert_eq!(pass(&queue, None).await, Some(project('b')));
-        assert_eq!(start.elapsed(), BREATH / 2 + BREATH);
-    }
-
-    /// A cluster may have had many more projects than it has now.
-    #[tokio::test(start_paused = true)]
-    async fn a_breath_that_is_over_is_forgotten() {
-        let queue = Queue::new();
-        queue.add([project('a'), project('b')]);
-        pass(&queue, None).await;
-        tokio::time::advance(BREATH).await;
-        pass(&queue, None).await;
-        let inner = queue.inner.lock();
-        assert!(inner.not_before.keys().eq([&project('b')]));
-    }
-
     /// Two workers have found the queue empty and are about to wait. Two additions in between store only one wake, so
     /// the worker that it wakes must wake the other.
     #[tokio::test(start_paused = true)]
     async fn a_worker_that_takes_a_turn_wakes_another_for_what_is_left() {
-        let queue = Queue::new();
+        let queue = queue();
         let (one, other) = (queue.wake.notified(), queue.wake.notified());
-        queue.add([project('a'), project('b')]);
+        queue.ask(&home(), [project('a'), project('b')]);
         let limit = Duration::from_secs(9);
         tokio::time::timeout(limit, one).await.expect("one worker wakes");
         next(&queue).await.expect("a turn");
@@ -327,7 +278,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn closing_the_queue_wakes_every_worker() {
-        let queue = Queue::new();
+        let queue = queue();
         let workers = async { tokio::join!(queue.next(), queue.next(), queue.next()) };
         let close = async { queue.close() };
         let limit = Duration::from_secs(9);
@@ -339,8 +290,8 @@ mod tests {
     /// A project whose turn is due later is not begun after the end either.
     #[tokio::test(start_paused = true)]
     async fn a_closed_queue_hands_out_nothing_that_still_waits() {
-        let queue = Queue::new();
-        queue.add([project('a')]);
+        let queue = queue();
+        queue.ask(&home(), [project('a')]);
         assert!(!queue.is_closed());
         queue.close();
         assert!(queue.is_closed());

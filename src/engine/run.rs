@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::credentials::Credentials;
 use super::election::{Candidate, Lead};
 use super::follow::Watches;
-use super::index::Index;
+use super::index::{Index, ProjectKey};
 use super::pass::pass;
 use super::queue::Queue;
 use super::shared::{Readiness, Settings, Shared, State, Telemetry};
@@ -45,7 +45,7 @@ impl Engine {
     ) -> Engine {
         let own = settings.credentials_secret.clone();
         let index = Arc::new(Mutex::new(Index::new(own.clone())));
-        let queue = Arc::new(Queue::new());
+        let queue = Arc::new(Queue::new(settings.concurrency));
         let (secrets, namespaces) = (Secrets::new(client.clone()), Namespaces::new(client.clone()));
         let shared = Shared {
             lead: Lead::new(settings.election.is_some()),
@@ -149,7 +149,7 @@ impl Engine {
 /// Follows the watches, and starts the workers once the first lists are complete. No pass begins before `not_before`.
 async fn follow(shared: Arc<Shared>, client: kube::Client, state: Arc<State>, not_before: Instant) {
     let mut watches = Watches::begin(client, &shared.settings);
-    let mut workers = JoinSet::new();
+    let (mut workers, mut janitors, mut others) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
     let mut begun = false;
     loop {
         tokio::select! {
@@ -162,21 +162,40 @@ async fn follow(shared: Arc<Shared>, client: kube::Client, state: Arc<State>, no
                     workers.spawn(work(Arc::clone(&shared), not_before));
                 }
             }
+            Some(Err(_)) = janitors.join_next() => {
+                tracing::error!("the removal of what is no longer needed panicked; it is tried again in a minute");
+                janitors.spawn(janitor(Arc::clone(&shared), JANITOR_EVERY));
+            }
         }
         if !begun && watches.are_listed() {
             begun = true;
             let projects = shared.index.lock().projects();
             tracing::info!(places = projects.len(), "first lists complete");
             state.set(Readiness::Acting);
-            shared.queue.add(projects);
-            for _ in 0..shared.settings.concurrency {
+            begin_with(&shared, projects, not_before);
+            for _ in 0..shared.queue.most_turns() {
                 workers.spawn(work(Arc::clone(&shared), not_before));
             }
-            workers.spawn(janitor(Arc::clone(&shared)));
+            janitors.spawn(janitor(Arc::clone(&shared), Duration::ZERO));
             let own = Arc::clone(&shared);
-            workers.spawn(async move { own.credentials.check_own().await });
+            others.spawn(async move { own.credentials.check_own().await });
         }
     }
+}
+
+/// Makes all projects due after the first lists: at once where something is owed, the others one after another, since
+/// nothing but a look at Atlas is due there.
+fn begin_with(shared: &Shared, projects: Vec<(ProjectKey, Arc<str>, bool)>, not_before: Instant) {
+    let from = not_before.max(Instant::now());
+    let mut quiet = Vec::new();
+    for (project, home, owes) in projects {
+        if owes {
+            shared.queue.plan(home, project, from);
+        } else {
+            quiet.push((home, project));
+        }
+    }
+    shared.spread(quiet, from);
 }
 
 /// A worker: takes turns from the queue and runs a pass for each, until the queue is closed.
@@ -203,12 +222,15 @@ impl Drop for Held<'_> {
         if std::thread::panicking() {
             turn.look_again_only(Instant::now() + self.shared.settings.resync_interval);
         }
-        self.shared.queue.done(turn);
+        let home = self.shared.index.lock().home(turn.key()).unwrap_or_default();
+        self.shared.queue.done(turn, home);
     }
 }
 
-/// Forgets credentials and Secrets to which no object refers any more, and reports the sizes of index and queue.
-async fn janitor(shared: Arc<Shared>) {
+/// Forgets credentials and Secrets to which no object refers any more, and reports the sizes of index and queue; first
+/// after the time `wait`.
+async fn janitor(shared: Arc<Shared>, wait: Duration) {
+    tokio::time::sleep(wait).await;
     loop {
         {
             let mut index = shared.index.lock();

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::credentials::Credentials;
 use super::election::{ElectionSettings, Lead};
-use super::index::{Index, Record};
+use super::index::{Index, ProjectKey, Record};
 use super::queue::Queue;
 use super::store::Store;
 use crate::atlas;
@@ -16,6 +16,9 @@ use crate::cluster::{Defaults, Events, Scope, Stored, WriteError};
 use crate::core::conditions::Patience;
 use crate::core::pacing;
 use crate::domain::{IntegrationType, ObjectKey, ProjectId, Reason};
+
+/// The most projects that one change makes due before all routine.
+const FEW: usize = 16;
 
 /// How the engine behaves.
 #[derive(Clone, Debug)]
@@ -34,7 +37,7 @@ pub struct Settings {
     pub resync_interval: Duration,
     /// How long a cause may last before the object is Stalled.
     pub patience: Patience,
-    /// How many passes run at a time.
+    /// How many passes run at a time. A few more may run, each for a namespace of which none runs.
     pub concurrency: usize,
     /// Atlas's address, for `status.prometheusDiscoveryUrl`.
     pub atlas_url: url::Url,
@@ -118,6 +121,31 @@ impl Shared {
     pub async fn read(&self, record: &Record) -> Result<Stored, WriteError> {
         let stored = self.store.read(&record.key).await?.ok_or(WriteError::Gone)?;
         if stored.object.uid == record.uid && self.leads() { Ok(stored) } else { Err(WriteError::Moved) }
+    }
+
+    /// Makes projects due because an object, a Secret or a grant changed in the namespace `by`. Where one change concerns
+    /// many projects, or where nobody in particular asked (`None`), they are looked at as a matter of routine.
+    pub fn make_due(&self, by: Option<&Arc<str>>, projects: Vec<ProjectKey>) {
+        match by {
+            Some(by) if projects.len() <= FEW => self.queue.ask(by, projects),
+            _ => {
+                let index = self.index.lock();
+                let homes =
+                    projects.into_iter().map(|project| (index.home(&project).unwrap_or_default(), project));
+                let homes: Vec<_> = homes.collect();
+                drop(index);
+                self.spread(homes, Instant::now());
+            }
+        }
+    }
+
+    /// Makes projects due one after another, from the time `from` on, as a matter of routine.
+    pub fn spread(&self, projects: Vec<(Arc<str>, ProjectKey)>, from: Instant) {
+        let count = projects.len();
+        for (nth, (home, project)) in projects.into_iter().enumerate() {
+            let at = from + pacing::spread(nth, count, self.settings.resync_interval);
+            self.queue.plan(home, project, at);
+        }
     }
 
     /// When a project's next resync is: each project has its own offset in every interval.

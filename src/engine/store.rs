@@ -34,7 +34,7 @@ impl Store {
         let found = self.writer.get(key).await?;
         if let Some(stored) = &found {
             let due = self.index.lock().refresh(&stored.object);
-            self.queue.add(due);
+            self.queue.ask(&stored.object.key.namespace, due);
         }
         Ok(found)
     }
@@ -76,7 +76,7 @@ impl Store {
             let kind = spec.integration.integration_type();
             let rival = |record: &Record| record.uid != object.uid && record.kind() == Some(kind);
             let waited_for = self.index.lock().of_project(&key).iter().any(rival);
-            self.queue.add(waited_for.then_some(key));
+            self.queue.ask(&object.key.namespace, waited_for.then_some(key));
         }
         Ok(after)
     }

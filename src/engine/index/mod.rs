@@ -11,6 +11,7 @@ pub(super) use record::{ProjectKey, Record};
 pub(super) use secrets::{Known, Secrets};
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use grants::Grants;
 use lists::{Lists, version};
@@ -201,17 +202,28 @@ impl Index {
 
     /// The records of a project, in the order of their keys.
     pub fn of_project(&self, project: &ProjectKey) -> Vec<Record> {
-        let keys = self.projects.get(project);
-        keys.into_iter()
-            .flatten()
-            .filter_map(|key| self.objects.get(key))
-            .map(|record| Record::clone(record))
-            .collect()
+        self.objects_of(project).cloned().collect()
     }
 
-    /// Every project that has an object.
-    pub fn projects(&self) -> Vec<ProjectKey> {
-        self.projects.keys().cloned().collect()
+    /// The namespace of a project's oldest object, so that nobody moves a project of others into another namespace by
+    /// a new object; `None` if the project has no objects.
+    pub fn home(&self, project: &ProjectKey) -> Option<Arc<str>> {
+        let oldest = self.objects_of(project).min_by_key(|record| (record.created, &record.key))?;
+        Some(Arc::clone(&oldest.key.namespace))
+    }
+
+    /// Every project that has an object, with its home and whether one of its objects owes something.
+    pub fn projects(&self) -> Vec<(ProjectKey, Arc<str>, bool)> {
+        let all = self.projects.keys().filter_map(|project| {
+            let owes = self.objects_of(project).any(|record| record.quiet.is_none());
+            Some((project.clone(), self.home(project)?, owes))
+        });
+        all.collect()
+    }
+
+    fn objects_of(&self, project: &ProjectKey) -> impl Iterator<Item = &Record> {
+        let keys = self.projects.get(project).into_iter().flatten();
+        keys.filter_map(|key| self.objects.get(key)).map(|record| &**record)
     }
 
     /// How many objects and projects there are.

@@ -255,14 +255,33 @@ fn the_index_tells_which_projects_have_objects() {
         index.observe(&object);
     }
     assert_eq!(index.size(), (3, 2));
-    let mut projects = index.projects();
+    let mut projects: Vec<ProjectKey> = index.projects().into_iter().map(|(project, ..)| project).collect();
     projects.sort();
     assert_eq!(projects, [project(1), project(2)]);
     let names = index.of_project(&project(1)).into_iter().map(|record| record.key.name.to_string());
     assert_eq!(names.collect::<Vec<_>>(), ["a", "b"], "in the order of their keys");
     assert_eq!(index.remove(&object("c", 0, 0).key), Some(project(2)));
     assert_eq!(index.remove(&object("c", 0, 0).key), None, "it is gone already");
-    assert_eq!((index.size(), index.projects()), ((2, 1), vec![project(1)]));
+    assert_eq!((index.size(), index.projects()), ((2, 1), vec![(project(1), "ns".into(), true)]));
+}
+
+/// Whoever may create objects in a busy namespace must not be able to move others' projects there.
+#[test]
+fn a_project_is_at_home_where_its_oldest_object_is() {
+    let mut index = Index::default();
+    assert_eq!(index.home(&project(1)), None);
+    let in_namespace = |namespace: &str, created| {
+        let key = ObjectKey { namespace: namespace.into(), name: "x".into() };
+        let created = Timestamp::from_second(created).expect("a time");
+        Object { key, uid: format!("uid-{namespace}"), created, ..object("x", 1, 1) }
+    };
+    let older = in_namespace("older", 1);
+    for object in [in_namespace("a-younger", 2), older.clone(), in_namespace("younger", 3)] {
+        index.observe(&object);
+    }
+    assert_eq!(index.home(&project(1)).as_deref(), Some("older"));
+    index.remove(&older.key);
+    assert_eq!(index.home(&project(1)).as_deref(), Some("a-younger"));
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub(super) async fn step(
                 turn.look_again_now();
             }
         }
-        Err(WriteError::Moved) => turn.look_again(Instant::now() + MOVED),
+        Err(WriteError::Moved) => turn.owes_at(Instant::now() + MOVED),
         Err(WriteError::Server(why)) => retry(turn, record, &why),
         Err(refused @ WriteError::Refused { .. }) => {
             retry(turn, record, &refused.to_string());

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::index::ProjectKey;
 use crate::atlas::Budget;
 use crate::core::pacing;
+use crate::core::turns::Class;
 use crate::domain::{Failure, FailureKind, ProjectId};
 
 /// The permission to run one pass over a project.
@@ -20,8 +21,8 @@ pub(super) struct Turn {
     key: ProjectKey,
     /// What is remembered of the project and its objects.
     pub memory: ProjectMemory,
-    /// When the next pass is due if nothing else makes one due earlier.
-    next: Option<Instant>,
+    /// When the next pass is due if nothing else makes one due earlier, and why.
+    next: Option<(Instant, Class)>,
     /// Whether the next write may use the part of the project's bucket that is left to people.
     may_use_reserve: bool,
     /// Whether a pause has begun in this turn because the bucket was nearly used up.
@@ -40,14 +41,24 @@ impl Turn {
         &self.key
     }
 
-    /// Makes a pass due at `at`. If one is due earlier already, that does not change.
+    /// Makes a pass due at `at`, as a matter of routine. If one is due earlier already, that does not change.
     pub fn look_again(&mut self, at: Instant) {
-        self.next = Some(self.next.map_or(at, |next| next.min(at)));
+        self.is_due(at, Class::Routine);
+    }
+
+    /// Makes a pass due at `at` for the sake of something that somebody asked for and that this pass could not do.
+    pub fn owes_at(&mut self, at: Instant) {
+        self.is_due(at, Class::Asked);
+    }
+
+    fn is_due(&mut self, at: Instant, class: Class) {
+        let (before, other) = self.next.unwrap_or((at, class));
+        self.next = Some((before.min(at), other.min(class)));
     }
 
     /// Makes the next pass due at `at`, even if an earlier one was due before. This is for a pass that has panicked.
     pub fn look_again_only(&mut self, at: Instant) {
-        self.next = Some(at);
+        self.next = Some((at, Class::Routine));
     }
 
     /// Makes a pass due at the end of the pause, if there is one. Without this the queue would forget a project that
@@ -58,9 +69,9 @@ impl Turn {
         }
     }
 
-    /// Makes a pass due as soon as the queue allows the next one.
+    /// Makes a pass due as soon as the queue allows the next one, for the sake of something that somebody asked for.
     pub fn look_again_now(&mut self) {
-        self.look_again(Instant::now());
+        self.owes_at(Instant::now());
     }
 
     /// Pauses the project if Atlas asked us to back off; see [`ProjectMemory::pause_if_asked`].
@@ -116,8 +127,8 @@ impl Turn {
         self.memory.object(uid).sees(fence, Instant::now())
     }
 
-    /// Ends the turn. Returns the project, what is remembered of it, and when the next pass is due.
-    pub fn end(self) -> (ProjectKey, ProjectMemory, Option<Instant>) {
+    /// Ends the turn. Returns the project, what is remembered of it, and when and why the next pass is due.
+    pub fn end(self) -> (ProjectKey, ProjectMemory, Option<(Instant, Class)>) {
         (self.key, self.memory, self.next)
     }
 }
@@ -165,7 +176,7 @@ mod tests {
         turn.look_again(now + 5 * SECOND);
         turn.look_again(now + 9 * SECOND);
         turn.look_again(now + 3 * SECOND);
-        assert_eq!(turn.end().2, Some(now + 3 * SECOND));
+        assert_eq!(turn.end().2, Some((now + 3 * SECOND, Class::Routine)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -173,7 +184,23 @@ mod tests {
         let mut turn = turn();
         turn.look_again(Instant::now() + SECOND);
         turn.look_again_now();
-        assert_eq!(turn.end().2, Some(Instant::now()));
+        assert_eq!(turn.end().2, Some((Instant::now(), Class::Asked)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_somebody_waits_for_is_no_routine_whichever_is_due_first() {
+        let now = Instant::now();
+        for [asked, routine] in [[1, 2], [2, 1]] {
+            for asked_first in [true, false] {
+                let mut turn = turn();
+                if asked_first {
+                    turn.owes_at(now + asked * SECOND);
+                }
+                turn.look_again(now + routine * SECOND);
+                turn.owes_at(now + asked * SECOND);
+                assert_eq!(turn.end().2, Some((now + SECOND, Class::Asked)));
+            }
+        }
     }
 
     /// What a pass asked for before it panicked would make it panic again at once.
@@ -183,7 +210,7 @@ mod tests {
         turn.look_again_now();
         let later = Instant::now() + 600 * SECOND;
         turn.look_again_only(later);
-        assert_eq!(turn.end().2, Some(later));
+        assert_eq!(turn.end().2, Some((later, Class::Routine)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -194,7 +221,7 @@ mod tests {
             Failure { retry_after: Some(30 * SECOND), ..Failure::known(FailureKind::RateLimited, "429") };
         turn.pause_if_asked(&limited);
         turn.outlast_pause();
-        assert_eq!(turn.end().2, Some(until));
+        assert_eq!(turn.end().2, Some((until, Class::Routine)));
     }
 
     #[tokio::test(start_paused = true)]
