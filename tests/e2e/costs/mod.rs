@@ -1,5 +1,6 @@
-//! How many calls an event costs, and what Atlas's limits leave.
+//! How many calls an event costs, what Atlas's limits leave, and whose turn it is.
 
 mod limits;
 mod quiet;
 mod table;
+mod turns;
