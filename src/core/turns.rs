@@ -92,7 +92,7 @@ struct Running<N> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Tenant<K> {
     running: usize,
-    /// The number of its last turn.
+    /// The number of its last turn; before its first one, the number of the last turn when it came.
     last: u64,
     /// Its projects whose time has come, by class, the longest due first.
     ready: [BTreeSet<(u64, K)>; 2],
@@ -253,7 +253,9 @@ impl<K: Ord + Clone, N: Ord + Clone> Turns<K, N> {
 
     /// Changes a tenant, and its ranks with it. A tenant with nothing ready and nothing running is forgotten.
     fn change(&mut self, name: &N, change: impl FnOnce(&mut Tenant<K>)) {
-        let blank = || Tenant { running: 0, last: 0, ready: [BTreeSet::new(), BTreeSet::new()] };
+        // Whoever comes is behind those who wait: otherwise tenants that come and go would starve one that stays.
+        let last = self.begun;
+        let blank = || Tenant { running: 0, last, ready: [BTreeSet::new(), BTreeSet::new()] };
         let mut tenant = self.tenants.remove(name).unwrap_or_else(blank);
         for (_, ranks) in tenant.ready.iter().zip(&mut self.ranks).filter(|(ready, _)| !ready.is_empty()) {
             ranks.remove(&(tenant.running, tenant.last, name.clone()));
@@ -344,6 +346,18 @@ mod tests {
         for class in [Asked, Routine] {
             let mut turns = turns(1, &["a1", "a2", "a3", "b1", "b2", "c1"].map(|key| (key, class)));
             assert_eq!(order(&mut turns, 0), ["a1", "b1", "c1", "a2", "b2", "a3"], "{class:?}");
+        }
+    }
+
+    /// Tenants that come again and again with one project each must not starve one that waits all the time.
+    #[test]
+    fn a_tenant_that_comes_again_and_again_takes_its_turn() {
+        let mut turns = turns(1, &["a1", "a2", "a3", "b1"].map(|key| (key, Asked)));
+        for expected in ["a1", "b1", "a2", "b1", "a3"] {
+            assert_eq!(turns.begin(0), Some(expected));
+            turns.end(0, &expected, None, 'h');
+            turns.rests.clear();
+            turns.add(0, "b1", due(0, Asked, "b"));
         }
     }
 

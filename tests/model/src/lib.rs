@@ -9,4 +9,5 @@ pub mod real;
 pub mod requests;
 pub mod rest;
 pub mod state;
+pub mod turns;
 pub mod world;
