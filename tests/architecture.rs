@@ -28,10 +28,9 @@ enum Source {
 /// What the page counts, `{}` for the number, and where it comes from.
 const COUNTS: &[(&str, Source)] = &[
     ("# {} words", Source::Rows("## Ten words")),
-    (
-        "at least {} second between them",
-        after("src/engine/queue.rs", "BREATH: Duration = Duration::from_secs("),
-    ),
+    ("at least {} milliseconds between", after("src/core/turns.rs", "BREATH: u64 = ")),
+    ("at most {} in a second", after("src/core/pacing.rs", "PROJECTS_A_SECOND: u32 = ")),
+    ("up to a {} more may run", after("src/core/turns.rs", "spare: (turns / ")),
     ("at most a {} of the project's token bucket", after("src/core/pacing.rs", "remaining <= limit / ")),
     ("Creating costs {} writes to the API server", requests("Creation", 2)),
     ("writes to the API server and {} calls to Atlas", requests("Creation", 1)),

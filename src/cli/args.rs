@@ -159,7 +159,8 @@ pub(super) struct Run {
     )]
     pub default_deletion_policy: Deletion,
 
-    /// How many projects the operator works on at the same time, 1 to 256.
+    /// How many projects the operator works on at the same time, 1 to 256. If all of them are slow, it works on up to a
+    /// quarter more (at least one), each for a namespace that asks for something and of which none is worked on.
     #[arg(long, value_name = "N", env = "ATLAS_INTEGRATION_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
 

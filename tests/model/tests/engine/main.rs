@@ -53,6 +53,15 @@ fn the_engine_makes_the_requests_of_the_model() {
     runtime.expect("a runtime").block_on(compare());
 }
 
+/// What looks after the memory every minute has to outlive a panic, as the workers do.
+#[test]
+fn sizes_are_reported_after_a_panic() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    let reported = runtime.expect("a runtime").block_on(stage::reports_sizes_after_a_panic());
+    assert_eq!(reported, Ok(()));
+}
+
 async fn compare() {
     tokio::spawn(clock());
     let begun = Instant::now();

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -295,7 +296,7 @@ pub async fn play(history: &History, limit: Duration) -> Result<Vec<String>, Str
 /// Runs an operator, and another one whenever it is killed.
 async fn operate(stage: Stage, url: Url, limit: Duration) {
     loop {
-        let engine = engine(&stage, &url, limit);
+        let engine = engine(&stage, &url, limit, Arc::new(Passes(stage.clone())));
         let ended = match engine {
             Ok(engine) => tokio::select! {
                 ended = engine.run(std::future::pending()) => Some(format!("the engine ended: {ended:?}")),
@@ -313,7 +314,12 @@ async fn operate(stage: Stage, url: Url, limit: Duration) {
     }
 }
 
-fn engine(stage: &Stage, url: &Url, limit: Duration) -> Result<Engine, String> {
+fn engine(
+    stage: &Stage,
+    url: &Url,
+    limit: Duration,
+    telemetry: Arc<dyn Telemetry>,
+) -> Result<Engine, String> {
     let served = stage.clone();
     let service = tower::service_fn(move |request| {
         let stage = served.clone();
@@ -339,7 +345,44 @@ fn engine(stage: &Stage, url: &Url, limit: Duration) -> Result<Engine, String> {
         atlas_url: url.clone(),
         election: None,
     };
-    Ok(Engine::new(client, atlas, writer, events, Arc::new(Passes(stage.clone())), key, settings))
+    Ok(Engine::new(client, atlas, writer, events, telemetry, key, settings))
+}
+
+/// Runs an operator without objects whose first report of sizes panics, and waits until sizes are reported again.
+pub async fn reports_sizes_after_a_panic() -> Result<(), String> {
+    let nothing =
+        History { seed: 0, specs: [None; 2], present: [false; 2], foreign: false, moves: Vec::new() };
+    let url = Url::parse("http://127.0.0.1:9").map_err(|error| error.to_string())?;
+    let sizes = Arc::new(Sizes::default());
+    let engine = engine(&Stage::new(&nothing), &url, Duration::from_secs(10), sizes.clone())?;
+    let reported = tokio::time::timeout(Duration::from_secs(3_600), sizes.again.notified());
+    tokio::select! {
+        ended = engine.run(std::future::pending()) => Err(format!("the engine ended: {ended:?}")),
+        reported = reported => reported.map_err(|_| "not within an hour".to_owned()),
+    }
+}
+
+#[derive(Default)]
+struct Sizes {
+    reports: AtomicUsize,
+    again: Notify,
+}
+
+impl Telemetry for Sizes {
+    fn pass(&self, _seconds: f64) {}
+
+    fn drift(&self, _kind: IntegrationType) {}
+
+    fn transition(&self, _reason: Reason) {}
+
+    fn size(&self, _objects: usize, _places: usize, _waiting: usize) {
+        assert!(self.reports.fetch_add(1, Ordering::Relaxed) > 0, "the first report panics");
+        self.again.notify_one();
+    }
+
+    fn leader(&self, _leads: bool) {}
+
+    fn unlisted(&self, _namespaces: usize) {}
 }
 
 /// Tells one pass from the next.
