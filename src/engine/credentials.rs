@@ -8,6 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::index::{Index, Known};
+use super::queue::Queue;
 use crate::api::PROJECT_IDS_ANNOTATION;
 use crate::atlas::{Credential, Key};
 use crate::cluster::{Namespaces, ReadError, SecretData, SecretIdentity, Secrets};
@@ -65,6 +66,7 @@ struct Cached {
 /// Reads Secrets, and remembers credentials.
 pub(super) struct Credentials {
     index: Arc<Mutex<Index>>,
+    queue: Arc<Queue>,
     secrets: Secrets,
     namespaces: Namespaces,
     /// The Secret with the operator's own credentials.
@@ -76,13 +78,13 @@ pub(super) struct Credentials {
 impl Credentials {
     /// Reads with `secrets` and `namespaces`; `operator` is the Secret with the operator's own credentials.
     pub fn new(
-        index: Arc<Mutex<Index>>,
+        (index, queue): (Arc<Mutex<Index>>, Arc<Queue>),
         secrets: Secrets,
         namespaces: Namespaces,
         operator: Option<ObjectKey>,
         key: MemoryKey,
     ) -> Credentials {
-        Credentials { index, secrets, namespaces, operator, key, cache: Mutex::default() }
+        Credentials { index, queue, secrets, namespaces, operator, key, cache: Mutex::default() }
     }
 
     /// The credential for an object of `namespace` and its project: of a Secret of its own, or the operator's where
@@ -253,16 +255,24 @@ impl Credentials {
         Ok(Resolved { integration: resolved, secrets, fingerprint })
     }
 
+    /// Reads a Secret. If news of it came meanwhile and the answer may be older, queues the projects whose objects refer
+    /// to it.
     async fn read(&self, key: &ObjectKey) -> Result<Option<SecretData>, Unreadable> {
-        let found = self.secrets.read(&key.namespace, &key.name).await.map_err(|error| match error {
+        let was_unknown = self.index.lock().secrets.read_begins(key);
+        let found = self.secrets.read(&key.namespace, &key.name).await;
+        let known = match &found {
+            Ok(found) => Known::found(found.as_ref().map(|data| data.identity.clone())),
+            Err(_) => Known::Nothing,
+        };
+        let due = self.index.lock().secrets.read_ends(key, was_unknown, known);
+        self.queue.add(due);
+        found.map_err(|error| match error {
             ReadError::Forbidden => Unreadable::Problem(Problem::new(
                 Reason::SecretNotFound,
                 format!("Secret {} can't be read: {error}", key.name),
             )),
             ReadError::Server(why) => Unreadable::Server(format!("Secret {} can't be read: {why}", key.name)),
-        })?;
-        self.index.lock().secrets.read(key, found.as_ref().map(|data| data.identity.clone()));
-        Ok(found)
+        })
     }
 }
 

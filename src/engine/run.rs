@@ -50,7 +50,13 @@ impl Engine {
         let shared = Shared {
             lead: Lead::new(settings.election.is_some()),
             store: Store::new(writer, Arc::clone(&index), Arc::clone(&queue)),
-            credentials: Credentials::new(Arc::clone(&index), secrets, namespaces, own, key),
+            credentials: Credentials::new(
+                (Arc::clone(&index), Arc::clone(&queue)),
+                secrets,
+                namespaces,
+                own,
+                key,
+            ),
             settings,
             index,
             queue,

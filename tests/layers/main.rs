@@ -32,7 +32,7 @@ const ENGINE: &[(&str, &[&str])] = &[
     ("turn", &["index", "jitter"]),
     ("queue", &["index", "turn"]),
     ("store", &["index", "queue"]),
-    ("credentials", &["index"]),
+    ("credentials", &["index", "queue"]),
     ("shared", &["credentials", "election", "index", "queue", "store"]),
     ("object", &["credentials", "index", "jitter", "shared", "turn"]),
     ("pass", &["credentials", "index", "jitter", "object", "shared", "turn"]),

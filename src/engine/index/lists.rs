@@ -39,10 +39,11 @@ impl Lists {
         self.0.remove(&list);
     }
 
-    /// Ends a list. The result says of a key whether the list left it out; `None` when no such list was under way.
-    pub fn complete(&mut self, list: usize) -> Option<impl Fn(&ObjectKey) -> bool + use<>> {
-        let List { seen, .. } = self.0.remove(&list)?;
-        Some(move |key: &ObjectKey| !seen.contains(key))
+    /// Ends a list. The result says of a key whether the list left it out, and has the newest resourceVersion that was
+    /// known when the list began; `None` when no such list was under way.
+    pub fn complete(&mut self, list: usize) -> Option<(impl Fn(&ObjectKey) -> bool + use<>, u64)> {
+        let List { seen, newest_before } = self.0.remove(&list)?;
+        Some((move |key: &ObjectKey| !seen.contains(key), newest_before))
     }
 }
 

@@ -51,8 +51,12 @@ impl Index {
 
     /// Takes an object. Returns the projects that a pass is due for.
     pub fn observe(&mut self, object: &Object) -> Vec<ProjectKey> {
+        self.lists.saw(&object.key);
+        self.take(object)
+    }
+
+    fn take(&mut self, object: &Object) -> Vec<ProjectKey> {
         let new = Record::new(object);
-        self.lists.saw(&new.key);
         let Some(old) = self.objects.get(&new.key) else {
             let project = new.project.clone();
             self.insert(new);
@@ -75,9 +79,10 @@ impl Index {
 
     /// Takes a fresh read of an object that is known. Returns the projects that a pass is due for because the read is
     /// ahead of the watch, which will not tell the same again. An object that is not known stays unknown: the watch has
-    /// taken it out, perhaps because another operator's selector matches it now.
+    /// taken it out, perhaps because another operator's selector matches it now. For a list that is under way the read
+    /// proves nothing: the object may have gone after the read and before the list, and no watch tells of that.
     pub fn refresh(&mut self, object: &Object) -> Vec<ProjectKey> {
-        if self.objects.contains_key(&object.key) { self.observe(object) } else { Vec::new() }
+        if self.objects.contains_key(&object.key) { self.take(object) } else { Vec::new() }
     }
 
     /// Takes what an own write returned, at once: a later pass must not plan from an older view. If another object has
@@ -158,7 +163,7 @@ impl Index {
     /// A list of objects is complete: objects of its scope that it did not show are gone. Returns the projects that
     /// lost an object.
     pub fn list_complete(&mut self, list: usize, in_scope: impl Fn(&ObjectKey) -> bool) -> Vec<ProjectKey> {
-        let Some(left_out) = self.lists.complete(list) else { return Vec::new() };
+        let Some((left_out, _)) = self.lists.complete(list) else { return Vec::new() };
         let gone: Vec<ObjectKey> =
             self.objects.keys().filter(|key| in_scope(key) && left_out(key)).cloned().collect();
         gone.iter().filter_map(|key| self.remove(key)).collect()

@@ -79,6 +79,11 @@ impl SecretRecord {
             }
         }
     }
+
+    /// The projects whose objects refer to it.
+    fn users(&self) -> Vec<ProjectKey> {
+        self.users.iter().map(|(project, _)| project.clone()).collect()
+    }
 }
 
 /// The Secrets that objects refer to.
@@ -144,23 +149,35 @@ impl Secrets {
         if secret.state == state || state.is_older_than(&secret.state) {
             return Vec::new();
         }
-        // Nobody relied on what was not known before: a pass that needs the Secret is due already, and will read it.
+        // Nobody relied on what was not known before: a pass that needs the Secret is due already, and will read it, or
+        // reads it now and compares at the end (`read_ends`).
         let relied_on = secret.state != Known::Nothing;
         secret.state = state;
-        if !relied_on {
-            return Vec::new();
-        }
-        secret.users.iter().map(|(project, _)| project.clone()).collect()
+        if relied_on { secret.users() } else { Vec::new() }
     }
 
-    /// Notes what a read of a Secret found, where nothing was known. A change is left to the watch, which tells every
-    /// object that refers to the Secret.
-    pub fn read(&mut self, key: &ObjectKey, identity: Option<SecretIdentity>) {
-        if let Some(secret) = self.records.get_mut(key)
-            && secret.state == Known::Nothing
-        {
-            secret.state = Known::found(identity);
+    /// A read of a Secret begins. Returns whether nothing is known of the Secret yet, for [`Secrets::read_ends`].
+    pub fn read_begins(&self, key: &ObjectKey) -> bool {
+        self.records.get(key).is_some_and(|secret| secret.state == Known::Nothing)
+    }
+
+    /// A read of a Secret has found this, `Nothing` if it failed. If nothing was known of the Secret when the read began
+    /// (`was_unknown`), the first news of it makes nothing due, so this function compares: it returns the projects whose
+    /// objects refer to the Secret if a watch or another read has shown another state meanwhile. A change of a state
+    /// that was known is left to the watch, which tells every object that refers to the Secret.
+    pub fn read_ends(
+        &mut self,
+        key: &ObjectKey,
+        was_unknown: bool,
+        found: Known<SecretIdentity>,
+    ) -> Vec<ProjectKey> {
+        let Some(secret) = self.records.get_mut(key).filter(|_| was_unknown) else { return Vec::new() };
+        if secret.state == Known::Nothing {
+            secret.state = found;
+        } else if secret.state != found {
+            return secret.users();
         }
+        Vec::new()
     }
 
     /// Watch number `list` is not allowed. It would show the Secrets that it `covers`.
@@ -184,14 +201,25 @@ impl Secrets {
         self.lists.fails(list);
     }
 
-    /// A list is complete: Secrets of its scope that it did not show do not exist. Returns the projects whose objects
-    /// that concerns.
+    /// A list is complete: Secrets of its scope that it did not show do not exist. Only of a Secret that a read found
+    /// during the list, and that is newer than all that was known when the list began, nothing is known: it may have
+    /// been created after the moment that the list shows. Returns the projects whose objects all this concerns.
     pub fn list_complete(&mut self, list: usize, in_scope: impl Fn(&ObjectKey) -> bool) -> Vec<ProjectKey> {
-        let Some(left_out) = self.lists.complete(list) else { return Vec::new() };
+        let Some((left_out, newest_before)) = self.lists.complete(list) else { return Vec::new() };
         self.unwatched.remove(&list);
         let gone: Vec<ObjectKey> =
             self.records.keys().filter(|key| in_scope(key) && left_out(key)).cloned().collect();
-        gone.iter().flat_map(|key| self.observe(key, None)).collect()
+        let mut due = Vec::new();
+        for key in &gone {
+            let Some(secret) = self.records.get_mut(key) else { continue };
+            if secret.state.version().is_some_and(|version| version > newest_before) {
+                secret.state = Known::Nothing;
+                due.extend(secret.users());
+            } else {
+                due.extend(self.observe(key, None));
+            }
+        }
+        due
     }
 
     /// What is known of a Secret.

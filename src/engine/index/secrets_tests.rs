@@ -7,6 +7,12 @@ use super::*;
 use crate::cluster::SecretIdentity;
 use crate::domain::{AppliedSecret, CredentialsRef, ManagementPolicy};
 
+/// A read of a Secret during which nothing else happens.
+fn read(index: &mut Index, name: &str, found: Option<SecretIdentity>) {
+    let was_unknown = index.secrets.read_begins(&secret(name));
+    assert!(index.secrets.read_ends(&secret(name), was_unknown, Known::found(found)).is_empty());
+}
+
 #[test]
 fn secrets_are_remembered_where_an_object_refers_to_them() {
     let mut index = Index::default();
@@ -52,9 +58,9 @@ fn a_list_of_secrets_tells_which_are_absent() {
 fn a_read_of_a_secret_leaves_the_news_to_the_watch() {
     let mut index = Index::default();
     index.observe(&object("a", 1, 1));
-    index.secrets.read(&secret("teams"), identity("1"));
+    read(&mut index, "teams", identity("1"));
     assert!(index.secrets.observe(&secret("teams"), identity("1")).is_empty());
-    index.secrets.read(&secret("teams"), identity("2"));
+    read(&mut index, "teams", identity("2"));
     assert_eq!(index.secrets.observe(&secret("teams"), identity("2")).len(), 1, "others refer to it too");
 }
 
@@ -81,7 +87,7 @@ fn without_a_watch_nothing_is_known_of_secrets() {
     let mut index = Index::default();
     index.observe(&object("a", 1, 1));
     index.secrets.unwatched(0, |_| true);
-    index.secrets.read(&secret("teams"), None);
+    read(&mut index, "teams", None);
     assert_eq!(index.secrets.get(&secret("teams")), Known::Nothing);
     assert_eq!(
         index.secrets.since(&"ns".into(), &["teams".into()], AppliedSecret::digest(&[])),
@@ -193,8 +199,8 @@ fn a_list_of_secrets_says_nothing_of_those_beyond_its_scope() {
 fn a_read_tells_whether_a_secret_exists() {
     let mut index = Index::default();
     index.observe(&object("a", 1, 1));
-    index.secrets.read(&secret("teams"), identity("1"));
-    index.secrets.read(&secret("atlas"), None);
+    read(&mut index, "teams", identity("1"));
+    read(&mut index, "atlas", None);
     assert_eq!(index.secrets.get(&secret("teams")), Known::found(identity("1").as_ref()));
     assert_eq!(index.secrets.get(&secret("atlas")), Known::Absent);
 }
@@ -255,4 +261,85 @@ fn objects_keep_the_names_in_which_they_differ() {
         let expected = ["c", "d"].contains(&&*record.key.name).then_some("ns/atlas".to_owned());
         assert_eq!(secret.map(|secret| secret.to_string()), expected);
     }
+}
+
+/// The first news of a Secret makes nothing due, since whoever needs the Secret reads it. Whoever is reading it already
+/// may get an answer from before the news.
+#[test]
+fn news_of_a_secret_that_come_while_it_is_read_are_looked_at() {
+    type Found = Known<SecretIdentity>;
+    let state = |version: &str| Known::found(identity(version));
+    let cases: [(&str, &[Option<&str>], Found, usize); 9] = [
+        ("created during the read, which found nothing", &[Some("2")], Known::Absent, 1),
+        ("created during the read, which found it", &[Some("2")], state("2"), 0),
+        ("changed during the read, which found the old value", &[Some("2")], state("1"), 1),
+        ("changed again after the first news, which the watch tells", &[Some("2"), Some("3")], state("3"), 0),
+        ("deleted during the read, which found it", &[Some("1"), None], state("1"), 1),
+        ("deleted during the read, which found nothing", &[None], Known::Absent, 0),
+        ("created during a read that failed", &[Some("2")], Known::Nothing, 1),
+        ("not told of during the read", &[], state("1"), 0),
+        ("not told of during a read that failed", &[], Known::Nothing, 0),
+    ];
+    for (what, news, found, due) in cases {
+        let mut index = Index::default();
+        index.observe(&object("a", 1, 1));
+        let was_unknown = index.secrets.read_begins(&secret("teams"));
+        for news in news {
+            index.secrets.observe(&secret("teams"), news.and_then(identity));
+        }
+        let projects = index.secrets.read_ends(&secret("teams"), was_unknown, found);
+        assert_eq!(projects, vec![project(1); due], "{what}");
+    }
+}
+
+/// While the watch is behind, or fails, each read finds another state than the watch has shown. That must not make a
+/// pass due again and again.
+#[test]
+fn a_read_that_is_ahead_of_a_known_state_makes_nothing_due() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    index.secrets.observe(&secret("teams"), identity("1"));
+    for _ in 0..3 {
+        read(&mut index, "teams", identity("2"));
+    }
+    assert_eq!(index.secrets.get(&secret("teams")), Known::found(identity("1").as_ref()));
+}
+
+/// Two passes read the same Secret for the first time, and it changes between the two answers.
+#[test]
+fn a_read_that_finds_another_state_than_a_second_one_is_looked_at_again() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    index.observe(&elsewhere(object("b", 1, 1)));
+    let [one, other] = [(); 2].map(|()| index.secrets.read_begins(&secret("teams")));
+    assert!(index.secrets.read_ends(&secret("teams"), one, Known::found(identity("2"))).is_empty());
+    assert_eq!(index.secrets.read_ends(&secret("teams"), other, Known::Absent), [project(1), project(2)]);
+}
+
+/// A list shows one moment. A Secret that was created after it, and read before the list is complete, exists.
+#[test]
+fn a_secret_that_is_newer_than_a_list_is_not_absent() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    index.secrets.observe(&secret("atlas"), identity("7"));
+    index.secrets.list_begins(0);
+    index.secrets.observe_from(0, &secret("atlas"), identity("7").expect("one"));
+    read(&mut index, "teams", identity("9"));
+    assert_eq!(index.secrets.list_complete(0, |_| true), [project(1)]);
+    assert_eq!(index.secrets.get(&secret("teams")), Known::Nothing, "the next read tells");
+    read(&mut index, "teams", identity("9"));
+    assert_eq!(index.secrets.get(&secret("teams")), Known::found(identity("9").as_ref()));
+    assert!(index.secrets.observe(&secret("teams"), identity("9")).is_empty(), "what the watch brings then");
+}
+
+/// A read found a Secret, and it was deleted before the list. Its end is older than the list, so no watch tells of it.
+#[test]
+fn a_secret_that_was_read_before_a_list_and_is_not_in_it_is_absent() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    index.secrets.observe(&secret("atlas"), identity("7"));
+    index.secrets.list_begins(0);
+    read(&mut index, "teams", identity("5"));
+    assert_eq!(index.secrets.list_complete(0, |key| &*key.name == "teams"), [project(1)]);
+    assert_eq!(index.secrets.get(&secret("teams")), Known::Absent);
 }

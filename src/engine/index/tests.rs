@@ -113,6 +113,18 @@ fn a_read_tells_what_the_watch_will_not_tell_again() {
     assert_eq!(index.size().0, 1, "what left our selector does not come back by our own write");
 }
 
+/// The answer to a read is on its way while the object goes and a list begins. Its end is older than the list, so no
+/// watch tells of it, and the object would keep others out of its place.
+#[test]
+fn a_read_does_not_keep_an_object_that_a_list_left_out() {
+    let mut index = Index::default();
+    index.observe(&object("a", 1, 1));
+    index.list_begins(0);
+    index.refresh(&object("a", 2, 1));
+    assert_eq!(index.list_complete(0, |_| true), [project(1)]);
+    assert_eq!(index.size().0, 0);
+}
+
 #[test]
 fn grants_wake_the_projects_that_they_concern() {
     let (project, other) = ("5d791c84ff7a2522cc4f9aa1", "5d791c84ff7a2522cc4f9aa2");

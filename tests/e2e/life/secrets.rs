@@ -8,6 +8,8 @@ use rstest::rstest;
 use serde_json::json;
 
 use crate::security::canary::assert_clean;
+use crate::world::proxy::{Fault, Proxy, Request, Side};
+use crate::world::rules::SECRETS_WATCHED;
 use crate::world::{PRIVATE_KEY, PUBLIC_KEY, World, condition, message, rules, until_true};
 
 const KEY: &str = "fedcba9876543210fedcba9876540001";
@@ -48,6 +50,60 @@ async fn settings(
     assert!(condition(&object, "Stalled").is_null() && condition(&object, "Reconciling").is_null());
     assert_eq!(world.stored_datadog("apiKey"), KEY);
 }
+
+/// A Secret is created, or corrected, while the operator reads it for the first time. The answer to that read shows the
+/// state before, and nothing but the watch tells of the change: neither a resync nor a look for stalling comes in time.
+#[rstest]
+#[case::settings_created("settings-created", "keys", &[], &[("api", KEY)], "SecretNotFound")]
+#[case::settings_corrected("settings-corrected", "keys", &[("apikey", KEY)], &[("api", KEY)], "SecretKeyMissing")]
+#[case::settings_rotated("settings-rotated", "keys", &[("api", OLD_KEY)], &[("api", KEY)], "Synced")]
+#[case::credentials_created("credentials-created", "late", &[], API_KEY, "SecretNotFound")]
+#[case::credentials_corrected("credentials-corrected", "late", &[("publicApiKey", PUBLIC_KEY)], API_KEY, "SecretKeyMissing")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_changes_while_it_is_read(
+    #[case] name: &str,
+    #[case] secret: &'static str,
+    #[case] before: &[(&str, &str)],
+    #[case] after: &[(&str, &str)],
+    #[case] said: &str,
+) {
+    let world = World::new(&format!("read-{name}")).await;
+    let proxy = Proxy::start(&world).await;
+    let _operator =
+        proxy.operator(&world, &["--resync-interval", "1h", "--stall-after", "1h", SECRETS_WATCHED]).await;
+    // An object of another project, to see that the watch of Secrets has brought what came before.
+    let mut other = datadog("marker", "api");
+    other["projectId"] = "5d791c84ff7a252200000000".into();
+    other["credentialsSecretRef"]["name"] = "marker".into();
+    let marker = world.integration("marker", &other).await;
+    marker.reaches("False", "SecretNotFound").await;
+    if secret == "late" {
+        world.secret("keys", &[("api", KEY)]).await;
+    }
+    if !before.is_empty() {
+        world.secret(secret, before).await;
+    }
+    let read = format!("/secrets/{secret}");
+    proxy.fault(move |r| r.side == Side::Cluster && r.path.ends_with(&read), 0, 1, Fault::Held);
+    let mut spec = datadog("keys", "api");
+    spec["credentialsSecretRef"]["name"] = if secret == "late" { "late" } else { "atlas" }.into();
+    let x = world.integration("x", &spec).await;
+    proxy.until_hit(1).await;
+
+    world.secret(secret, after).await;
+    world.secret("marker", &[("another", "key")]).await;
+    marker.reaches("False", "SecretKeyMissing").await;
+    proxy.let_go();
+    x.synced().await;
+    world.until_stored("apiKey", KEY).await;
+    let said = format!("\"{said}\"");
+    let first =
+        |request: &Request| request.path.ends_with("/x/status") && request.body.to_string().contains(&said);
+    assert!(proxy.count(first) > 0, "the first read showed the state before");
+}
+
+const OLD_KEY: &str = "fedcba9876543210fedcba9876540009";
+const API_KEY: &[(&str, &str)] = &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", PRIVATE_KEY)];
 
 const ABSENT: &str = "; create it, and the operator continues automatically (an object uses the Secrets of its own \
                       namespace only)";

@@ -75,6 +75,8 @@ pub enum Fault {
     Silence(At),
     /// Its answer comes so much later.
     Slow(Duration),
+    /// The server answers, and the operator gets this answer after [`Proxy::let_go`].
+    Held,
     /// No answer ever comes, and this long after the operator has given it up, or was killed, the server hears of it.
     Late(Duration),
 }
@@ -158,6 +160,7 @@ struct Mode {
     /// Watches that were opened before the last change of this number are over.
     cuts: u64,
     refused: BTreeSet<Side>,
+    let_go: bool,
 }
 
 type Fits<T> = Box<dyn Fn(&T) -> bool + Send>;
@@ -271,6 +274,11 @@ impl Proxy {
         self.state.log().dropped = Some(Box::new(fits));
     }
 
+    /// Lets the answers go that [`Fault::Held`] has held, and those that it would hold.
+    pub fn let_go(&self) {
+        self.state.mode.send_modify(|mode| mode.let_go = true);
+    }
+
     /// Makes a server unreachable for this operator: connections end at once, old and new; or reachable again.
     pub fn refuse(&self, side: Side, refused: bool) {
         self.state.mode.send_modify(|mode| {
@@ -363,6 +371,12 @@ async fn handle(
             tokio::time::sleep(delay).await;
             answer
         }
+        Some(Fault::Held) => {
+            let answer = state.pass_on(&outgoing).await?;
+            state.hit(place);
+            let _ = state.mode.subscribe().wait_for(|mode| mode.let_go).await;
+            answer
+        }
         Some(Fault::Late(delay)) => {
             // Dropped with this future, when the operator closes the connection.
             let (_held, given_up) = oneshot::channel::<()>();
@@ -377,7 +391,7 @@ async fn handle(
             std::future::pending::<Response<Body>>().await
         }
     };
-    if fault.is_some() {
+    if fault.is_some_and(|fault| fault != Fault::Held) {
         state.hit(place);
     }
     state.log().requests[place].answer = Some(response.status().as_u16());
