@@ -11,6 +11,7 @@ mod mapping;
 mod namespaces;
 #[cfg(test)]
 mod recorded_tests;
+mod retry;
 mod secrets;
 mod selector;
 mod watch;

@@ -4,15 +4,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, ObjectMeta, PartialObjectMeta};
-use kube::runtime::watcher;
 
 use super::secrets::ReadError;
-use super::watch::{PAGE_SIZE, WatchEvent, translate, watch};
+use super::watch::{WatchEvent, Which, watch};
 use crate::api::PROJECT_IDS_ANNOTATION;
 use crate::domain::ProjectId;
 
@@ -62,13 +60,10 @@ impl Namespaces {
 /// Watches what all Namespaces of the cluster grant, by their metadata.
 pub fn watch_namespaces(client: &Client) -> BoxStream<'static, WatchEvent<Grant>> {
     let api: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
-    let config = watcher::Config::default().page_size(PAGE_SIZE);
-    let item = |wire: PartialObjectMeta<Namespace>| {
+    watch(0, api, &Which::default(), |wire: PartialObjectMeta<Namespace>| {
         let projects = projects(&wire.metadata);
         Some(Grant { namespace: wire.metadata.name?, projects })
-    };
-    let events = watch(api, config);
-    events.filter_map(move |event| std::future::ready(translate(0, event, item))).boxed()
+    })
 }
 
 fn projects(metadata: &ObjectMeta) -> BTreeSet<ProjectId> {

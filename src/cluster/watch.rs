@@ -1,27 +1,32 @@
 //! The watches of objects, in full, and of Secrets, by their metadata only. Namespaces, where only one annotation
 //! matters, are in [`super::namespaces`].
 
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::{BoxStream, select_all};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, ApiResource, PartialObjectMeta};
-use kube::core::DynamicObject;
-use kube::runtime::utils::Backoff;
-use kube::runtime::watcher::{self, DefaultBackoff, Event};
-use kube::{Client, ResourceExt};
+use kube::api::{Api, ApiResource, ListParams, PartialObjectMeta, WatchParams};
+use kube::core::{DynamicObject, WatchEvent as Change};
+use kube::{Client, Error, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::decode::{Stored, decode};
 use super::mapping::Defaults;
+use super::retry::{Asked, Fault, Next, Retry};
 use super::secrets::SecretIdentity;
 use crate::api::AtlasIntegration;
 use crate::domain::ObjectKey;
 
 /// The size of a page bounds the memory that reading a list takes.
 pub(super) const PAGE_SIZE: u32 = 50;
-/// The longest wait after failures.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// A watch that brings nothing for so long is dead: the API server sends a bookmark about once a minute, and ends each
+/// watch before.
+const SILENCE: Duration = Duration::from_secs(295);
 
 /// The namespaces that are watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,14 +80,21 @@ pub enum WatchEvent<T> {
         /// Which watch.
         list: usize,
     },
-    /// The watch failed, and is retried automatically after a while.
+    /// The API server has accepted the watch after the list, or after a failure.
+    Works {
+        /// Which watch.
+        list: usize,
+    },
+    /// The list or the watch failed, and is retried automatically after a while.
     Failed {
         /// Which watch.
         list: usize,
         /// The cause, for a person.
         message: String,
-        /// Whether the operator is not allowed to watch.
+        /// Whether the operator is not allowed to.
         forbidden: bool,
+        /// Whether the list failed, and not the watch after it.
+        listing: bool,
     },
 }
 
@@ -96,16 +108,13 @@ pub fn watch_objects(
     defaults: Defaults,
 ) -> Stream<Stored> {
     let resource = ApiResource::erase::<AtlasIntegration>(&());
-    let mut config = watcher::Config::default().page_size(PAGE_SIZE);
-    config.label_selector = selector.map(str::to_owned);
+    let which = Which { labels: selector.map(str::to_owned), fields: None };
     let watches = scope.parts().into_iter().enumerate().map(|(list, namespace)| {
         let api: Api<DynamicObject> = match namespace {
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
             None => Api::all_with(client.clone(), &resource),
         };
-        let events = watch(api, config.clone());
-        let item = move |wire: DynamicObject| decode(wire, defaults);
-        events.filter_map(move |event| std::future::ready(translate(list, event, item))).boxed()
+        watch(list, api, &which, move |wire| decode(wire, defaults))
     });
     select_all(watches).boxed()
 }
@@ -124,48 +133,10 @@ pub fn watch_secrets(
             Some(namespace) => Api::namespaced(client.clone(), namespace),
             None => Api::all(client.clone()),
         };
-        let mut config = watcher::Config::default().page_size(PAGE_SIZE);
-        config.field_selector = only.map(|only| format!("metadata.name={}", only.name));
-        let events = watch(api, config);
-        events.filter_map(move |event| std::future::ready(translate(list, event, secret_item))).boxed()
+        let which = Which { labels: None, fields: only.map(|only| format!("metadata.name={}", only.name)) };
+        watch(list, api, &which, secret_item)
     });
     select_all(watches).boxed()
-}
-
-/// A watch that begins again, with a list, after every failure. If etcd was restored, the API server stays silent on a
-/// watch from a version of the lost future, while a list shows the restored state. It can't be restored without a
-/// failure of the watch before.
-///
-/// The waits between failures grow from about a second to half a minute. They are short again only once the watch has
-/// brought a change, or two minutes after the last failure. A list alone does not prove that the watch works, and an
-/// API server that refuses a watch must not be asked for lists all the time.
-pub(super) fn watch<K>(
-    api: Api<K>,
-    config: watcher::Config,
-) -> impl futures::Stream<Item = watcher::Result<Event<K>>> + Send
-where
-    K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
-{
-    let begin = move || watcher::watcher(api.clone(), config.clone()).boxed();
-    let state = (begin(), begin, DefaultBackoff::default(), Duration::ZERO);
-    futures::stream::unfold(state, |(mut events, begin, mut backoff, wait)| async move {
-        // Even the shortest sleep takes a millisecond, and a list has many items.
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
-        }
-        let event = events.next().await?;
-        let mut wait = Duration::ZERO;
-        match &event {
-            Ok(Event::Init | Event::InitApply(_) | Event::InitDone) => {}
-            Ok(Event::Apply(_) | Event::Delete(_)) => backoff.reset(),
-            Err(_) => {
-                events = begin();
-                wait = backoff.next().unwrap_or(LONGEST_WAIT);
-            }
-        }
-        Some((event, (events, begin, backoff, wait)))
-    })
-    .boxed()
 }
 
 fn secret_item(wire: PartialObjectMeta<Secret>) -> Option<(ObjectKey, SecretIdentity)> {
@@ -174,53 +145,234 @@ fn secret_item(wire: PartialObjectMeta<Secret>) -> Option<(ObjectKey, SecretIden
     Some((key, SecretIdentity { uid: metadata.uid?, resource_version: metadata.resource_version? }))
 }
 
-pub(super) fn translate<K: ResourceExt, T>(
-    list: usize,
-    event: Result<Event<K>, watcher::Error>,
-    item: impl Fn(K) -> Option<T>,
-) -> Option<WatchEvent<T>> {
-    Some(match event {
-        Ok(Event::Init) => WatchEvent::ListBegins { list },
-        Ok(Event::InitApply(object) | Event::Apply(object)) => {
-            WatchEvent::Present { list, item: Box::new(item(object)?) }
-        }
-        Ok(Event::Delete(object)) => {
-            let namespace = object.namespace().unwrap_or_default();
-            WatchEvent::Deleted {
-                key: ObjectKey { namespace: namespace.into(), name: object.name_any().into() },
-            }
-        }
-        Ok(Event::InitDone) => WatchEvent::ListComplete { list },
-        Err(error) => WatchEvent::Failed { list, message: explain(&error), forbidden: is_forbidden(&error) },
-    })
+/// Which of the objects of an API are watched, by selectors.
+#[derive(Default)]
+pub(super) struct Which {
+    pub labels: Option<String>,
+    pub fields: Option<String>,
 }
 
-fn is_forbidden(error: &watcher::Error) -> bool {
-    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
-    match error {
-        InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => {
-            matches!(error, kube::Error::Api(status) if status.is_forbidden())
+/// A list in pages, a watch from there on, and whatever follows from their failures, without end. `item` makes of an
+/// object what is told of it.
+///
+/// A watch that the API server refuses is asked for again from the same resourceVersion, and a page of a list by the same
+/// token. Only where the API server may have gone back in time a list comes first. If etcd was restored, the API server
+/// stays silent on a watch from a version of the lost future, while a list shows the restored state. [`Retry`] decides.
+pub(super) fn watch<K, T>(
+    list: usize,
+    api: Api<K>,
+    which: &Which,
+    item: impl Fn(K) -> Option<T> + Send + 'static,
+) -> Stream<T>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    T: Send + 'static,
+{
+    let Which { labels, fields } = which;
+    let (label_selector, field_selector) = (labels.clone(), fields.clone());
+    let pages = ListParams {
+        label_selector: label_selector.clone(),
+        field_selector: field_selector.clone(),
+        limit: Some(PAGE_SIZE),
+        ..ListParams::default()
+    };
+    let watcher = Watcher {
+        list,
+        api,
+        pages,
+        changes: WatchParams { label_selector, field_selector, ..WatchParams::default() },
+        item,
+        step: Step::Begin,
+        ready: VecDeque::new(),
+        wait: Duration::ZERO,
+        retry: Retry::new(Instant::now()),
+    };
+    futures::stream::unfold(watcher, |mut watcher| async { Some((watcher.next().await, watcher)) }).boxed()
+}
+
+/// One watch; see [`watch`].
+struct Watcher<K, T, F> {
+    list: usize,
+    api: Api<K>,
+    pages: ListParams,
+    changes: WatchParams,
+    item: F,
+    /// What is done next, after `wait`.
+    step: Step<K>,
+    wait: Duration,
+    /// What is known already, and was not told yet.
+    ready: VecDeque<WatchEvent<T>>,
+    retry: Retry,
+}
+
+enum Step<K> {
+    /// Tell that a list begins.
+    Begin,
+    /// Ask for the page of this token.
+    Page(Option<String>),
+    /// Ask for a watch from this resourceVersion.
+    Watch(String),
+    /// Take the next change from a watch that has come to this resourceVersion.
+    Follow(String, BoxStream<'static, Result<Change<K>, Error>>),
+}
+
+impl<K, T, F> Watcher<K, T, F>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    F: Fn(K) -> Option<T>,
+{
+    async fn next(&mut self) -> WatchEvent<T> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return event;
+            }
+            // Even the shortest sleep takes a millisecond.
+            if !self.wait.is_zero() {
+                tokio::time::sleep(std::mem::take(&mut self.wait)).await;
+            }
+            match std::mem::replace(&mut self.step, Step::Begin) {
+                Step::Begin => {
+                    self.ready.push_back(WatchEvent::ListBegins { list: self.list });
+                    self.step = Step::Page(None);
+                }
+                Step::Page(token) => self.page(token).await,
+                Step::Watch(version) => self.begin(version).await,
+                Step::Follow(version, changes) => self.follow(version, changes).await,
+            }
         }
-        _ => false,
+    }
+
+    async fn page(&mut self, token: Option<String>) {
+        self.pages.continue_token = token.clone();
+        let page = match self.api.list(&self.pages).await {
+            Ok(page) => page,
+            Err(error) => {
+                return self.failed(Asked::List, &error.into(), token.map(|token| Step::Page(Some(token))));
+            }
+        };
+        let (list, item) = (self.list, &self.item);
+        let items = page.items.into_iter().filter_map(item);
+        self.ready.extend(items.map(|item| WatchEvent::Present { list, item: Box::new(item) }));
+        let some = |text: Option<String>| text.filter(|text| !text.is_empty());
+        self.step = match (some(page.metadata.continue_), some(page.metadata.resource_version)) {
+            (Some(token), _) => Step::Page(Some(token)),
+            (None, Some(version)) => {
+                self.retry.listed(Instant::now());
+                self.ready.push_back(WatchEvent::ListComplete { list });
+                Step::Watch(version)
+            }
+            (None, None) => return self.failed(Asked::List, &Problem::NoVersion, None),
+        };
+    }
+
+    async fn begin(&mut self, version: String) {
+        match self.api.watch(&self.changes, &version).await {
+            Ok(changes) => match self.retry.accepted(Instant::now()) {
+                None => {
+                    self.ready.push_back(WatchEvent::Works { list: self.list });
+                    self.step = Step::Follow(version, changes.boxed());
+                }
+                Some(wait) => (self.step, self.wait) = (Step::Begin, wait),
+            },
+            Err(error) => self.failed(Asked::Watch, &error.into(), Some(Step::Watch(version))),
+        }
+    }
+
+    async fn follow(&mut self, version: String, mut changes: BoxStream<'static, Result<Change<K>, Error>>) {
+        let list = self.list;
+        let (event, version) = match tokio::time::timeout(SILENCE, changes.next()).await {
+            Err(_) => return self.failed(Asked::Watch, &Problem::Silent, None),
+            Ok(None) => {
+                (self.step, self.wait) = (Step::Watch(version), self.retry.ended(Instant::now(), random()));
+                return;
+            }
+            Ok(Some(Err(error))) => {
+                return self.failed(Asked::Watch, &error.into(), Some(Step::Watch(version)));
+            }
+            Ok(Some(Ok(Change::Error(status)))) => {
+                return self.failed(Asked::Watch, &Problem::Ended(*status), Some(Step::Watch(version)));
+            }
+            Ok(Some(Ok(Change::Bookmark(bookmark)))) => (None, Some(bookmark.metadata.resource_version)),
+            Ok(Some(Ok(Change::Added(object) | Change::Modified(object)))) => {
+                let version = object.resource_version();
+                let item = (self.item)(object);
+                (item.map(|item| WatchEvent::Present { list, item: Box::new(item) }), version)
+            }
+            Ok(Some(Ok(Change::Deleted(object)))) => {
+                let key = ObjectKey {
+                    namespace: object.namespace().unwrap_or_default().into(),
+                    name: object.name_any().into(),
+                };
+                (Some(WatchEvent::Deleted { key }), object.resource_version())
+            }
+        };
+        self.ready.extend(event);
+        let Some(version) = version.filter(|version| !version.is_empty()) else {
+            return self.failed(Asked::Watch, &Problem::NoVersion, None);
+        };
+        self.retry.brought(Instant::now());
+        self.step = Step::Follow(version, changes);
+    }
+
+    /// Tells of a failure. The next step is `again`, or else a list.
+    fn failed(&mut self, asked: Asked, problem: &Problem, again: Option<Step<K>>) {
+        let fault = problem.fault();
+        let (next, wait) = self.retry.failed(Instant::now(), asked, fault, random());
+        self.ready.push_back(WatchEvent::Failed {
+            list: self.list,
+            message: problem.to_string(),
+            forbidden: fault == Fault::Forbidden,
+            listing: asked == Asked::List,
+        });
+        self.wait = wait;
+        self.step = again.filter(|_| next == Next::Again).unwrap_or(Step::Begin);
     }
 }
 
-fn explain(error: &watcher::Error) -> String {
-    let api = match error {
-        watcher::Error::InitialListFailed(error)
-        | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => error,
-        watcher::Error::WatchError(status) => {
-            return format!("the watch ended: {} ({})", status.reason, status.code);
+/// From 0 to 1, so that operators that failed together do not come back together.
+fn random() -> f64 {
+    RandomState::new().hash_one(()) as f64 / u64::MAX as f64
+}
+
+/// Why a list or a watch failed, for a person.
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error("{}", explain(.0))]
+    Call(#[from] Error),
+    #[error("the watch ended: {} ({})", .0.reason, .0.code)]
+    Ended(kube::core::Status),
+    #[error("the API server sent no resourceVersion")]
+    NoVersion,
+    #[error("the API server can't be reached: the watch brought nothing for {} seconds", SILENCE.as_secs())]
+    Silent,
+}
+
+impl Problem {
+    fn fault(&self) -> Fault {
+        let code = match self {
+            Problem::Call(Error::Api(status)) => status.code,
+            Problem::Ended(status) => status.code,
+            _ => return Fault::Unreachable,
+        };
+        match code {
+            403 => Fault::Forbidden,
+            410 => Fault::TooOld,
+            _ => Fault::Refused,
         }
-        watcher::Error::NoResourceVersion => return "the API server sent no resourceVersion".to_owned(),
-    };
-    match api {
-        kube::Error::Api(status) if status.code == 404 => {
+    }
+}
+
+fn explain(error: &Error) -> String {
+    match error {
+        Error::Api(status) if status.code == 404 => {
             "the kind is not installed: apply crds/atlasintegrations.yaml; the operator then continues automatically"
                 .to_owned()
         }
-        kube::Error::Api(status) => format!("the API server refused: {} ({})", status.message, status.code),
+        Error::Api(status) => format!("the API server refused: {} ({})", status.message, status.code),
         error => format!("the API server can't be reached: {error}"),
     }
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod watch_tests;

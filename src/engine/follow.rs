@@ -92,12 +92,12 @@ impl Watches {
             Watch::Namespaces => "watch of Namespaces",
         };
         match event {
-            WatchEvent::Failed { list, message, forbidden } => {
+            WatchEvent::Failed { list, message, forbidden, listing } => {
                 let namespace = namespace(settings, *list);
                 let known = self.failing.insert((watch, *list), message.clone());
                 if known.as_ref() == Some(message) {
                     tracing::debug!(namespace, "{what}: {message}");
-                } else if *forbidden && watch == Watch::Objects && namespace.is_some() {
+                } else if *forbidden && *listing && watch == Watch::Objects && namespace.is_some() {
                     tracing::warn!(
                         namespace,
                         "{what}: {message}; no object of this namespace is served until the operator may list them"
@@ -106,7 +106,7 @@ impl Watches {
                     tracing::warn!(namespace, "{what}: {message}");
                 }
             }
-            WatchEvent::ListComplete { list } if self.failing.remove(&(watch, *list)).is_some() => {
+            WatchEvent::Works { list } if self.failing.remove(&(watch, *list)).is_some() => {
                 tracing::info!(namespace = namespace(settings, *list), "{what}: it works again");
             }
             _ => {}
@@ -151,7 +151,7 @@ impl Watches {
                 self.open.remove(&(Watch::Objects, list));
                 return Due::routine(index.list_complete(list, in_list(&shared.settings, list)));
             }
-            WatchEvent::Failed { list, .. } => index.list_fails(list),
+            WatchEvent::Works { .. } | WatchEvent::Failed { .. } => {}
         }
         Due::default()
     }
@@ -161,7 +161,7 @@ impl Watches {
     /// namespace up once it is allowed.
     fn note_unlisted(&mut self, shared: &Shared, event: &WatchEvent<Stored>) {
         let changed = match event {
-            WatchEvent::Failed { list, forbidden: true, .. } => {
+            WatchEvent::Failed { list, forbidden: true, listing: true, .. } => {
                 self.open.remove(&(Watch::Objects, *list));
                 self.unlisted.insert(*list)
             }
@@ -216,9 +216,8 @@ impl Watches {
             WatchEvent::Failed { list, forbidden: true, .. } => {
                 self.open.remove(&(Watch::Secrets, list));
                 secrets.unwatched(list, in_list(&shared.settings, list));
-                secrets.list_fails(list);
             }
-            WatchEvent::Failed { list, .. } => secrets.list_fails(list),
+            WatchEvent::Works { .. } | WatchEvent::Failed { .. } => {}
         }
         Due::default()
     }
@@ -244,7 +243,7 @@ impl Watches {
                 self.open.remove(&(Watch::Namespaces, list));
                 index.namespaces_unwatched();
             }
-            WatchEvent::Failed { .. } => {}
+            WatchEvent::Works { .. } | WatchEvent::Failed { .. } => {}
         }
         Due::default()
     }

@@ -116,7 +116,7 @@ fn limit(target: &str) -> Level {
     match target.split("::").next().unwrap_or_default() {
         "atlas_integration_operator" => Level::TRACE,
         // Every failure of a watch reaches our own log.
-        "kube_client" | "kube_runtime" | "kube" => Level::ERROR,
+        "kube_client" | "kube" => Level::ERROR,
         _ => Level::WARN,
     }
 }
@@ -131,7 +131,6 @@ mod tests {
     fn dependencies_are_cut_off() {
         assert_eq!(limit("atlas_integration_operator::engine::step"), Level::TRACE);
         assert_eq!(limit("kube_client::client"), Level::ERROR);
-        assert_eq!(limit("kube_runtime::watcher"), Level::ERROR);
         assert_eq!(limit("hyper_util::client::legacy"), Level::WARN);
         assert_eq!(limit("reqwest"), Level::WARN);
     }

@@ -16,7 +16,7 @@ struct List {
 }
 
 impl Lists {
-    /// Watch number `list` begins a list; `newest` is the newest resourceVersion that is known of anything.
+    /// Watch number `list` begins a list, perhaps in place of one that failed, whose items so far tell nothing; `newest` is the newest resourceVersion that is known of anything.
     pub fn begins(&mut self, list: usize, newest: u64) {
         self.0.insert(list, List { seen: HashSet::new(), newest_before: newest });
     }
@@ -32,11 +32,6 @@ impl Lists {
     /// was `known` before the list began. A list asks for the newest state, so then the known version is void.
     pub fn went_back(&self, list: usize, known: u64, shows: u64) -> bool {
         self.0.get(&list).is_some_and(|list| known <= list.newest_before && shows < known)
-    }
-
-    /// A list failed. What it has shown so far tells nothing.
-    pub fn fails(&mut self, list: usize) {
-        self.0.remove(&list);
     }
 
     /// Ends a list. The result says of a key whether the list left it out, and has the newest resourceVersion that was

@@ -155,11 +155,6 @@ impl Index {
         self.lists.begins(list, newest.unwrap_or_default());
     }
 
-    /// A list of objects, or the watch that followed it, failed. It begins again with a list.
-    pub fn list_fails(&mut self, list: usize) {
-        self.lists.fails(list);
-    }
-
     /// A list of objects is complete: objects of its scope that it did not show are gone. Returns the projects that
     /// lost an object.
     pub fn list_complete(&mut self, list: usize, in_scope: impl Fn(&ObjectKey) -> bool) -> Vec<ProjectKey> {

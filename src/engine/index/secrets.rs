@@ -196,11 +196,6 @@ impl Secrets {
         self.lists.begins(list, newest.unwrap_or_default());
     }
 
-    /// A list, or the watch that followed it, failed. It begins again with a list.
-    pub fn list_fails(&mut self, list: usize) {
-        self.lists.fails(list);
-    }
-
     /// A list is complete: Secrets of its scope that it did not show do not exist. Only of a Secret that a read found
     /// during the list, and that is newer than all that was known when the list began, nothing is known: it may have
     /// been created after the moment that the list shows. Returns the projects whose objects all this concerns.

@@ -193,11 +193,14 @@ async fn a_watch_that_is_too_old_lists_anew(#[case] name: &str, #[case] fault: F
     stage.proxy.until_hit(2).await;
     stage.change().await;
     stage.until_caught_up().await;
-    let of = |path: &'static str| move |r: &Request| r.is_watch() && r.path.ends_with(path);
-    let refused = stage.proxy.hits();
-    let refused = |path| refused.iter().filter(|request| of(path)(request)).count();
-    // Doubling from most of a second, 120 s have room for no more.
-    assert!(refused("/atlasintegrations") <= 12, "{} watches", refused("/atlasintegrations"));
+    // While a list serves, and no watch does, each further list comes later: a second, four, sixteen.
+    let refused = || {
+        let hits = stage.proxy.hits().into_iter();
+        hits.filter(|r| r.path.ends_with("/atlasintegrations")).map(|r| r.at).collect::<Vec<_>>()
+    };
+    until_true("the fourth refusal", || refused().len() >= 4).await;
+    let waits: Vec<_> = refused().windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(waits[2] > 2 * waits[0], "{waits:?}");
     // No cache may answer a list: it could be older than what is known.
     assert_eq!(stage.proxy.count(|r| is_list(r) && r.query.contains("resourceVersion")), 0);
     on.store(false, Ordering::Relaxed);

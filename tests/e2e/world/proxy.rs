@@ -13,7 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use atlas_integration_stage::samples::datadog;
 use bytes::Bytes;
@@ -95,6 +95,8 @@ pub struct Request {
     pub body: Value,
     /// The status of the answer that the operator got, if it got one.
     pub answer: Option<u16>,
+    /// When it came.
+    pub at: Instant,
 }
 
 impl Request {
@@ -343,6 +345,7 @@ async fn handle(
         authorized: head.headers.contains_key("authorization"),
         body: serde_json::from_slice(&body).unwrap_or_default(),
         answer: None,
+        at: Instant::now(),
     };
     let watch = seen.is_watch();
     let (place, fault) = state.note(seen);
