@@ -78,7 +78,7 @@ impl Call<'_> {
                 "atlas",
                 self.version.path(),
                 "groups",
-                self.project.as_str(),
+                &self.project.to_string(),
                 "integrations",
             ]);
             segments.extend(self.kind.map(IntegrationType::as_str));

@@ -185,7 +185,7 @@ fn path(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let (project, kind) = text.split_once('\n').unwrap_or((&text, ""));
     let Some(project) = ProjectId::parse(project) else { return };
-    assert!(project.as_str().len() == 24 && project.as_str().bytes().all(|b| b.is_ascii_hexdigit()));
+    assert!(project.to_string().len() == 24 && project.to_string().bytes().all(|b| b.is_ascii_hexdigit()));
     let kind = IntegrationType::parse(kind);
     for (base, before) in [("https://atlas.example", ""), ("https://atlas.example/proxy/", "/proxy")] {
         let base = Url::parse(base).expect("a URL");

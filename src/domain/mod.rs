@@ -5,6 +5,7 @@ mod advice;
 mod characters;
 mod comparison;
 mod failure;
+pub mod hex;
 mod integration;
 mod integration_type;
 mod lease;

@@ -2,17 +2,20 @@
 //! the admission rule.
 
 use std::collections::BTreeSet;
-use std::fmt;
+use std::fmt::{self, Write};
+
+use super::hex;
 
 /// Id of an Atlas project (group): 24 lower-case hexadecimal digits (v2 specification: `^([a-f0-9]{24})$`).
+///
+/// It holds the digits as 12 bytes, since every project is in several maps.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ProjectId([u8; 24]);
+pub struct ProjectId([u8; 12]);
 
 impl ProjectId {
     /// `None` unless `text` is exactly 24 lower-case hexadecimal digits.
     pub fn parse(text: &str) -> Option<ProjectId> {
-        let bytes: [u8; 24] = text.as_bytes().try_into().ok()?;
-        bytes.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')).then_some(ProjectId(bytes))
+        hex::pack(text.bytes()).map(ProjectId)
     }
 
     /// Parses a list of ids, separated by commas, white space or both, from the annotation of a Namespace. Anything in
@@ -20,23 +23,18 @@ impl ProjectId {
     pub fn parse_list(text: &str) -> BTreeSet<ProjectId> {
         text.split(|c: char| c == ',' || c.is_whitespace()).filter_map(ProjectId::parse).collect()
     }
-
-    /// The 24 digits.
-    pub fn as_str(&self) -> &str {
-        // `parse` lets only ASCII digits and letters pass.
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
 }
 
+/// Shows the 24 digits.
 impl fmt::Display for ProjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        hex::unpack(&self.0).try_for_each(|digit| f.write_char(digit))
     }
 }
 
 impl fmt::Debug for ProjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -89,6 +87,7 @@ mod tests {
             "",
             "5d791c84ff7a2522cc4f9aa",
             "5D791C84FF7A2522CC4F9AA1",
+            "5d791c84ff7a2522cc4f9aag",
             "5d791c84ff7a2522cc4f9aa1\n",
             "../../../../orgs/5d791c84",
         ] {

@@ -151,7 +151,7 @@ impl Shared {
     /// When a project's next resync is: each project has its own offset in every interval.
     pub fn next_resync(&self, project: &ProjectId, now: Instant) -> Instant {
         let interval = self.settings.resync_interval;
-        let first = self.started + pacing::resync_offset(project.as_str(), interval);
+        let first = self.started + pacing::resync_offset(&project.to_string(), interval);
         let passed = now.saturating_duration_since(first).as_nanos() / interval.as_nanos().max(1);
         let turns = u32::try_from(passed).unwrap_or(u32::MAX - 1) + 1;
         if now < first { first } else { first + interval.saturating_mul(turns) }
