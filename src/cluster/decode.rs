@@ -1,11 +1,11 @@
 //! Decodes what the API server stores into an [`Object`]. Decoding is permissive: a part that can't be read counts as
 //! absent, or makes the spec of this one object invalid. It is never an error that would hold up other objects.
 
-use kube::core::DynamicObject;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::mapping::{self, Defaults};
+use super::wire::Wire;
 use crate::api;
 use crate::domain::{
     Applied, AppliedSecret, Attempt, Condition, ConditionStatus, ConditionType, Object, ObjectKey, Status,
@@ -27,10 +27,8 @@ pub struct Stored {
 }
 
 /// Decodes an object. Returns `None` only for something that no API server returns (without uid or namespace).
-pub(super) fn decode(wire: DynamicObject, defaults: Defaults) -> Option<Stored> {
-    let DynamicObject { metadata, mut data, .. } = wire;
-    let status = data.get_mut("status").map(Value::take).unwrap_or_default();
-    let spec = data.get_mut("spec").map(Value::take).unwrap_or_default();
+pub(super) fn decode(wire: Wire, defaults: Defaults) -> Option<Stored> {
+    let Wire { metadata, spec, status } = wire;
     let annotation = |name: &str| metadata.annotations.as_ref().and_then(|all| all.get(name)).cloned();
     let finalizers = metadata.finalizers.clone().unwrap_or_default();
     let object = Object {
@@ -119,7 +117,7 @@ mod tests {
     fn object(spec: &Value) -> Object {
         let wire = serde_json::json!({"apiVersion": "atlas-integrations.dev/v1", "kind": "AtlasIntegration",
             "metadata": {"name": "x", "namespace": "ns", "uid": "u", "resourceVersion": "1"}, "spec": spec});
-        let wire: DynamicObject = serde_json::from_value(wire).expect("an object");
+        let wire: Wire = serde_json::from_value(wire).expect("an object");
         decode(wire, DEFAULTS).expect("decodes").object
     }
 

@@ -1,11 +1,11 @@
 //! Hostile objects: every stored object is decoded, and messages about it do not quote it.
 
-use kube::core::DynamicObject;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::decode::decode;
 use super::mapping::{Defaults, is_secret_name};
+use super::wire::Wire;
 use crate::domain::{AdoptionPolicy, CredentialsRef, DeletionPolicy, plain};
 use crate::fuzz::run;
 
@@ -19,7 +19,7 @@ fn object(bytes: &[u8]) {
     let metadata = json!({"name": "x", "namespace": "ns", "uid": "u", "resourceVersion": "1"});
     let wire = json!({"apiVersion": "atlas-integrations.dev/v1", "kind": "AtlasIntegration", "metadata": metadata,
         "spec": part("spec"), "status": part("status")});
-    let wire: DynamicObject = serde_json::from_value(wire).expect("an object");
+    let wire: Wire = serde_json::from_value(wire).expect("an object");
     let stored = decode(wire, DEFAULTS).expect("decodes");
     match stored.object.spec {
         Err(why) => {

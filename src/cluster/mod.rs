@@ -15,6 +15,7 @@ mod retry;
 mod secrets;
 mod selector;
 mod watch;
+mod wire;
 mod writer;
 
 pub use client::connect;
@@ -25,5 +26,5 @@ pub use mapping::{Defaults, is_secret_name};
 pub use namespaces::{Grant, Namespaces, watch_namespaces};
 pub use secrets::{ReadError, SecretData, SecretIdentity, Secrets};
 pub use selector::check_selector;
-pub use watch::{Scope, WatchEvent, watch_objects, watch_secrets};
+pub use watch::{Part, Scope, WatchEvent, watch_objects, watch_secrets};
 pub use writer::{WriteError, Writer};

@@ -7,10 +7,11 @@ use std::time::Duration;
 use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
-use kube::api::{Api, ObjectMeta, PartialObjectMeta};
+use kube::api::{Api, ObjectMeta};
 
 use super::secrets::ReadError;
 use super::watch::{WatchEvent, Which, watch};
+use super::wire::Metadata;
 use crate::api::PROJECT_IDS_ANNOTATION;
 use crate::domain::ProjectId;
 
@@ -59,8 +60,8 @@ impl Namespaces {
 
 /// Watches what all Namespaces of the cluster grant, by their metadata.
 pub fn watch_namespaces(client: &Client) -> BoxStream<'static, WatchEvent<Grant>> {
-    let api: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
-    watch(0, api, &Which::default(), |wire: PartialObjectMeta<Namespace>| {
+    let api: Api<Metadata<Namespace>> = Api::all(client.clone());
+    watch(0, api, &Which::default(), |wire: Metadata<Namespace>| {
         let projects = projects(&wire.metadata);
         Some(Grant { namespace: wire.metadata.name?, projects })
     })

@@ -1,11 +1,11 @@
 //! What each type makes of a spec, as recorded once. Statuses hold the hash and the redacted form: if the code made
 //! another one of the same spec, the operator would write every object again after an upgrade, or report drift.
 
-use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
 use super::decode::decode;
 use super::mapping::Defaults;
+use super::wire::Wire;
 use crate::domain::{AdoptionPolicy, BadSecret, DeletionPolicy, Integration, SecretKey, SecretValue};
 
 const DEFAULTS: Defaults = Defaults { adoption: AdoptionPolicy::Refuse, deletion: DeletionPolicy::Delete };
@@ -13,7 +13,7 @@ const DEFAULTS: Defaults = Defaults { adoption: AdoptionPolicy::Refuse, deletion
 fn integration(spec: &Value) -> Result<Integration<SecretKey>, String> {
     let wire = json!({"apiVersion": "atlas-integrations.dev/v1", "kind": "AtlasIntegration", "spec": spec,
         "metadata": {"name": "x", "namespace": "ns", "uid": "u", "resourceVersion": "1"}});
-    let wire: DynamicObject = serde_json::from_value(wire).expect("an object");
+    let wire: Wire = serde_json::from_value(wire).expect("an object");
     decode(wire, DEFAULTS).expect("decodes").object.spec.map(|spec| spec.integration)
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::{BoxStream, select_all};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, ApiResource, ListParams, PartialObjectMeta, WatchParams};
-use kube::core::{DynamicObject, WatchEvent as Change};
+use kube::api::{Api, ListParams, WatchParams};
+use kube::core::{NamespaceResourceScope, WatchEvent as Change};
 use kube::{Client, Error, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -19,11 +19,13 @@ use super::decode::{Stored, decode};
 use super::mapping::Defaults;
 use super::retry::{Asked, Fault, Next, Retry};
 use super::secrets::SecretIdentity;
-use crate::api::AtlasIntegration;
+use super::wire::{Metadata, Wire};
 use crate::domain::ObjectKey;
 
-/// The size of a page bounds the memory that reading a list takes.
-pub(super) const PAGE_SIZE: u32 = 50;
+/// How many objects a page has. Less would take longer, and more would take memory.
+const PAGE: u32 = 100;
+/// The same where only the metadata of each is read.
+const METADATA_PAGE: u32 = 500;
 /// A watch that brings nothing for so long is dead: the API server sends a bookmark about once a minute, and ends each
 /// watch before.
 const SILENCE: Duration = Duration::from_secs(295);
@@ -38,21 +40,55 @@ pub enum Scope {
 }
 
 impl Scope {
-    fn parts(&self) -> Vec<Option<&str>> {
+    /// How many lists have to complete before the first view is complete.
+    pub fn lists(&self) -> usize {
         match self {
-            Scope::All => vec![None],
-            Scope::Namespaces(names) => names.iter().map(|name| Some(name.as_str())).collect(),
+            Scope::All => 1,
+            Scope::Namespaces(names) => names.len(),
         }
     }
 
-    /// How many lists have to complete before the first view is complete.
-    pub fn lists(&self) -> usize {
-        self.parts().len()
+    /// What each of these lists shows, by its number.
+    pub fn parts(&self) -> Vec<Part> {
+        match self {
+            Scope::All => vec![Part::All],
+            Scope::Namespaces(names) => names.iter().cloned().map(Part::Namespace).collect(),
+        }
     }
 
     /// Whether it contains this object.
     pub fn covers(&self, key: &ObjectKey) -> bool {
-        self.parts().into_iter().any(|part| part.is_none_or(|namespace| *namespace == *key.namespace))
+        self.parts().iter().any(|part| part.covers(key))
+    }
+}
+
+/// What one watch shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All namespaces.
+    All,
+    /// This namespace.
+    Namespace(String),
+    /// This Secret alone.
+    Secret(ObjectKey),
+}
+
+impl Part {
+    /// The namespace, if it is not all.
+    pub fn namespace(&self) -> Option<&str> {
+        match self {
+            Part::All => None,
+            Part::Namespace(name) => Some(name),
+            Part::Secret(key) => Some(&key.namespace),
+        }
+    }
+
+    /// Whether it contains this object or Secret.
+    pub fn covers(&self, key: &ObjectKey) -> bool {
+        match self {
+            Part::Secret(secret) => secret == key,
+            part => part.namespace().is_none_or(|namespace| *namespace == *key.namespace),
+        }
     }
 }
 
@@ -107,39 +143,36 @@ pub fn watch_objects(
     selector: Option<&str>,
     defaults: Defaults,
 ) -> Stream<Stored> {
-    let resource = ApiResource::erase::<AtlasIntegration>(&());
     let which = Which { labels: selector.map(str::to_owned), fields: None };
-    let watches = scope.parts().into_iter().enumerate().map(|(list, namespace)| {
-        let api: Api<DynamicObject> = match namespace {
-            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-            None => Api::all_with(client.clone(), &resource),
-        };
-        watch(list, api, &which, move |wire| decode(wire, defaults))
+    let watches = scope.parts().into_iter().enumerate().map(|(list, part)| {
+        watch(list, api(client, &part), &which, move |wire: Wire| decode(wire, defaults))
     });
     select_all(watches).boxed()
 }
 
-/// Watches the metadata of Secrets: names and identities, never values. One more watch, numbered after those of the
-/// scope, is only for the Secret `apart`.
-pub fn watch_secrets(
-    client: &Client,
-    scope: &Scope,
-    apart: Option<&ObjectKey>,
-) -> Stream<(ObjectKey, SecretIdentity)> {
-    let apart = apart.map(|secret| (Some(&*secret.namespace), Some(secret)));
-    let parts = scope.parts().into_iter().map(|namespace| (namespace, None)).chain(apart);
-    let watches = parts.enumerate().map(|(list, (namespace, only))| {
-        let api: Api<PartialObjectMeta<Secret>> = match namespace {
-            Some(namespace) => Api::namespaced(client.clone(), namespace),
-            None => Api::all(client.clone()),
+/// Watches the metadata of Secrets in these parts of the cluster: names and identities, never values.
+pub fn watch_secrets(client: &Client, parts: &[Part]) -> Stream<(ObjectKey, SecretIdentity)> {
+    let watches = parts.iter().enumerate().map(|(list, part)| {
+        let fields = match part {
+            Part::Secret(only) => Some(format!("metadata.name={}", only.name)),
+            Part::All | Part::Namespace(_) => None,
         };
-        let which = Which { labels: None, fields: only.map(|only| format!("metadata.name={}", only.name)) };
-        watch(list, api, &which, secret_item)
+        watch(list, api(client, part), &Which { labels: None, fields }, secret_item)
     });
     select_all(watches).boxed()
 }
 
-fn secret_item(wire: PartialObjectMeta<Secret>) -> Option<(ObjectKey, SecretIdentity)> {
+fn api<K>(client: &Client, part: &Part) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match part.namespace() {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+fn secret_item(wire: Metadata<Secret>) -> Option<(ObjectKey, SecretIdentity)> {
     let metadata = wire.metadata;
     let key = ObjectKey { namespace: metadata.namespace?.into(), name: metadata.name?.into() };
     Some((key, SecretIdentity { uid: metadata.uid?, resource_version: metadata.resource_version? }))
@@ -173,7 +206,7 @@ where
     let pages = ListParams {
         label_selector: label_selector.clone(),
         field_selector: field_selector.clone(),
-        limit: Some(PAGE_SIZE),
+        limit: Some(if K::metadata_api() { METADATA_PAGE } else { PAGE }),
         ..ListParams::default()
     };
     let watcher = Watcher {
@@ -183,6 +216,7 @@ where
         changes: WatchParams { label_selector, field_selector, ..WatchParams::default() },
         item,
         step: Step::Begin,
+        shown: None,
         ready: VecDeque::new(),
         wait: Duration::ZERO,
         retry: Retry::new(Instant::now()),
@@ -200,7 +234,10 @@ struct Watcher<K, T, F> {
     /// What is done next, after `wait`.
     step: Step<K>,
     wait: Duration,
-    /// What is known already, and was not told yet.
+    /// What is left of the page that was read last. Its objects are decoded one by one, since what is told of an object
+    /// is larger than the object.
+    shown: Option<std::vec::IntoIter<K>>,
+    /// What is known already, and is told after that.
     ready: VecDeque<WatchEvent<T>>,
     retry: Retry,
 }
@@ -223,6 +260,14 @@ where
 {
     async fn next(&mut self) -> WatchEvent<T> {
         loop {
+            if let Some(objects) = &mut self.shown {
+                match objects.next().map(&self.item) {
+                    Some(Some(item)) => return WatchEvent::Present { list: self.list, item: Box::new(item) },
+                    Some(None) => {}
+                    None => self.shown = None,
+                }
+                continue;
+            }
             if let Some(event) = self.ready.pop_front() {
                 return event;
             }
@@ -250,15 +295,13 @@ where
                 return self.failed(Asked::List, &error.into(), token.map(|token| Step::Page(Some(token))));
             }
         };
-        let (list, item) = (self.list, &self.item);
-        let items = page.items.into_iter().filter_map(item);
-        self.ready.extend(items.map(|item| WatchEvent::Present { list, item: Box::new(item) }));
+        self.shown = Some(page.items.into_iter());
         let some = |text: Option<String>| text.filter(|text| !text.is_empty());
         self.step = match (some(page.metadata.continue_), some(page.metadata.resource_version)) {
             (Some(token), _) => Step::Page(Some(token)),
             (None, Some(version)) => {
                 self.retry.listed(Instant::now());
-                self.ready.push_back(WatchEvent::ListComplete { list });
+                self.ready.push_back(WatchEvent::ListComplete { list: self.list });
                 Step::Watch(version)
             }
             (None, None) => return self.failed(Asked::List, &Problem::NoVersion, None),

@@ -80,7 +80,7 @@ fn watched(
         *response.status_mut() = hyper::StatusCode::from_u16(code).unwrap_or_default();
         std::future::ready(Ok::<_, Infallible>(response))
     });
-    let api = Api::<PartialObjectMeta<Secret>>::all(Client::new(service, "ns"));
+    let api = Api::<Metadata<Secret>>::all(Client::new(service, "ns"));
     (requests, watch(7, api, &Which::default(), secret_item))
 }
 

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::{Api, ApiResource, Patch, PatchParams};
-use kube::core::DynamicObject;
+use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, Resource};
 use serde_json::{Map, Value, json};
 
 use super::decode::{Stored, decode};
 use super::encode;
 use super::mapping::Defaults;
+use super::wire::Wire;
 use crate::api::{AtlasIntegration, CLAIM_ANNOTATION, FINALIZER, RELEASED_ANNOTATION};
 use crate::domain::{Attempt, Claim, ObjectKey, Status, plain, without_quotes};
 
@@ -61,7 +61,6 @@ fn advice(why: &str) -> &'static str {
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
-    resource: ApiResource,
     defaults: Defaults,
     writes: Arc<dyn Fn(&'static str) + Send + Sync>,
 }
@@ -73,11 +72,11 @@ impl Writer {
         defaults: Defaults,
         writes: Arc<dyn Fn(&'static str) + Send + Sync>,
     ) -> Writer {
-        Writer { client, resource: ApiResource::erase::<AtlasIntegration>(&()), defaults, writes }
+        Writer { client, defaults, writes }
     }
 
-    fn api(&self, key: &ObjectKey) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), &key.namespace, &self.resource)
+    fn api(&self, key: &ObjectKey) -> Api<Wire> {
+        Api::namespaced(self.client.clone(), &key.namespace)
     }
 
     /// Reads the object as it is now; `None` if there is none.

@@ -149,7 +149,7 @@ impl Credentials {
     ) -> Result<Credential, Unreadable> {
         let absent = match self.index.lock().secrets.get(key) {
             Known::Present(identity) => {
-                if let Some(cached) = self.cache.lock().get(key).filter(|cached| cached.identity == *identity)
+                if let Some(cached) = self.cache.lock().get(key).filter(|cached| cached.identity == identity)
                 {
                     return Ok(cached.credential.clone());
                 }

@@ -9,7 +9,7 @@ use futures::stream::BoxStream;
 use super::index::ProjectKey;
 use super::shared::{Settings, Shared};
 use crate::cluster::{
-    Grant, Scope, SecretIdentity, Stored, WatchEvent, watch_namespaces, watch_objects, watch_secrets,
+    Grant, Part, Scope, SecretIdentity, Stored, WatchEvent, watch_namespaces, watch_objects, watch_secrets,
 };
 use crate::core::quiet::quiet;
 use crate::domain::ObjectKey;
@@ -22,6 +22,9 @@ pub(super) struct Watches {
     objects: BoxStream<'static, WatchEvent<Stored>>,
     secrets: BoxStream<'static, WatchEvent<Secret>>,
     namespaces: BoxStream<'static, WatchEvent<Grant>>,
+    /// What the watches of objects and of Secrets show, by their numbers. The one after those of the scope shows only the
+    /// Secret with the operator's own credentials.
+    parts: Vec<Part>,
     /// First lists that are not complete yet.
     open: HashSet<(Watch, usize)>,
     /// The lists of objects that the operator may not make. What it knows of their namespaces from before stays.
@@ -50,6 +53,7 @@ impl Watches {
             objects: watch_objects(&client, &settings.scope, selector, settings.defaults),
             secrets: futures::stream::pending().boxed(),
             namespaces: futures::stream::pending().boxed(),
+            parts: settings.scope.parts().into_iter().chain(secret_apart(settings)).collect(),
             open: (0..settings.scope.lists()).map(|list| (Watch::Objects, list)).collect(),
             unlisted: HashSet::new(),
             failing: HashMap::new(),
@@ -85,7 +89,7 @@ impl Watches {
 
     /// Logs why a watch fails: once, although it is retried again and again, until it works or fails for another reason.
     /// Call it before the index is locked, since writing a log line may block.
-    fn warn_of_failure<T>(&mut self, watch: Watch, settings: &Settings, event: &WatchEvent<T>) {
+    fn warn_of_failure<T>(&mut self, watch: Watch, event: &WatchEvent<T>) {
         let what = match watch {
             Watch::Objects => "watch of AtlasIntegration objects",
             Watch::Secrets => "watch of Secrets",
@@ -93,7 +97,7 @@ impl Watches {
         };
         match event {
             WatchEvent::Failed { list, message, forbidden, listing } => {
-                let namespace = namespace(settings, *list);
+                let namespace = self.parts[*list].namespace();
                 let known = self.failing.insert((watch, *list), message.clone());
                 if known.as_ref() == Some(message) {
                     tracing::debug!(namespace, "{what}: {message}");
@@ -107,7 +111,7 @@ impl Watches {
                 }
             }
             WatchEvent::Works { list } if self.failing.remove(&(watch, *list)).is_some() => {
-                tracing::info!(namespace = namespace(settings, *list), "{what}: it works again");
+                tracing::info!(namespace = self.parts[*list].namespace(), "{what}: it works again");
             }
             _ => {}
         }
@@ -116,12 +120,10 @@ impl Watches {
     fn begin_others(&mut self, shared: &Shared) {
         let settings = &shared.settings;
         if settings.watch_secrets {
-            let apart = secret_apart(settings);
-            self.secrets = watch_secrets(&self.client, &settings.scope, apart);
-            let lists = settings.scope.lists() + usize::from(apart.is_some());
-            self.open.extend((0..lists).map(|list| (Watch::Secrets, list)));
+            self.secrets = watch_secrets(&self.client, &self.parts);
+            self.open.extend((0..self.parts.len()).map(|list| (Watch::Secrets, list)));
         } else {
-            shared.index.lock().secrets.unwatched(0, |_| true);
+            shared.index.lock().secrets.unwatched(0, Part::All);
         }
         // A Role can't allow a watch of Namespaces. So if the scope is a list of namespaces, the operator reads each
         // Namespace when it needs it.
@@ -132,9 +134,9 @@ impl Watches {
     }
 
     fn on_object(&mut self, shared: &Shared, event: WatchEvent<Stored>) -> Due {
-        self.warn_of_failure(Watch::Objects, &shared.settings, &event);
+        self.warn_of_failure(Watch::Objects, &event);
         self.note_unlisted(shared, &event);
-        self.warn_of_empty(&shared.settings, &event);
+        self.warn_of_empty(&event);
         let mut index = shared.index.lock();
         match event {
             WatchEvent::ListBegins { list } => index.list_begins(list),
@@ -149,7 +151,7 @@ impl Watches {
             }
             WatchEvent::ListComplete { list } => {
                 self.open.remove(&(Watch::Objects, list));
-                return Due::routine(index.list_complete(list, in_list(&shared.settings, list)));
+                return Due::routine(index.list_complete(list, &self.parts[list]));
             }
             WatchEvent::Works { .. } | WatchEvent::Failed { .. } => {}
         }
@@ -175,14 +177,14 @@ impl Watches {
 
     /// Logs once if a namespace of --watch-namespace has no object when it is first listed. Perhaps it does not exist,
     /// which the operator has no right to find out.
-    fn warn_of_empty(&mut self, settings: &Settings, event: &WatchEvent<Stored>) {
+    fn warn_of_empty(&mut self, event: &WatchEvent<Stored>) {
         match event {
             WatchEvent::Present { list, .. } => {
                 self.empty.remove(list);
             }
             WatchEvent::ListComplete { list } => {
                 if self.empty.remove(list)
-                    && let Some(namespace) = namespace(settings, *list)
+                    && let Part::Namespace(namespace) = &self.parts[*list]
                 {
                     tracing::info!(
                         namespace,
@@ -197,7 +199,7 @@ impl Watches {
 
     /// If the operator may not watch Secrets, it reads each one when it needs it.
     fn on_secret(&mut self, shared: &Shared, event: WatchEvent<Secret>) -> Due {
-        self.warn_of_failure(Watch::Secrets, &shared.settings, &event);
+        self.warn_of_failure(Watch::Secrets, &event);
         let secrets = &mut shared.index.lock().secrets;
         match event {
             WatchEvent::ListBegins { list } => secrets.list_begins(list),
@@ -211,11 +213,11 @@ impl Watches {
             }
             WatchEvent::ListComplete { list } => {
                 self.open.remove(&(Watch::Secrets, list));
-                return Due::routine(secrets.list_complete(list, in_list(&shared.settings, list)));
+                return Due::routine(secrets.list_complete(list, &self.parts[list]));
             }
             WatchEvent::Failed { list, forbidden: true, .. } => {
                 self.open.remove(&(Watch::Secrets, list));
-                secrets.unwatched(list, in_list(&shared.settings, list));
+                secrets.unwatched(list, self.parts[list].clone());
             }
             WatchEvent::Works { .. } | WatchEvent::Failed { .. } => {}
         }
@@ -223,7 +225,7 @@ impl Watches {
     }
 
     fn on_namespace(&mut self, shared: &Shared, event: WatchEvent<Grant>) -> Due {
-        self.warn_of_failure(Watch::Namespaces, &shared.settings, &event);
+        self.warn_of_failure(Watch::Namespaces, &event);
         let mut index = shared.index.lock();
         match event {
             WatchEvent::ListBegins { .. } => index.namespace_list_begins(),
@@ -263,28 +265,8 @@ impl Due {
     }
 }
 
-/// The namespace that list number `list` is limited to; that of the list after those of the scope has the operator's
-/// own Secret.
-fn namespace(settings: &Settings, list: usize) -> Option<&str> {
-    match &settings.scope {
-        Scope::Namespaces(names) if list < names.len() => names.get(list).map(String::as_str),
-        scope if list >= scope.lists() => settings.credentials_secret.as_ref().map(|own| &*own.namespace),
-        _ => None,
-    }
-}
-
 /// Returns the Secret with the operator's own credentials, if it is outside the scope.
-fn secret_apart(settings: &Settings) -> Option<&ObjectKey> {
-    settings.credentials_secret.as_ref().filter(|own| !settings.scope.covers(own))
-}
-
-/// Returns a function that says whether list number `list` covers a key. The list after those of the scope covers only
-/// the operator's own Secret.
-fn in_list(settings: &Settings, list: usize) -> impl Fn(&ObjectKey) -> bool + use<> {
-    let scope = match &settings.scope {
-        Scope::Namespaces(names) if list < names.len() => Scope::Namespaces(vec![names[list].clone()]),
-        scope => scope.clone(),
-    };
-    let apart = secret_apart(settings).filter(|_| list >= settings.scope.lists()).cloned();
-    move |key| apart.as_ref().map_or_else(|| scope.covers(key), |apart| apart == key)
+fn secret_apart(settings: &Settings) -> Option<Part> {
+    let own = settings.credentials_secret.as_ref().filter(|own| !settings.scope.covers(own));
+    own.cloned().map(Part::Secret)
 }

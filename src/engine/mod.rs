@@ -20,3 +20,6 @@ pub use election::ElectionSettings;
 pub use object::{CallResult, Fenced};
 pub use run::Engine;
 pub use shared::{Readiness, Settings, State, Telemetry};
+
+#[cfg(test)]
+mod size_tests;

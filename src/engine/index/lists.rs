@@ -1,44 +1,68 @@
-//! Lists that are under way. A list shows what exists: once it is complete, whatever belongs to its scope and was not
-//! in it is gone.
+//! Lists that are under way. A list shows what exists: once it is complete, whatever belongs to its part of the cluster
+//! and was not seen since it began is gone.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use crate::domain::ObjectKey;
-
-/// The lists that are under way, by the number of their watch.
+/// The lists that are under way.
+///
+/// Lists are counted as they begin, and each record notes at which count it was seen. So the lists of many namespaces,
+/// which all begin at once, need no memory of what each has shown.
 #[derive(Default)]
-pub(super) struct Lists(HashMap<usize, List>);
+pub(super) struct Lists {
+    /// How many lists have begun.
+    begun: u32,
+    /// Which of these each watch is at, by the number of the watch.
+    open: HashMap<usize, u32>,
+}
 
-struct List {
-    seen: HashSet<ObjectKey>,
-    /// The newest resourceVersion that was known of anything when the list began.
-    newest_before: u64,
+/// How many lists had begun when something happened to a record.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mark {
+    /// When a watch last told of it.
+    seen: u32,
+    /// When its present state became known.
+    learned: u32,
+}
+
+impl Mark {
+    /// Whether it was not seen since a list began; `began` is from [`Lists::complete`].
+    pub fn is_left_out(self, began: u32) -> bool {
+        self.seen < began
+    }
+
+    /// Whether its present state became known before that list began.
+    pub fn is_older(self, began: u32) -> bool {
+        self.learned < began
+    }
 }
 
 impl Lists {
-    /// Watch number `list` begins a list, perhaps in place of one that failed, whose items so far tell nothing; `newest` is the newest resourceVersion that is known of anything.
-    pub fn begins(&mut self, list: usize, newest: u64) {
-        self.0.insert(list, List { seen: HashSet::new(), newest_before: newest });
+    /// Watch number `list` begins a list, perhaps in place of one that failed, whose items so far tell nothing.
+    pub fn begins(&mut self, list: usize) {
+        self.begun = self.begun.saturating_add(1);
+        self.open.insert(list, self.begun);
     }
 
-    /// Notes that something exists, for every list that is under way.
-    pub fn saw(&mut self, key: &ObjectKey) {
-        for list in self.0.values_mut() {
-            list.seen.insert(key.clone());
-        }
+    /// The mark of a record whose present state is becoming known.
+    pub fn learned(&self, mark: Mark) -> Mark {
+        Mark { learned: self.begun, ..mark }
+    }
+
+    /// The mark of a record that a watch tells of. A read proves nothing to a list: what it found may be gone since, and
+    /// before the moment that the list shows.
+    pub fn saw(&self, mark: Mark) -> Mark {
+        Mark { seen: self.begun, ..mark }
     }
 
     /// Whether the API server went back in time (etcd was restored): a list `shows` an older version than one that
     /// was `known` before the list began. A list asks for the newest state, so then the known version is void.
-    pub fn went_back(&self, list: usize, known: u64, shows: u64) -> bool {
-        self.0.get(&list).is_some_and(|list| known <= list.newest_before && shows < known)
+    pub fn went_back(&self, list: usize, mark: Mark, known: u64, shows: u64) -> bool {
+        self.open.get(&list).is_some_and(|began| mark.is_older(*began)) && shows < known
     }
 
-    /// Ends a list. The result says of a key whether the list left it out, and has the newest resourceVersion that was
-    /// known when the list began; `None` when no such list was under way.
-    pub fn complete(&mut self, list: usize) -> Option<(impl Fn(&ObjectKey) -> bool + use<>, u64)> {
-        let List { seen, newest_before } = self.0.remove(&list)?;
-        Some((move |key: &ObjectKey| !seen.contains(key), newest_before))
+    /// Ends a list. Returns when it began, for [`Mark::is_left_out`]; `None` when no such list was under way.
+    pub fn complete(&mut self, list: usize) -> Option<u32> {
+        self.open.remove(&list)
     }
 }
 

@@ -2,28 +2,33 @@
 //! to, and what Namespaces are granted. It holds no specs and no statuses: a pass reads an object again when it has
 //! something to do for it.
 
+mod compact;
 mod grants;
 mod lists;
 mod record;
 mod secrets;
+mod table;
 
 pub(super) use record::{ProjectKey, Record};
 pub(super) use secrets::{Known, Secrets};
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use compact::Members;
 use grants::Grants;
 use lists::{Lists, version};
+use table::Table;
 
-use crate::cluster::Grant;
+use crate::cluster::{Grant, Part};
 use crate::domain::{Carried, Object, ObjectKey, ProjectId, SecretsSince};
 
 /// The index. Plain data: watches feed it with events, and passes ask it.
 #[derive(Default)]
 pub(super) struct Index {
-    objects: HashMap<ObjectKey, Box<Record>>,
-    projects: HashMap<ProjectKey, BTreeSet<ObjectKey>>,
+    objects: Table<Record>,
+    projects: HashMap<ProjectKey, Members>,
     lists: Lists,
     /// The Secrets that objects refer to.
     pub secrets: Secrets,
@@ -41,9 +46,10 @@ impl Index {
     /// Takes an object from watch number `list`. Returns the projects that a pass is due for. Where the API server went
     /// back in time, what was known of the object is void.
     pub fn observe_from(&mut self, list: usize, object: &Object) -> Vec<ProjectKey> {
-        let known = self.objects.get(&object.key).map(|record| record.resource_version);
         let shows = version(&object.resource_version);
-        if known.is_some_and(|known| self.lists.went_back(list, known, shows)) {
+        let went_back =
+            |known: &Record| self.lists.went_back(list, known.mark, known.resource_version, shows);
+        if self.objects.get(&object.key).is_some_and(went_back) {
             self.unlink(&object.key);
         }
         self.observe(object)
@@ -51,8 +57,10 @@ impl Index {
 
     /// Takes an object. Returns the projects that a pass is due for.
     pub fn observe(&mut self, object: &Object) -> Vec<ProjectKey> {
-        self.lists.saw(&object.key);
-        self.take(object)
+        let due = self.take(object);
+        let lists = &self.lists;
+        self.objects.change(&object.key, |record| record.mark = lists.saw(record.mark));
+        due
     }
 
     fn take(&mut self, object: &Object) -> Vec<ProjectKey> {
@@ -82,7 +90,7 @@ impl Index {
     /// taken it out, perhaps because another operator's selector matches it now. For a list that is under way the read
     /// proves nothing: the object may have gone after the read and before the list, and no watch tells of that.
     pub fn refresh(&mut self, object: &Object) -> Vec<ProjectKey> {
-        if self.objects.contains_key(&object.key) { self.take(object) } else { Vec::new() }
+        if self.objects.get(&object.key).is_some() { self.take(object) } else { Vec::new() }
     }
 
     /// Takes what an own write returned, at once: a later pass must not plan from an older view. If another object has
@@ -105,29 +113,40 @@ impl Index {
 
     /// The last write of this object that Atlas confirmed to this process.
     pub fn confirmed(&self, key: &ObjectKey, uid: &str) -> Option<Carried> {
-        self.objects.get(key).filter(|record| record.uid == uid)?.confirmed
+        self.objects.get(key).filter(|record| *record.uid == *uid)?.confirmed
     }
 
     /// Notes that a write was confirmed, or (`None`) that one is on its way.
     pub fn confirm(&mut self, key: &ObjectKey, uid: &str, write: Option<Carried>) {
-        if let Some(record) = self.objects.get_mut(key).filter(|record| record.uid == uid) {
-            record.confirmed = write;
-        }
+        self.objects.change(key, |record| {
+            if *record.uid == *uid {
+                record.confirmed = write;
+            }
+        });
     }
 
     fn insert(&mut self, mut record: Record) {
-        let old = self.unlink(&record.key).filter(|old| old.uid == record.uid);
-        record.confirmed = old.and_then(|old| old.confirmed);
+        let old = self.unlink(&record.key);
+        record.mark = self.lists.learned(old.as_ref().map(|old| old.mark).unwrap_or_default());
+        record.confirmed = old.filter(|old| old.uid == record.uid).and_then(|old| old.confirmed);
+        if let Some(namespace) = self.objects.shared_namespace(&record.key.namespace) {
+            record.key.namespace = Arc::clone(namespace);
+        }
         for secret in record.secret_keys(self.operator_secret.as_ref()) {
             if let Some(known) = self.secrets.key_of(&secret) {
                 record.share(known);
             }
         }
-        self.projects.entry(record.project.clone()).or_default().insert(record.key.clone());
+        match self.projects.entry(record.project.clone()) {
+            Entry::Vacant(project) => {
+                project.insert(Members::One(record.key.clone()));
+            }
+            Entry::Occupied(mut project) => project.get_mut().add(record.key.clone()),
+        }
         for secret in record.secret_keys(self.operator_secret.as_ref()) {
             self.secrets.used_in(secret, &record.project);
         }
-        self.objects.insert(record.key.clone(), Box::new(record));
+        self.objects.insert(record);
     }
 
     /// Forgets an object. Returns its project, if it was known.
@@ -136,12 +155,9 @@ impl Index {
     }
 
     fn unlink(&mut self, key: &ObjectKey) -> Option<Record> {
-        let record = *self.objects.remove(key)?;
-        if let Some(keys) = self.projects.get_mut(&record.project) {
-            keys.remove(key);
-            if keys.is_empty() {
-                self.projects.remove(&record.project);
-            }
+        let record = self.objects.remove(key)?;
+        if self.projects.get_mut(&record.project).is_some_and(|members| members.remove(key)) {
+            self.projects.remove(&record.project);
         }
         for secret in record.secret_keys(self.operator_secret.as_ref()) {
             self.secrets.unused_in(&secret, &record.project);
@@ -151,16 +167,15 @@ impl Index {
 
     /// A list of objects begins.
     pub fn list_begins(&mut self, list: usize) {
-        let newest = self.objects.values().map(|record| record.resource_version).max();
-        self.lists.begins(list, newest.unwrap_or_default());
+        self.lists.begins(list);
     }
 
-    /// A list of objects is complete: objects of its scope that it did not show are gone. Returns the projects that
-    /// lost an object.
-    pub fn list_complete(&mut self, list: usize, in_scope: impl Fn(&ObjectKey) -> bool) -> Vec<ProjectKey> {
-        let Some((left_out, _)) = self.lists.complete(list) else { return Vec::new() };
-        let gone: Vec<ObjectKey> =
-            self.objects.keys().filter(|key| in_scope(key) && left_out(key)).cloned().collect();
+    /// A list of the objects in a part of the cluster is complete: those that it did not show are gone. Returns the
+    /// projects that lost an object.
+    pub fn list_complete(&mut self, list: usize, part: &Part) -> Vec<ProjectKey> {
+        let Some(began) = self.lists.complete(list) else { return Vec::new() };
+        let left_out = self.objects.within(part).filter(|record| record.mark.is_left_out(began));
+        let gone: Vec<ObjectKey> = left_out.map(|record| record.key.clone()).collect();
         gone.iter().filter_map(|key| self.remove(key)).collect()
     }
 
@@ -222,8 +237,8 @@ impl Index {
     }
 
     fn objects_of(&self, project: &ProjectKey) -> impl Iterator<Item = &Record> {
-        let keys = self.projects.get(project).into_iter().flatten();
-        keys.filter_map(|key| self.objects.get(key)).map(|record| &**record)
+        let keys = self.projects.get(project).map(Members::as_slice).unwrap_or_default();
+        keys.iter().filter_map(|key| self.objects.get(key))
     }
 
     /// How many objects and projects there are.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::lists::version;
+use super::compact::{Names, Uid};
+use super::lists::{Mark, version};
+use super::table::Keyed;
 use crate::core::conditions::OVERWRITTEN;
 use crate::core::plan::deletion_without_atlas;
 use crate::core::quiet::{Quiet, quiet};
@@ -30,7 +32,7 @@ pub(in crate::engine) struct SpecRecord {
 #[derive(Clone, Debug)]
 pub(in crate::engine) struct Record {
     pub key: ObjectKey,
-    pub uid: String,
+    pub uid: Uid,
     pub resource_version: u64,
     pub generation: i64,
     pub created: Timestamp,
@@ -45,7 +47,7 @@ pub(in crate::engine) struct Record {
     pub spec: Option<SpecRecord>,
     /// Names of the Secrets that the settings refer to. An observing object needs none of them, unless it is suspended:
     /// then its status says whether what was last applied is still what spec and Secrets ask for.
-    pub secrets: Box<[Arc<str>]>,
+    pub secrets: Names,
     /// Set while nothing is owed.
     pub quiet: Option<Quiet>,
     /// Whether the status says that Atlas could not be read for a while.
@@ -59,6 +61,14 @@ pub(in crate::engine) struct Record {
     pub(super) confirmed: Option<Carried>,
     /// The annotations that, when changed, make a pass due: see [`Record::asks_for_pass`].
     requests: Option<Box<Requests>>,
+    /// For lists.
+    pub(super) mark: Mark,
+}
+
+impl Keyed for Record {
+    fn key(&self) -> &ObjectKey {
+        &self.key
+    }
 }
 
 /// The annotations that ask the operator to look, and to write.
@@ -69,12 +79,12 @@ impl Record {
         let spec = object.spec.as_ref().ok();
         let secrets = spec
             .filter(|spec| spec.management == ManagementPolicy::Manage || spec.suspend)
-            .map(|spec| spec.integration.secret_names().into_iter().map(Arc::from).collect())
+            .map(|spec| spec.integration.secret_names())
             .unwrap_or_default();
         let in_sync = object.status.condition(ConditionType::InSync);
         Record {
             key: object.key.clone(),
-            uid: object.uid.clone(),
+            uid: Uid::new(&object.uid),
             resource_version: version(&object.resource_version),
             generation: object.generation,
             created: object.created,
@@ -90,12 +100,13 @@ impl Record {
                 adoption: spec.adoption,
                 suspend: spec.suspend,
             }),
-            secrets,
+            secrets: secrets.into_iter().map(Arc::from).collect(),
             quiet: quiet(object),
             sync_unknown: in_sync.is_some_and(|condition| condition.status == ConditionStatus::Unknown),
             overwritten: in_sync.is_some_and(|condition| condition.reason == OVERWRITTEN),
             confirmed: None,
             requests: requests(object),
+            mark: Mark::default(),
         }
     }
 
@@ -125,12 +136,9 @@ impl Record {
         settings.chain(credentials).collect()
     }
 
-    /// Shares the names that the record has in common with the `known` key of a Secret: thousands of objects may have
-    /// one namespace and one Secret of credentials.
+    /// Shares the name that the record has in common with the `known` key of a Secret: thousands of objects may have one
+    /// Secret of credentials.
     pub(super) fn share(&mut self, known: &ObjectKey) {
-        if known.namespace == self.key.namespace {
-            self.key.namespace = Arc::clone(&known.namespace);
-        }
         let credentials = match self.spec.as_mut().map(|spec| &mut spec.credentials) {
             Some(CredentialsRef::Secret(name)) => Some(name),
             Some(CredentialsRef::Operator) | None => None,

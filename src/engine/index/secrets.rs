@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::lists::{Lists, version};
+use super::compact::{State, Users};
+use super::lists::{Lists, Mark, version};
 use super::record::ProjectKey;
-use crate::cluster::SecretIdentity;
+use super::table::{Keyed, Table};
+use crate::cluster::{Part, SecretIdentity};
 use crate::domain::{AppliedSecret, ObjectKey, SecretsSince};
 
 /// What is known of a Secret.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::engine) enum Known<T> {
     /// Nothing: it was neither listed nor read yet, or Secrets may not be watched.
     #[default]
@@ -21,34 +23,34 @@ pub(in crate::engine) enum Known<T> {
 }
 
 impl<T> Known<T> {
+    fn map<U>(self, map: impl FnOnce(T) -> U) -> Known<U> {
+        match self {
+            Known::Nothing => Known::Nothing,
+            Known::Absent => Known::Absent,
+            Known::Present(state) => Known::Present(map(state)),
+        }
+    }
+
     /// What is known after a read or a list that found this.
     pub fn found(found: Option<T>) -> Known<T> {
         found.map_or(Known::Absent, Known::Present)
     }
-
-    fn as_ref(&self) -> Known<&T> {
-        match self {
-            Known::Nothing => Known::Nothing,
-            Known::Absent => Known::Absent,
-            Known::Present(state) => Known::Present(state),
-        }
-    }
 }
 
-impl Known<SecretIdentity> {
+impl Known<State> {
     fn version(&self) -> Option<u64> {
         match self {
-            Known::Present(identity) => Some(version(&identity.resource_version)),
+            Known::Present(state) => Some(state.version()),
             Known::Nothing | Known::Absent => None,
         }
     }
 
     /// Whether this is an older state of the same Secret. A read and the watch race, and the newer resourceVersion
     /// wins.
-    fn is_older_than(&self, known: &Known<SecretIdentity>) -> bool {
+    fn is_older_than(&self, known: &Known<State>) -> bool {
         match (self, known) {
             (Known::Present(new), Known::Present(old)) => {
-                new.uid == old.uid && self.version() < known.version()
+                new.is_of_the_secret_of(old) && new.version() < old.version()
             }
             _ => false,
         }
@@ -56,70 +58,74 @@ impl Known<SecretIdentity> {
 }
 
 /// A Secret that some object refers to.
-#[derive(Default)]
 struct SecretRecord {
-    state: Known<SecretIdentity>,
-    /// The projects whose objects refer to it, in order, each with how many of its objects do.
-    users: Vec<(ProjectKey, u32)>,
+    key: ObjectKey,
+    state: Known<State>,
+    users: Users,
+    mark: Mark,
 }
 
 impl SecretRecord {
-    fn used_in(&mut self, project: &ProjectKey) {
-        match self.users.binary_search_by(|(known, _)| known.cmp(project)) {
-            Ok(at) => self.users[at].1 += 1,
-            Err(at) => self.users.insert(at, (project.clone(), 1)),
-        }
-    }
-
-    fn unused_in(&mut self, project: &ProjectKey) {
-        if let Ok(at) = self.users.binary_search_by(|(known, _)| known.cmp(project)) {
-            self.users[at].1 -= 1;
-            if self.users[at].1 == 0 {
-                self.users.remove(at);
+    /// Takes that a list, which `began` then, did not show it. Returns the projects that this concerns.
+    fn is_left_out(&mut self, began: u32) -> Vec<ProjectKey> {
+        let now = if self.mark.is_older(began) { Known::Absent } else { Known::Nothing };
+        match self.state {
+            Known::Present(_) => {
+                self.state = now;
+                self.users.projects()
             }
+            Known::Nothing => {
+                self.state = now;
+                Vec::new()
+            }
+            Known::Absent => Vec::new(),
         }
     }
+}
 
-    /// The projects whose objects refer to it.
-    fn users(&self) -> Vec<ProjectKey> {
-        self.users.iter().map(|(project, _)| project.clone()).collect()
+impl Keyed for SecretRecord {
+    fn key(&self) -> &ObjectKey {
+        &self.key
     }
 }
 
 /// The Secrets that objects refer to.
 #[derive(Default)]
 pub(in crate::engine) struct Secrets {
-    records: HashMap<ObjectKey, SecretRecord>,
+    records: Table<SecretRecord>,
     lists: Lists,
     /// The watches of Secrets that are not allowed, by number, and which Secrets each would show. Nothing is known of
     /// these Secrets, and each is read when it matters.
-    unwatched: HashMap<usize, Covers>,
+    unwatched: HashMap<usize, Part>,
 }
-
-/// Says whether a watch covers a Secret.
-type Covers = Box<dyn Fn(&ObjectKey) -> bool + Send>;
 
 impl Secrets {
     /// An object of `project` refers to a Secret.
     pub(super) fn used_in(&mut self, key: ObjectKey, project: &ProjectKey) {
-        self.records.entry(key).or_default().used_in(project);
+        if self.records.change(&key, |secret| secret.users.add(project)).is_none() {
+            let mark = self.lists.learned(Mark::default());
+            self.records.insert(SecretRecord {
+                key,
+                state: Known::Nothing,
+                users: Users::One(project.clone(), 1),
+                mark,
+            });
+        }
     }
 
     /// An object of `project` does not refer to a Secret any more.
     pub(super) fn unused_in(&mut self, key: &ObjectKey, project: &ProjectKey) {
-        if let Some(secret) = self.records.get_mut(key) {
-            secret.unused_in(project);
-        }
+        self.records.change(key, |secret| secret.users.remove(project));
     }
 
     /// The key under which a Secret is remembered.
     pub(super) fn key_of(&self, key: &ObjectKey) -> Option<&ObjectKey> {
-        self.records.get_key_value(key).map(|(known, _)| known)
+        self.records.get(key).map(|secret| &secret.key)
     }
 
     /// Drops the Secrets that no object refers to any more.
     pub fn forget_unused(&mut self) {
-        self.records.retain(|_, secret| !secret.users.is_empty());
+        self.records.retain(|secret| !secret.users.are_none());
     }
 
     /// Takes a Secret's identity from watch number `list`. Returns the projects whose objects a change of it concerns.
@@ -130,12 +136,11 @@ impl Secrets {
         key: &ObjectKey,
         identity: SecretIdentity,
     ) -> Vec<ProjectKey> {
-        let known = self.records.get(key).and_then(|secret| secret.state.version());
+        let Some(secret) = self.records.get(key) else { return Vec::new() };
         let shows = version(&identity.resource_version);
-        let mut due = Vec::new();
-        if known.is_some_and(|known| self.lists.went_back(list, known, shows)) {
-            due = self.observe(key, None);
-        }
+        let went_back =
+            secret.state.version().is_some_and(|known| self.lists.went_back(list, secret.mark, known, shows));
+        let mut due = if went_back { self.observe(key, None) } else { Vec::new() };
         due.extend(self.observe(key, Some(identity)));
         due
     }
@@ -143,17 +148,21 @@ impl Secrets {
     /// Takes a Secret's identity from the watch, `None` where it does not exist. Returns the projects whose objects a
     /// change of it concerns.
     pub fn observe(&mut self, key: &ObjectKey, identity: Option<SecretIdentity>) -> Vec<ProjectKey> {
-        self.lists.saw(key);
-        let Some(secret) = self.records.get_mut(key) else { return Vec::new() };
-        let state = Known::found(identity);
-        if secret.state == state || state.is_older_than(&secret.state) {
-            return Vec::new();
-        }
-        // Nobody relied on what was not known before: a pass that needs the Secret is due already, and will read it, or
-        // reads it now and compares at the end (`read_ends`).
-        let relied_on = secret.state != Known::Nothing;
-        secret.state = state;
-        if relied_on { secret.users() } else { Vec::new() }
+        let lists = &self.lists;
+        let due = self.records.change(key, |secret| {
+            secret.mark = lists.saw(secret.mark);
+            let state = Known::found(identity.map(State::new));
+            if secret.state == state || state.is_older_than(&secret.state) {
+                return Vec::new();
+            }
+            // Nobody relied on what was not known before: a pass that needs the Secret is due already, and will read
+            // it, or reads it now and compares at the end (`read_ends`).
+            let relied_on = secret.state != Known::Nothing;
+            secret.state = state;
+            secret.mark = lists.learned(secret.mark);
+            if relied_on { secret.users.projects() } else { Vec::new() }
+        });
+        due.unwrap_or_default()
     }
 
     /// A read of a Secret begins. Returns whether nothing is known of the Secret yet, for [`Secrets::read_ends`].
@@ -171,56 +180,59 @@ impl Secrets {
         was_unknown: bool,
         found: Known<SecretIdentity>,
     ) -> Vec<ProjectKey> {
-        let Some(secret) = self.records.get_mut(key).filter(|_| was_unknown) else { return Vec::new() };
-        if secret.state == Known::Nothing {
-            secret.state = found;
-        } else if secret.state != found {
-            return secret.users();
+        if !was_unknown {
+            return Vec::new();
         }
-        Vec::new()
+        let found = found.map(State::new);
+        let lists = &self.lists;
+        let due = self.records.change(key, |secret| {
+            if secret.state == Known::Nothing {
+                secret.state = found;
+                secret.mark = lists.learned(secret.mark);
+            } else if secret.state != found {
+                return secret.users.projects();
+            }
+            Vec::new()
+        });
+        due.unwrap_or_default()
     }
 
-    /// Watch number `list` is not allowed. It would show the Secrets that it `covers`.
-    pub fn unwatched(&mut self, list: usize, covers: impl Fn(&ObjectKey) -> bool + Send + 'static) {
-        self.unwatched.insert(list, Box::new(covers));
+    /// Watch number `list` is not allowed. It would show this part of the cluster.
+    pub fn unwatched(&mut self, list: usize, part: Part) {
+        self.unwatched.insert(list, part);
     }
 
     /// Whether an object refers to this Secret.
     pub fn is_referred_to(&self, key: &ObjectKey) -> bool {
-        self.records.contains_key(key)
+        self.records.get(key).is_some()
     }
 
     /// A list begins.
     pub fn list_begins(&mut self, list: usize) {
-        let newest = self.records.values().filter_map(|secret| secret.state.version()).max();
-        self.lists.begins(list, newest.unwrap_or_default());
+        self.lists.begins(list);
     }
 
-    /// A list is complete: Secrets of its scope that it did not show do not exist. Only of a Secret that a read found
-    /// during the list, and that is newer than all that was known when the list began, nothing is known: it may have
-    /// been created after the moment that the list shows. Returns the projects whose objects all this concerns.
-    pub fn list_complete(&mut self, list: usize, in_scope: impl Fn(&ObjectKey) -> bool) -> Vec<ProjectKey> {
-        let Some((left_out, newest_before)) = self.lists.complete(list) else { return Vec::new() };
+    /// A list of a part of the cluster is complete: Secrets of the part that it did not show do not exist. Only of a
+    /// Secret that a read found during the list nothing is known: it may have been created after the moment that the
+    /// list shows. Returns the projects whose objects all this concerns.
+    pub fn list_complete(&mut self, list: usize, part: &Part) -> Vec<ProjectKey> {
+        let Some(began) = self.lists.complete(list) else { return Vec::new() };
         self.unwatched.remove(&list);
-        let gone: Vec<ObjectKey> =
-            self.records.keys().filter(|key| in_scope(key) && left_out(key)).cloned().collect();
+        let left_out = self.records.within(part).filter(|secret| secret.mark.is_left_out(began));
+        let left_out: Vec<ObjectKey> = left_out.map(|secret| secret.key.clone()).collect();
         let mut due = Vec::new();
-        for key in &gone {
-            let Some(secret) = self.records.get_mut(key) else { continue };
-            if secret.state.version().is_some_and(|version| version > newest_before) {
-                secret.state = Known::Nothing;
-                due.extend(secret.users());
-            } else {
-                due.extend(self.observe(key, None));
-            }
+        for key in left_out {
+            due.extend(self.records.change(&key, |secret| secret.is_left_out(began)).unwrap_or_default());
         }
         due
     }
 
     /// What is known of a Secret.
-    pub fn get(&self, key: &ObjectKey) -> Known<&SecretIdentity> {
+    pub fn get(&self, key: &ObjectKey) -> Known<SecretIdentity> {
         match self.records.get(key) {
-            Some(secret) if !self.unwatched.values().any(|covers| covers(key)) => secret.state.as_ref(),
+            Some(secret) if !self.unwatched.values().any(|part| part.covers(key)) => {
+                secret.state.clone().map(|state| state.identity())
+            }
             _ => Known::Nothing,
         }
     }
@@ -235,9 +247,10 @@ impl Secrets {
             match self.get(&key) {
                 Known::Nothing => return SecretsSince::Unknown,
                 Known::Absent => absent = true,
-                Known::Present(known) => now.push([&**name, &*known.uid, &*known.resource_version]),
+                Known::Present(known) => now.push((name, known)),
             }
         }
+        let now = now.iter().map(|(name, known)| [&***name, &*known.uid, &*known.resource_version]).collect();
         // A Secret that does not exist was not applied.
         if absent || AppliedSecret::digest_of(now) != states {
             SecretsSince::Changed

@@ -47,11 +47,11 @@ fn a_list_of_secrets_tells_which_are_absent() {
     index.observe(&object("a", 1, 1));
     index.secrets.list_begins(0);
     index.secrets.observe(&secret("atlas"), identity("1"));
-    assert!(index.secrets.list_complete(0, |_| true).is_empty(), "nobody relied on it yet");
+    assert!(index.secrets.list_complete(0, &Part::All).is_empty(), "nobody relied on it yet");
     assert_eq!(index.secrets.get(&secret("teams")), Known::Absent);
-    assert_eq!(index.secrets.get(&secret("atlas")), Known::found(identity("1").as_ref()));
+    assert_eq!(index.secrets.get(&secret("atlas")), Known::found(identity("1")));
     index.secrets.list_begins(0);
-    assert_eq!(index.secrets.list_complete(0, |_| true).len(), 1, "one that was there is gone");
+    assert_eq!(index.secrets.list_complete(0, &Part::All).len(), 1, "one that was there is gone");
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn the_operators_own_secret_is_known_by_its_users() {
 fn without_a_watch_nothing_is_known_of_secrets() {
     let mut index = Index::default();
     index.observe(&object("a", 1, 1));
-    index.secrets.unwatched(0, |_| true);
+    index.secrets.unwatched(0, Part::All);
     read(&mut index, "teams", None);
     assert_eq!(index.secrets.get(&secret("teams")), Known::Nothing);
     assert_eq!(
@@ -95,7 +95,7 @@ fn without_a_watch_nothing_is_known_of_secrets() {
     );
     assert!(index.secrets.is_referred_to(&secret("teams")));
     index.secrets.list_begins(0);
-    index.secrets.list_complete(0, |_| true);
+    index.secrets.list_complete(0, &Part::All);
     assert_eq!(index.secrets.get(&secret("teams")), Known::Absent);
 }
 
@@ -108,15 +108,15 @@ fn a_watch_that_is_not_allowed_hides_only_its_own_secrets() {
     index.observe(&Object { key: ObjectKey { name: "a".into(), ..elsewhere.clone() }, ..object("b", 1, 1) });
     index.secrets.observe(&secret("teams"), identity("1"));
     index.secrets.observe(&elsewhere, identity("2"));
-    index.secrets.unwatched(1, |key| *key.namespace == *"other");
+    index.secrets.unwatched(1, Part::Namespace("other".into()));
     assert!(matches!(index.secrets.get(&secret("teams")), Known::Present(_)), "it is watched");
     assert_eq!(index.secrets.get(&elsewhere), Known::Nothing);
     index.secrets.list_begins(0);
-    index.secrets.list_complete(0, |key| *key.namespace == *"ns");
+    index.secrets.list_complete(0, &Part::Namespace("ns".into()));
     assert_eq!(index.secrets.get(&elsewhere), Known::Nothing, "another list changes nothing");
     index.secrets.list_begins(1);
     index.secrets.observe_from(1, &elsewhere, identity("2").expect("an identity"));
-    index.secrets.list_complete(1, |key| *key.namespace == *"other");
+    index.secrets.list_complete(1, &Part::Namespace("other".into()));
     assert!(matches!(index.secrets.get(&elsewhere), Known::Present(_)), "it is watched now");
 }
 
@@ -190,7 +190,7 @@ fn a_list_of_secrets_says_nothing_of_those_beyond_its_scope() {
     let mut index = Index::default();
     index.observe(&object("a", 1, 1));
     index.secrets.list_begins(0);
-    index.secrets.list_complete(0, |key| &*key.name != "atlas");
+    index.secrets.list_complete(0, &Part::Secret(secret("teams")));
     assert_eq!(index.secrets.get(&secret("teams")), Known::Absent);
     assert_eq!(index.secrets.get(&secret("atlas")), Known::Nothing);
 }
@@ -201,7 +201,7 @@ fn a_read_tells_whether_a_secret_exists() {
     index.observe(&object("a", 1, 1));
     read(&mut index, "teams", identity("1"));
     read(&mut index, "atlas", None);
-    assert_eq!(index.secrets.get(&secret("teams")), Known::found(identity("1").as_ref()));
+    assert_eq!(index.secrets.get(&secret("teams")), Known::found(identity("1")));
     assert_eq!(index.secrets.get(&secret("atlas")), Known::Absent);
 }
 
@@ -302,7 +302,7 @@ fn a_read_that_is_ahead_of_a_known_state_makes_nothing_due() {
     for _ in 0..3 {
         read(&mut index, "teams", identity("2"));
     }
-    assert_eq!(index.secrets.get(&secret("teams")), Known::found(identity("1").as_ref()));
+    assert_eq!(index.secrets.get(&secret("teams")), Known::found(identity("1")));
 }
 
 /// Two passes read the same Secret for the first time, and it changes between the two answers.
@@ -325,21 +325,21 @@ fn a_secret_that_is_newer_than_a_list_is_not_absent() {
     index.secrets.list_begins(0);
     index.secrets.observe_from(0, &secret("atlas"), identity("7").expect("one"));
     read(&mut index, "teams", identity("9"));
-    assert_eq!(index.secrets.list_complete(0, |_| true), [project(1)]);
+    assert_eq!(index.secrets.list_complete(0, &Part::All), [project(1)]);
     assert_eq!(index.secrets.get(&secret("teams")), Known::Nothing, "the next read tells");
     read(&mut index, "teams", identity("9"));
-    assert_eq!(index.secrets.get(&secret("teams")), Known::found(identity("9").as_ref()));
+    assert_eq!(index.secrets.get(&secret("teams")), Known::found(identity("9")));
     assert!(index.secrets.observe(&secret("teams"), identity("9")).is_empty(), "what the watch brings then");
 }
 
 /// A read found a Secret, and it was deleted before the list. Its end is older than the list, so no watch tells of it.
 #[test]
-fn a_secret_that_was_read_before_a_list_and_is_not_in_it_is_absent() {
+fn a_secret_that_was_read_before_a_list_and_is_not_in_it_is_not_taken_for_present() {
     let mut index = Index::default();
     index.observe(&object("a", 1, 1));
     index.secrets.observe(&secret("atlas"), identity("7"));
     index.secrets.list_begins(0);
     read(&mut index, "teams", identity("5"));
-    assert_eq!(index.secrets.list_complete(0, |key| &*key.name == "teams"), [project(1)]);
-    assert_eq!(index.secrets.get(&secret("teams")), Known::Absent);
+    assert_eq!(index.secrets.list_complete(0, &Part::Secret(secret("teams"))), [project(1)]);
+    assert_eq!(index.secrets.get(&secret("teams")), Known::Nothing, "the next read tells");
 }

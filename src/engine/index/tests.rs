@@ -46,7 +46,7 @@ pub(super) fn project(number: u8) -> ProjectKey {
 }
 
 fn records(index: &Index) -> impl Iterator<Item = &Record> {
-    index.objects.values().map(AsRef::as_ref)
+    index.objects.within(&Part::All)
 }
 
 pub(super) fn secret(name: &str) -> ObjectKey {
@@ -64,7 +64,7 @@ fn a_list_that_begins_again_forgets_what_it_has_shown() {
     index.list_begins(0);
     index.observe_from(0, &object("a", 1, 1));
     index.list_begins(0);
-    assert_eq!(index.list_complete(0, |_| true), [project(1)]);
+    assert_eq!(index.list_complete(0, &Part::All), [project(1)]);
     assert_eq!(index.size(), (0, 0));
 }
 
@@ -92,10 +92,10 @@ fn a_list_sweeps_at_its_end_and_only_its_scope() {
     index.list_begins(0);
     index.observe(&object("a", 1, 1));
     assert_eq!(index.size().0, 2, "nothing goes while the list is under way");
-    assert!(index.list_complete(0, |key| &*key.namespace == "other").is_empty());
+    assert!(index.list_complete(0, &Part::Namespace("other".into())).is_empty());
     index.list_begins(0);
     index.observe(&object("a", 1, 1));
-    assert_eq!(index.list_complete(0, |_| true).len(), 1);
+    assert_eq!(index.list_complete(0, &Part::All).len(), 1);
     assert!(records(&index).all(|record| &*record.key.name == "a"));
 }
 
@@ -119,7 +119,7 @@ fn a_read_does_not_keep_an_object_that_a_list_left_out() {
     index.observe(&object("a", 1, 1));
     index.list_begins(0);
     index.refresh(&object("a", 2, 1));
-    assert_eq!(index.list_complete(0, |_| true), [project(1)]);
+    assert_eq!(index.list_complete(0, &Part::All), [project(1)]);
     assert_eq!(index.size().0, 0);
 }
 
@@ -200,17 +200,17 @@ fn a_list_may_go_back_in_time() {
     index.secrets.observe(&secret("teams"), identity("8"));
     index.list_begins(0);
     assert_eq!(index.observe_from(0, &object("a", 4, 1)).len(), 1);
-    index.list_complete(0, |_| true);
+    index.list_complete(0, &Part::All);
     assert!(records(&index).all(|record| record.resource_version == 4));
     index.secrets.list_begins(0);
     let old = SecretIdentity { uid: "s".into(), resource_version: "5".into() };
     assert!(!index.secrets.observe_from(0, &secret("teams"), old.clone()).is_empty());
-    assert_eq!(index.secrets.get(&secret("teams")), Known::Present(&old));
+    assert_eq!(index.secrets.get(&secret("teams")), Known::Present(old));
 
     index.list_begins(0);
     index.wrote(&object("a", 6, 1));
     index.observe_from(0, &object("a", 4, 1));
-    index.list_complete(0, |_| true);
+    index.list_complete(0, &Part::All);
     assert!(index.observe_from(0, &object("a", 5, 1)).is_empty(), "a watch only lags");
     assert!(records(&index).all(|record| record.resource_version == 6));
 }
@@ -373,7 +373,7 @@ fn a_list_that_shows_the_same_again_wakes_nobody() {
     index.observe(&object("a", 9, 1));
     index.list_begins(0);
     assert!(index.observe_from(0, &object("a", 9, 1)).is_empty());
-    assert!(index.list_complete(0, |_| true).is_empty());
+    assert!(index.list_complete(0, &Part::All).is_empty());
 }
 
 #[test]
@@ -389,15 +389,18 @@ fn only_a_list_can_show_that_the_server_went_back_in_time() {
 #[test]
 fn an_object_that_a_list_of_its_scope_left_out_wakes_its_project() {
     let mut index = Index::default();
-    for name in ["shown", "gone", "beyond"] {
+    for name in ["shown", "gone"] {
         index.observe(&object(name, 1, 1));
     }
+    let mut beyond = object("beyond", 1, 1);
+    beyond.key.namespace = "other".into();
+    index.observe(&beyond);
     index.list_begins(0);
     index.observe_from(0, &object("shown", 1, 1));
-    assert_eq!(index.list_complete(0, |key| &*key.name != "beyond"), [project(1)]);
+    assert_eq!(index.list_complete(0, &Part::Namespace("ns".into())), [project(1)]);
     let mut left: Vec<_> = records(&index).map(|record| record.key.name.to_string()).collect();
     left.sort();
     assert_eq!(left, ["beyond", "shown"]);
-    assert!(index.list_complete(0, |_| true).is_empty(), "no list is under way");
+    assert!(index.list_complete(0, &Part::All).is_empty(), "no list is under way");
     assert_eq!(index.size().0, 2);
 }
