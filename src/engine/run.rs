@@ -240,7 +240,7 @@ async fn janitor(shared: Arc<Shared>, wait: Duration) {
     loop {
         {
             let mut index = shared.index.lock();
-            index.secrets.forget_unused();
+            index.forget_unused();
             let fingerprints: HashSet<_> = shared.credentials.retain(|key| index.secrets.is_referred_to(key));
             shared.atlas.retain_sessions(&fingerprints);
             let (objects, projects) = index.size();

@@ -241,6 +241,15 @@ impl Index {
         keys.iter().filter_map(|key| self.objects.get(key))
     }
 
+    /// Forgets the Secrets to which no object refers any more, and gives back the room of what is gone.
+    pub fn forget_unused(&mut self) {
+        self.secrets.forget_unused();
+        self.objects.retain(|_| true);
+        if self.projects.capacity() > 4 * self.projects.len() {
+            self.projects.shrink_to(2 * self.projects.len());
+        }
+    }
+
     /// How many objects and projects there are.
     pub fn size(&self) -> (usize, usize) {
         (self.objects.len(), self.projects.len())

@@ -124,7 +124,7 @@ impl Secrets {
     }
 
     /// Drops the Secrets that no object refers to any more.
-    pub fn forget_unused(&mut self) {
+    pub(super) fn forget_unused(&mut self) {
         self.records.retain(|secret| !secret.users.are_none());
     }
 

@@ -57,6 +57,10 @@ impl ProjectMemory {
         }
         let uids: HashSet<&str> = uids.collect();
         self.objects.retain(|uid, memory| uids.contains(uid.as_str()) && *memory != Memory::default());
+        // Without this, one object that fails would keep the room of all that failed once.
+        if self.objects.capacity() > 4 * self.objects.len() {
+            self.objects.shrink_to(self.objects.len());
+        }
     }
 
     /// Whether there is nothing to remember.
