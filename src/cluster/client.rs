@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use hyper::Uri;
+use kube::client::ClientBuilder;
 use kube::{Client, Config, Error};
+
+use super::pages::LimitPages;
 
 /// How long a call other than a watch may wait for a byte of the answer.
 const READ_LIMIT: Duration = Duration::from_secs(300);
@@ -29,12 +32,13 @@ pub async fn connect(proxy: impl FnOnce(Uri, &Uri) -> Option<Uri>) -> Result<Cli
     // This is longer than a watch, which the server ends after about five minutes.
     config.read_timeout = Some(READ_LIMIT);
     config.write_timeout = Some(WRITE_LIMIT);
-    Client::try_from(config).map_err(|error| match error {
+    let client = ClientBuilder::try_from(config).map_err(|error| match error {
         // kube quotes the address, which may contain a password.
         Error::ProxyProtocolUnsupported { .. } | Error::ProxyProtocolDisabled { .. } => {
             "the proxy-url of the kubeconfig can't be used: only http and https proxies are supported"
                 .to_owned()
         }
         error => format!("the connection to the API server can't be set up: {error}"),
-    })
+    })?;
+    Ok(client.with_layer(&LimitPages).build())
 }

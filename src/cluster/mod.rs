@@ -9,6 +9,7 @@ mod fuzz;
 mod lease;
 mod mapping;
 mod namespaces;
+mod pages;
 #[cfg(test)]
 mod recorded_tests;
 mod retry;

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::decode::{Stored, decode};
 use super::mapping::Defaults;
+use super::pages::is_too_large;
 use super::retry::{Asked, Fault, Next, Retry};
 use super::secrets::SecretIdentity;
 use super::wire::{Metadata, Wire};
@@ -206,7 +207,7 @@ where
     let pages = ListParams {
         label_selector: label_selector.clone(),
         field_selector: field_selector.clone(),
-        limit: Some(if K::metadata_api() { METADATA_PAGE } else { PAGE }),
+        limit: Some(most::<K>()),
         ..ListParams::default()
     };
     let watcher = Watcher {
@@ -222,6 +223,11 @@ where
         retry: Retry::new(Instant::now()),
     };
     futures::stream::unfold(watcher, |mut watcher| async { Some((watcher.next().await, watcher)) }).boxed()
+}
+
+/// How many objects a page has at most.
+fn most<K: Resource>() -> u32 {
+    if K::metadata_api() { METADATA_PAGE } else { PAGE }
 }
 
 /// One watch; see [`watch`].
@@ -289,12 +295,20 @@ where
 
     async fn page(&mut self, token: Option<String>) {
         self.pages.continue_token = token.clone();
+        let limit = self.pages.limit.unwrap_or(1);
         let page = match self.api.list(&self.pages).await {
             Ok(page) => page,
+            Err(error) if limit > 1 && is_too_large(&error) => {
+                self.pages.limit = Some((limit / 4).max(1));
+                self.step = Step::Page(token);
+                return;
+            }
             Err(error) => {
                 return self.failed(Asked::List, &error.into(), token.map(|token| Step::Page(Some(token))));
             }
         };
+        // Objects that are so large are rare.
+        self.pages.limit = Some(most::<K>().min(limit * 2));
         self.shown = Some(page.items.into_iter());
         let some = |text: Option<String>| text.filter(|text| !text.is_empty());
         self.step = match (some(page.metadata.continue_), some(page.metadata.resource_version)) {
