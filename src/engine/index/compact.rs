@@ -1,14 +1,13 @@
 //! Uids, states of Secrets and names in few bytes and without allocations of their own, since a cluster may have 100,000
-//! of each. To the API's promise a uid and a resourceVersion are just texts, so those of another form than usual are
-//! kept as texts.
+//! of each. The API promises no form of a uid or a resourceVersion, so a text of another form than usual is kept as it
+//! is.
 
-use std::collections::{BTreeMap, btree_map};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use super::record::ProjectKey;
+use super::lists;
 use crate::cluster::SecretIdentity;
-use crate::domain::{ObjectKey, hex};
+use crate::domain::hex;
 
 /// `metadata.uid` of an object: usually the 36 characters of a UUID.
 #[derive(Clone, Debug)]
@@ -97,7 +96,7 @@ impl State {
     pub fn version(&self) -> u64 {
         match self {
             State::Usual { version, .. } => *version,
-            State::Other(identity) => super::lists::version(&identity.resource_version),
+            State::Other(identity) => lists::version(&identity.resource_version),
         }
     }
 
@@ -140,112 +139,6 @@ impl DerefMut for Names {
         match self {
             Names::One(name) => std::slice::from_mut(name),
             Names::Other(names) => names,
-        }
-    }
-}
-
-/// The objects of a project, in order. It is rarely more than ten.
-pub(super) enum Members {
-    One(ObjectKey),
-    Many(Vec<ObjectKey>),
-}
-
-impl Members {
-    pub fn as_slice(&self) -> &[ObjectKey] {
-        match self {
-            Members::One(key) => std::slice::from_ref(key),
-            Members::Many(keys) => keys,
-        }
-    }
-
-    /// Adds an object that is not there yet.
-    pub fn add(&mut self, key: ObjectKey) {
-        match self {
-            Members::One(other) if key < *other => *self = Members::Many(vec![key, other.clone()]),
-            Members::One(other) => *self = Members::Many(vec![other.clone(), key]),
-            Members::Many(keys) => {
-                // Without a reserve, which a `Vec` would make, but for the few projects that have very many.
-                if keys.len() < 32 {
-                    keys.reserve_exact(1);
-                }
-                let at = keys.partition_point(|known| *known < key);
-                keys.insert(at, key);
-            }
-        }
-    }
-
-    /// Takes an object out. Returns whether none is left.
-    pub fn remove(&mut self, key: &ObjectKey) -> bool {
-        match self {
-            Members::One(known) => known == key,
-            Members::Many(keys) => {
-                if let Ok(at) = keys.binary_search(key) {
-                    keys.remove(at);
-                }
-                keys.is_empty()
-            }
-        }
-    }
-}
-
-/// The projects whose objects refer to a Secret, each with how many of its objects do. A Secret of settings has one, that
-/// of credentials may have all of the cluster.
-#[derive(Default)]
-pub(super) enum Users {
-    #[default]
-    None,
-    One(ProjectKey, u32),
-    Many(Box<BTreeMap<ProjectKey, u32>>),
-}
-
-impl Users {
-    pub fn add(&mut self, project: &ProjectKey) {
-        match self {
-            Users::None => *self = Users::One(project.clone(), 1),
-            Users::One(known, count) if known == project => *count += 1,
-            Users::One(known, count) => {
-                let both = [(known.take(), *count), (project.clone(), 1)];
-                *self = Users::Many(Box::new(both.into()));
-            }
-            Users::Many(counts) => *counts.entry(project.clone()).or_default() += 1,
-        }
-    }
-
-    pub fn remove(&mut self, project: &ProjectKey) {
-        match self {
-            Users::None => {}
-            Users::One(known, count) => {
-                if known == project {
-                    *count -= 1;
-                    if *count == 0 {
-                        *self = Users::None;
-                    }
-                }
-            }
-            Users::Many(counts) => {
-                if let btree_map::Entry::Occupied(mut count) = counts.entry(project.clone()) {
-                    *count.get_mut() -= 1;
-                    if *count.get() == 0 {
-                        count.remove();
-                    }
-                }
-                if counts.is_empty() {
-                    *self = Users::None;
-                }
-            }
-        }
-    }
-
-    pub fn are_none(&self) -> bool {
-        matches!(self, Users::None)
-    }
-
-    /// The projects, in order.
-    pub fn projects(&self) -> Vec<ProjectKey> {
-        match self {
-            Users::None => Vec::new(),
-            Users::One(project, _) => vec![project.clone()],
-            Users::Many(counts) => counts.keys().cloned().collect(),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod compact;
 mod grants;
+mod groups;
 mod lists;
 mod record;
 mod secrets;
@@ -16,8 +17,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use compact::Members;
 use grants::Grants;
+use groups::Members;
 use lists::{Lists, version};
 use table::Table;
 

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::compact::{State, Users};
+use super::compact::State;
+use super::groups::Users;
 use super::lists::{Lists, Mark, version};
 use super::record::ProjectKey;
 use super::table::{Keyed, Table};
