@@ -383,13 +383,15 @@ async fn t06_nothing_stored_follows_a_secrets_value() {
 }
 
 /// What others can put before the operator, at once: Secrets of a mebibyte that it reads, many Secrets that it never
-/// needs, with the largest annotations, LISTs without an end and of a hundred mebibytes. Its memory stays
-/// within the limit of `deploy/base/deployment.yaml`, and it goes on.
+/// needs, pages of lists with more bytes than its memory limit, LISTs without an end and of a hundred mebibytes. Its
+/// memory stays within the limit of `deploy/base/deployment.yaml`, and it goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn t10_large_secrets_and_endless_answers_stay_bounded() {
     static PLANE: LazyLock<Shared> = LazyLock::new(|| start(Options::default()));
     const LARGE: usize = 24;
     const FOREIGN: usize = 1_000;
+    /// A page may have so many Secrets with the largest annotations.
+    const NOTED: usize = 300;
     let shared = own(&PLANE).await;
     let world = World::on(shared, "large", &new_project_id()).await;
     let huge = World::on(shared, "huge", &new_project_id()).await;
@@ -402,13 +404,17 @@ async fn t10_large_secrets_and_endless_answers_stay_bounded() {
             &[("api", "canary-opsgenie-key-0001"), ("ballast", &megabyte)],
         )
         .await;
-        huge.create(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": huge.namespace,
-            "name": format!("noted-{number}"), "annotations": {"note": annotation}}}))
-            .await;
     }
     futures::future::join_all((0..8).map(|part| {
-        let huge = &huge;
+        let (huge, annotation) = (&huge, &annotation);
         async move {
+            for number in (part..NOTED).step_by(8) {
+                huge.create(
+                    &json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": huge.namespace,
+                    "name": format!("noted-{number}"), "annotations": {"note": annotation}}}),
+                )
+                .await;
+            }
             for number in (part..FOREIGN).step_by(8) {
                 huge.secret(&format!("foreign-{number}"), &[("a", "b")]).await;
             }
