@@ -265,7 +265,7 @@ impl Credentials {
             Err(_) => Known::Nothing,
         };
         let due = self.index.lock().secrets.read_ends(key, was_unknown, known);
-        self.queue.add(due);
+        self.queue.ask(&key.namespace, due);
         found.map_err(|error| match error {
             ReadError::Forbidden => Unreadable::Problem(Problem::new(
                 Reason::SecretNotFound,

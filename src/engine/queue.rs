@@ -81,6 +81,10 @@ impl Queue {
                 }
                 if let Some(project) = inner.turns.begin(self.now()) {
                     let memory = inner.memories.remove(&project);
+                    // After an outage only few projects have something to remember.
+                    if inner.memories.capacity() > 64 + 4 * inner.memories.len() {
+                        inner.memories.shrink_to_fit();
+                    }
                     if inner.turns.waiting() > 0 {
                         self.wake.notify_one();
                     }
