@@ -106,6 +106,12 @@ pub struct Applied {
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub secrets: Vec<AppliedSecret>,
 
+    /// Fingerprint of the secret values in them, keyed by the object's own Atlas credentials. With it, the operator sees
+    /// after a restart that a changed Secret still has the same values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub fingerprint: Option<String>,
+
     /// When Atlas confirmed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("format" = "date-time"))]

@@ -39,6 +39,11 @@ impl Digest {
         [self.private_key.expose(), &self.public_key]
     }
 
+    /// The private key.
+    pub fn secret(&self) -> &SecretValue {
+        &self.private_key
+    }
+
     /// Sends one call, in one request or two.
     pub async fn send(&self, request: RequestBuilder) -> std::result::Result<Response, SendError> {
         self.exchange(request).await.map_err(|error| match error {

@@ -133,6 +133,11 @@ impl OAuth {
         [self.client_secret.expose(), &self.client_id]
     }
 
+    /// The client secret.
+    pub fn secret(&self) -> &SecretValue {
+        &self.client_secret
+    }
+
     /// Sends one call. If Atlas refuses the token, perhaps because it was revoked, the token is replaced once.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, SendError> {
         let again = request.try_clone().ok_or(SendError::Challenge)?;

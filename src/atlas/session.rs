@@ -10,7 +10,7 @@ use super::digest::Digest;
 use super::errors::SendError;
 use super::http::{Http, Requests};
 use super::oauth::OAuth;
-use crate::domain::{Fingerprint, KeyForm, SecretValue};
+use crate::domain::{Fingerprint, Integration, KeyForm, SecretValue};
 
 /// The two forms of a credential.
 #[derive(Clone)]
@@ -72,6 +72,21 @@ impl Session {
             Kind::Digest(_) => KeyForm::ApiKey,
             Kind::OAuth(_) => KeyForm::ServiceAccount,
         }
+    }
+
+    /// The fingerprint of the secret values that `attempt` sends with this credential, for the status: see
+    /// [`SecretValue::applied_fingerprint`].
+    pub fn applied_fingerprint(
+        &self,
+        attempt: &str,
+        integration: &Integration<SecretValue>,
+    ) -> Option<String> {
+        let credential = match &self.0 {
+            Kind::Digest(digest) => digest.secret(),
+            Kind::OAuth(oauth) => oauth.secret(),
+        };
+        let values = integration.secrets();
+        credential.applied_fingerprint(attempt, values.into_iter().map(SecretValue::expose))
     }
 
     /// The credential's parts, for scrubbing them from texts.

@@ -98,6 +98,7 @@ fn applied(wire: api::Applied) -> Applied {
         attempt: wire.attempt,
         config: wire.config,
         secrets: wire.secrets.into_iter().map(secret).collect(),
+        fingerprint: wire.fingerprint,
         time: wire.time.and_then(|time| time.parse().ok()),
     }
 }

@@ -64,6 +64,7 @@ fn applied(applied: &Applied) -> api::Applied {
                 resource_version: secret.resource_version.clone(),
             })
             .collect(),
+        fingerprint: applied.fingerprint.clone(),
         time: applied.time.map(|time| time.to_string()),
     }
 }

@@ -19,19 +19,29 @@ pub fn is_outcome_known(object: &Object, known: Option<Timestamp>) -> bool {
     begun.is_some() && begun == known
 }
 
-/// Returns the reasons to write that remain after the Secrets were `read`. The Secrets stop being a reason in two
-/// cases: if they are in the state that was applied; or if their values equal those of the last write that this process
-/// saw `confirmed` and no attempt was begun since. Without a watch of Secrets every planned write has them as a reason,
-/// so only this function tells a repair from a rotation.
-pub fn due_once_read(
-    object: &Object,
-    why: &Why,
-    read: (&[AppliedSecret], Fingerprint),
-    confirmed: Option<Carried>,
-) -> Why {
+/// The Secrets of an object as they were read for a write.
+pub struct Read<'a> {
+    /// Their states.
+    pub secrets: &'a [AppliedSecret],
+    /// Of their values, for this process.
+    pub fingerprint: Fingerprint,
+    /// What `applied.fingerprint` would be if the attempt that Atlas confirmed had sent these values. `None` if the
+    /// credential of the object keys no fingerprint.
+    pub as_applied: Option<String>,
+}
+
+/// Returns the reasons to write that remain after the Secrets were `read`. The Secrets stop being a reason in three
+/// cases: if they are in the state that was applied; if their values equal those of the last write that this process
+/// saw `confirmed`; or if they equal those of the last confirmed write by the fingerprint in the status, which outlives
+/// the process. Memory and fingerprint hold for one attempt, the confirmed one. If another was begun since, a write is
+/// owed, whatever the Secrets are. Without a watch of Secrets every planned write has them as a reason, so only this
+/// function tells a repair from a rotation.
+pub fn due_once_read(object: &Object, why: &Why, read: &Read<'_>, confirmed: Option<Carried>) -> Why {
     let same = object.applied().is_some_and(|applied| {
-        let carried = applied.attempt.as_deref().map(|attempt| read.1.carried_by(attempt));
-        applied.secrets == read.0 || (carried.is_some() && confirmed == carried)
+        let carried = applied.attempt.as_deref().map(|attempt| read.fingerprint.carried_by(attempt));
+        applied.secrets == read.secrets
+            || (carried.is_some() && confirmed == carried)
+            || (applied.fingerprint.is_some() && applied.fingerprint == read.as_applied)
     });
     Why { secrets: why.secrets && !same, ..why.clone() }
 }
@@ -98,15 +108,24 @@ pub fn restored_claim(object: &Object, now: Timestamp) -> Claim {
 
 /// Returns an `applied` that proves that the place is ours, and says nothing about what Atlas holds.
 fn proof(object: &Object) -> Applied {
-    Applied { uid: object.uid.clone(), attempt: None, config: None, secrets: Vec::new(), time: None }
+    Applied {
+        uid: object.uid.clone(),
+        attempt: None,
+        config: None,
+        secrets: Vec::new(),
+        fingerprint: None,
+        time: None,
+    }
 }
 
-/// Returns `applied` for a write that Atlas confirmed. It describes exactly what was read and sent.
+/// Returns `applied` for a write that Atlas confirmed. It describes exactly what was read and sent; `fingerprint` is that
+/// of the values that this attempt sent.
 pub fn applied(
     object: &Object,
     attempt: &Attempt,
     spec: &Spec,
     secrets: &[AppliedSecret],
+    fingerprint: Option<String>,
     now: Timestamp,
 ) -> Applied {
     Applied {
@@ -114,6 +133,7 @@ pub fn applied(
         attempt: Some(attempt.id.clone()),
         config: Some(spec.integration.config_hash()),
         secrets: secrets.to_vec(),
+        fingerprint,
         time: Some(now),
     }
 }

@@ -33,7 +33,9 @@ fn equal_values_need_no_write_while_nobody_wrote_since() {
     let id = object.applied().and_then(|applied| applied.attempt.clone()).expect("applied");
     let carried = Some(one.carried_by(&id));
     let secrets = Why { secrets: true, ..Why::default() };
-    let due = |why: &Why, read, confirmed| due_once_read(&object, why, read, confirmed);
+    let due = |why: &Why, (secrets, fingerprint), confirmed| {
+        due_once_read(&object, why, &Read { secrets, fingerprint, as_applied: None }, confirmed)
+    };
     assert!(due(&secrets, (&[], one), carried).is_empty());
     assert_eq!(due(&secrets, (&[], two), carried), secrets);
     assert_eq!(due(&secrets, (&[], one), Some(one.carried_by("x.0"))), secrets);
@@ -44,6 +46,35 @@ fn equal_values_need_no_write_while_nobody_wrote_since() {
     assert_eq!(due(&owed, (&read, one), carried), Why { owed: true, ..Why::default() });
 }
 
+/// A process that remembers nothing believes the fingerprint in the status, for the confirmed attempt and for no other.
+#[test]
+fn values_equal_by_the_fingerprint_of_the_confirmed_write_need_no_write() {
+    let key = MemoryKey::generate().expect("randomness");
+    let mut object = synced();
+    let due = |object: &Object, why: &Why, as_applied: Option<&str>| {
+        let as_applied = as_applied.map(str::to_owned);
+        let read = Read { secrets: &[], fingerprint: key.fingerprint(["1"]), as_applied };
+        due_once_read(object, why, &read, None)
+    };
+    let secrets = Why { secrets: true, ..Why::default() };
+    assert_eq!(due(&object, &secrets, None), secrets, "neither has one");
+    assert_eq!(due(&object, &secrets, Some("a")), secrets, "an older release wrote the status");
+    object.status.applied.as_mut().expect("applied").fingerprint = Some("a".into());
+    assert!(due(&object, &secrets, Some("a")).is_empty());
+    assert_eq!(due(&object, &secrets, Some("b")), secrets, "another value, or another credential");
+    assert_eq!(due(&object, &secrets, None), secrets, "the operator's own credentials");
+    let owed = Why { owed: true, drift: vec!["url".into()], ..secrets.clone() };
+    assert_eq!(
+        due(&object, &owed, Some("a")),
+        Why { secrets: false, ..owed.clone() },
+        "all else is still due"
+    );
+    let copied = Object { uid: "y".into(), ..object.clone() };
+    assert_eq!(due(&copied, &secrets, Some("a")), secrets, "another object wrote that");
+    let released = Object { released: true, ..object };
+    assert_eq!(due(&released, &secrets, Some("a")), secrets, "the place was given up since");
+}
+
 /// Without a watch of Secrets they may always have changed: what was read says whether drift speaks alone.
 #[test]
 fn a_repair_is_one_when_the_secrets_read_are_those_applied() {
@@ -52,8 +83,12 @@ fn a_repair_is_one_when_the_secrets_read_are_those_applied() {
     let read = object.applied().map(|applied| applied.secrets.clone()).unwrap_or_default();
     let why = Why { secrets: true, drift: vec!["url".into()], ..Why::default() };
     assert!(!why.only_drift());
-    assert!(due_once_read(&object, &why, (&read, key.fingerprint(["1"])), None).only_drift());
-    assert!(!due_once_read(&object, &why, (&[], key.fingerprint(["1"])), None).only_drift(), "a rotation");
+    let due = |secrets| {
+        let read = Read { secrets, fingerprint: key.fingerprint(["1"]), as_applied: None };
+        due_once_read(&object, &why, &read, None)
+    };
+    assert!(due(&read).only_drift());
+    assert!(!due(&[]).only_drift(), "a rotation");
 }
 
 #[test]
@@ -173,8 +208,10 @@ fn a_claim_that_is_put_back_bears_what_the_status_shows_and_no_consent() {
 #[test]
 fn a_confirmed_write_is_stored_as_it_was_sent() {
     let secrets = synced().applied().map(|applied| applied.secrets.clone()).unwrap_or_default();
-    let stored = applied(&fresh(), &attempt("x.1", 1), &spec(), &secrets, at(1));
-    assert_eq!(Some(&stored), synced().applied());
+    let stored = applied(&fresh(), &attempt("x.1", 1), &spec(), &secrets, Some("a".into()), at(1));
+    let expected =
+        synced().applied().map(|applied| Applied { fingerprint: Some("a".into()), ..applied.clone() });
+    assert_eq!(Some(stored), expected);
 }
 
 /// Trace 5b: a POST right after the claim finds an integration that LIST did not show, so somebody else made it.

@@ -63,6 +63,7 @@ pub(in crate::core) fn synced() -> Object {
             uid: "s".into(),
             resource_version: "5".into(),
         }],
+        fingerprint: None,
         time: Some(at(1)),
     });
     object.status.attempt = Some(Attempt { id: "x.1".into(), time: at(1), sent: Some(sent("****aaaa")) });

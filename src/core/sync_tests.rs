@@ -20,6 +20,7 @@ fn object(sent: &Value, echo: &Value) -> Object {
         attempt: Some("x.1".into()),
         config: None,
         secrets: Vec::new(),
+        fingerprint: None,
         time: None,
     });
     object.status.attempt = Some(Attempt { id: "x.1".into(), time: at(1), sent: Some(form(sent)) });

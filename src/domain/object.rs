@@ -162,6 +162,8 @@ pub struct Applied {
     pub config: Option<String>,
     /// The Secrets as read for this write.
     pub secrets: Vec<AppliedSecret>,
+    /// Of the values in them: see [`SecretValue::applied_fingerprint`](super::SecretValue::applied_fingerprint).
+    pub fingerprint: Option<String>,
     /// When.
     pub time: Option<Timestamp>,
 }

@@ -24,6 +24,7 @@ fn applied() -> Object {
         attempt: Some("x.1".into()),
         config: None,
         secrets: vec![secret],
+        fingerprint: None,
         time: Some(at(1)),
     };
     let attempt = Attempt { id: "x.1".into(), time: at(1), sent: None };

@@ -30,6 +30,10 @@ impl SecretValue {
     /// The greatest accepted length, in bytes.
     pub const MAX_BYTES: usize = 4096;
 
+    /// The least length, in bytes, of a credential that keys a fingerprint in a status. Atlas makes up both kinds of
+    /// credentials at random: a private key is a UUID of 36 characters, and a client secret is longer.
+    const LEAST_KEY_BYTES: usize = 30;
+
     /// Takes a text of any kind, but for control characters. It drops one trailing line break, since editors add one
     /// and `kubectl create secret --from-file` keeps it.
     ///
@@ -52,6 +56,35 @@ impl SecretValue {
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
+
+    /// The fingerprint of secret `values` for `status.applied`: a MAC under this credential of Atlas, half of an
+    /// HMAC-SHA-256, as 32 hexadecimal digits. With it, another process finds out whether the values are those that
+    /// `attempt` sent. Whoever does not have the credential can't check a guess at a value. The fingerprints of two
+    /// attempts differ even for equal values, and the id of an attempt begins with the uid of its object. `None` if this
+    /// is shorter than every credential of Atlas, and so may be guessed itself.
+    pub fn applied_fingerprint<'a>(
+        &self,
+        attempt: &'a str,
+        values: impl IntoIterator<Item = &'a str>,
+    ) -> Option<String> {
+        let key = self.expose().as_bytes();
+        if key.len() < SecretValue::LEAST_KEY_BYTES {
+            return None;
+        }
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key);
+        let tag = mac(&key, ["atlas-integrations.dev/applied", attempt].into_iter().chain(values));
+        Some(tag.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// The HMAC of some texts, in order.
+fn mac<'a>(key: &ring::hmac::Key, parts: impl IntoIterator<Item = &'a str>) -> ring::hmac::Tag {
+    let mut context = ring::hmac::Context::with_key(key);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    context.sign()
 }
 
 /// The text of a value without one trailing line break.
@@ -109,13 +142,8 @@ impl MemoryKey {
 
     /// The fingerprint of some texts, in order.
     pub fn fingerprint<'a>(&self, parts: impl IntoIterator<Item = &'a str>) -> Fingerprint {
-        let mut context = ring::hmac::Context::with_key(&self.0);
-        for part in parts {
-            context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part.as_bytes());
-        }
         let mut bytes = [0; 32];
-        bytes.copy_from_slice(context.sign().as_ref());
+        bytes.copy_from_slice(mac(&self.0, parts).as_ref());
         Fingerprint(bytes)
     }
 }
@@ -181,6 +209,35 @@ mod tests {
         }
         let elsewhere = MemoryKey::generate().expect("randomness");
         assert!(print != elsewhere.fingerprint(["a", "bc"]));
+    }
+
+    const KEY: &[u8] = b"8f0d7c52-1a2b-4c3d-9e8f-0123456789ab";
+
+    /// The values, the attempt and the credential: each of them alone makes another fingerprint.
+    #[test]
+    fn applied_fingerprints_are_equal_for_the_same_values_attempt_and_credential_only() {
+        let value = |bytes| SecretValue::from_bytes(bytes).unwrap_or_else(|bad| panic!("{bad}"));
+        let key = value(KEY);
+        let print = key.applied_fingerprint("x.1", ["a", "bc"]);
+        assert_eq!(print.as_ref().map(String::len), Some(32));
+        assert_eq!(print, value(KEY).applied_fingerprint("x.1", ["a", "bc"]));
+        for others in [&["ab", "c"][..], &["bc", "a"], &["a", "bc", ""], &["abc"], &[]] {
+            assert_ne!(print, key.applied_fingerprint("x.1", others.iter().copied()), "{others:?}");
+        }
+        assert_ne!(print, key.applied_fingerprint("x.2", ["a", "bc"]));
+        assert_ne!(print, key.applied_fingerprint("y.1", ["a", "bc"]));
+        assert_ne!(key.applied_fingerprint("x.1", ["a"]), key.applied_fingerprint("x.1a", []));
+        let rotated = value(b"8f0d7c52-1a2b-4c3d-9e8f-0123456789ac");
+        assert_ne!(print, rotated.applied_fingerprint("x.1", ["a", "bc"]));
+    }
+
+    /// A status may be read by many. Nobody may find out the credential or a value from it by guessing.
+    #[test]
+    fn what_is_shorter_than_a_credential_of_atlas_keys_no_fingerprint() {
+        for (length, given) in [(0, false), (8, false), (29, false), (30, true), (36, true)] {
+            let key = SecretValue::of(&"k".repeat(length));
+            assert_eq!(key.applied_fingerprint("x.1", ["a"]).is_some(), given, "{length}");
+        }
     }
 
     #[test]

@@ -141,6 +141,7 @@ impl Case {
             attempt: Some("x.1".into()),
             config: Some(self.integration.config_hash()),
             secrets: Vec::new(),
+            fingerprint: None,
             time: Some(at(1)),
         });
         object.status.attempt =

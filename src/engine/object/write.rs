@@ -10,13 +10,15 @@ use super::told;
 use crate::atlas::{ApiVersion, Session};
 use crate::cluster::{EventKind, Stored, WriteError};
 use crate::core::conditions::{InSync, Verdict};
-use crate::core::outcome::{self, Claiming, Moved};
+use crate::core::outcome::{self, Claiming, Moved, Read};
 use crate::core::pacing;
 use crate::core::plan::{
     Why, Write, already_exists_message, confirmed_message, in_doubt_message, overwritten_message,
 };
 use crate::core::sync::{Kept, choices, kept, standing};
-use crate::domain::{Attempt, Case, Failure, Message, Object, Reason, Redacted, Spec, Stake, Status};
+use crate::domain::{
+    Attempt, Case, CredentialsRef, Failure, Message, Object, Reason, Redacted, Spec, Stake, Status,
+};
 use crate::engine::credentials::{Resolved, Unreadable};
 use crate::engine::shared::Shared;
 use crate::engine::turn::{Signature, Turn};
@@ -36,6 +38,17 @@ pub(super) struct Job<'a> {
     pub claiming: Claiming,
     /// Why the write is due; `None` if it claims the place.
     pub why: Option<Why>,
+}
+
+impl Job<'_> {
+    /// The fingerprint for `status.applied` of secret values that `attempt` sends or has sent. There is none under the
+    /// operator's own credentials: nothing that depends on them is for the readers of an object.
+    fn applied_fingerprint(&self, attempt: &str, resolved: &Resolved) -> Option<String> {
+        match self.spec.credentials {
+            CredentialsRef::Secret(_) => self.session.applied_fingerprint(attempt, &resolved.integration),
+            CredentialsRef::Operator => None,
+        }
+    }
 }
 
 /// Carries a write out.
@@ -61,10 +74,12 @@ pub(super) async fn write(
         Err(Unreadable::Server(why)) => return Err(WriteError::Server(why)),
     };
     let confirmed = shared.index.lock().confirmed(&object.key, &object.uid);
-    let read = (&*resolved.secrets, resolved.fingerprint);
-    let why = job.why.as_ref().map(|why| outcome::due_once_read(object, why, read, confirmed));
+    let last = object.applied().and_then(|applied| applied.attempt.as_deref());
+    let as_applied = last.and_then(|attempt| job.applied_fingerprint(attempt, &resolved));
+    let read = Read { secrets: &resolved.secrets, fingerprint: resolved.fingerprint, as_applied };
+    let why = job.why.as_ref().map(|why| outcome::due_once_read(object, why, &read, confirmed));
     if why.as_ref().is_some_and(Why::is_empty) {
-        return record_secrets(shared, stored, &job, &resolved).await;
+        return record_secrets(shared, stored, &job, read).await;
     }
     let signature = fence::signature(shared, object, job.spec, Some(&resolved), job.entry.is_some());
     if let Some(verdict) = fence::held_back(turn, object, &signature) {
@@ -110,22 +125,26 @@ async fn send(
     }
 }
 
-/// Records the present identities of the Secrets in the status. No value in them has changed, so nothing is written to
-/// Atlas.
+/// Records the present identities of the Secrets in the status, and their fingerprint under the present credentials of
+/// the object. No value in them has changed since the confirmed attempt, so nothing is written to Atlas.
 async fn record_secrets(
     shared: &Shared,
     stored: &Stored,
     job: &Job<'_>,
-    resolved: &Resolved,
+    read: Read<'_>,
 ) -> Result<(), WriteError> {
     let kind = job.spec.integration.integration_type();
     let kept = job.entry.map(|entry| standing(&stored.object, kind, entry)).unwrap_or_default();
     let verdict = confirmed(job.spec, kept);
     let mut status = say::status(shared, &stored.object, &verdict, Echo::of(job.entry));
+    let mut carried = None;
     if let Some(applied) = &mut status.applied {
-        applied.secrets.clone_from(&resolved.secrets);
+        carried = applied.attempt.as_deref().map(|attempt| read.fingerprint.carried_by(attempt));
+        applied.secrets = read.secrets.to_vec();
+        applied.fingerprint = read.as_applied;
     }
-    say::store(shared, stored, &status).await?;
+    let after = say::store(shared, stored, &status).await?;
+    shared.index.lock().confirm(&after.object.key, &after.object.uid, carried);
     Ok(())
 }
 
@@ -182,7 +201,9 @@ async fn confirm(
     let kind = job.spec.integration.integration_type();
     let sent = resolved.integration.redacted();
     let verdict = confirmed(job.spec, kept(kind, &sent, (job.entry, choices), entry));
-    let applied = outcome::applied(&stored.object, attempt, job.spec, &resolved.secrets, Timestamp::now());
+    let fingerprint = job.applied_fingerprint(&attempt.id, resolved);
+    let applied =
+        outcome::applied(&stored.object, attempt, job.spec, &resolved.secrets, fingerprint, Timestamp::now());
     let sent_generation = stored.object.generation;
     let requests = (stored.object.reconcile_requested.clone(), stored.object.rewrite_requested.clone());
     for _ in 0..STATUS_TRIES {

@@ -11,7 +11,7 @@ use crate::real::{self, Core, FRESH, Sight, Step, applies, claims};
 use crate::requests::{self, Request};
 use crate::state::{
     Answer, Attempt, Begun, Call, Confirmed, Entry, Form, Kind, Memory, OUTSIDE, Object, Operator, Pass,
-    Pending, Spec, State, Uid, Wrong,
+    Pending, Secret, Spec, State, Uid, Wrong,
 };
 
 /// How a call goes.
@@ -176,12 +176,16 @@ impl Engine {
             Step::Delete => self.delete(state, op, slot, object, memory),
             Step::Claim { adopted, kind } => self.begin(state, op, slot, object, Some(adopted), kind, false),
             Step::Write { identities: true, .. } => {
-                let version = secret.version;
+                let Secret { version, value } = secret;
                 self.say(state, op, slot, Reason::Synced, Some(pass.listing), |object| {
-                    if let Some(what) = object.applied.as_mut().and_then(|applied| applied.what.as_mut()) {
+                    let Some(applied) = object.applied.as_mut() else { return };
+                    applied.fingerprint = applied.attempt.map(|_| value);
+                    if let Some(what) = &mut applied.what {
                         (what.secret, what.version) = (object.spec.secret, version);
                     }
                 });
+                let attempt = object.applied.and_then(|applied| applied.attempt);
+                Self::memory(state, op, slot, uid).confirmed = attempt.map(|id| (id, value));
                 Self::done(state, op, slot);
             }
             Step::Write { kind, repair, .. } => self.begin(state, op, slot, object, None, kind, repair),
@@ -279,6 +283,7 @@ impl Engine {
         };
         Self::wrong(state, Wrong::Unclaimed, !claims(&fenced));
         Self::wrong(state, Wrong::Observed, object.spec.observe);
+        Self::wrong(state, Wrong::Needless, self.is_needless(state, &object, pass.listing, call));
         let other = state.objects[1 - slot];
         let held = other.is_some_and(|other| other.truth.landed && applies(&other));
         let active =
@@ -289,7 +294,7 @@ impl Engine {
         memory.seen = Some((FRESH, false));
         memory.confirmed = self.core.lacks(Mutant::SentIsWritten).then_some((FRESH, secret.value));
         if self.core.lacks(Mutant::AppliedFirst) {
-            let applied = self.core.applied(&object, attempt, secret.version);
+            let applied = self.core.applied(&object, attempt, secret.version, secret.value);
             self.write(state, op, slot, |object| {
                 object.applied = Some(applied);
                 object.attempt = Some(attempt);
@@ -327,6 +332,22 @@ impl Engine {
             self.let_go(state, slot, false);
         }
         self.pending(state, op, slot, Pending::new(slot, call, attempt, own_attempt(&fenced)));
+    }
+
+    /// Whether a write changes nothing, which the operator can know: the last begun write was confirmed, asked for the
+    /// same, and LIST shows the integration as it was then.
+    fn is_needless(self, state: &State, object: &Object, listing: Option<Form>, call: Call) -> bool {
+        let Some((applied, entry)) = object.applied.zip(state.entry) else { return false };
+        let confirmed = applies(object)
+            && claims(object)
+            && applied.attempt.is_some()
+            && applied.attempt == own_attempt(object).map(|attempt| attempt.begun.id)
+            && applied
+                .what
+                .is_some_and(|what| (what.visible, what.secret) == (object.spec.visible, object.spec.secret));
+        let shown = Some(Form { visible: entry.visible, id: entry.id });
+        let undisturbed = object.echo == shown && listing == shown;
+        confirmed && undisturbed && (entry.visible, entry.value) == (call.visible, call.value)
     }
 
     /// Whether an object may change what others wrote.
@@ -450,7 +471,8 @@ impl Engine {
         let uid = pending.attempt.uid;
         let Some(now) = state.objects[slot].filter(|now| now.uid == uid) else { return };
         let spec = Spec { visible: pending.call.visible, secret: pending.read.0, ..now.spec };
-        let applied = self.core.applied(&Object { spec, ..now }, pending.attempt, pending.read.1);
+        let (version, value) = (pending.read.1, pending.call.value);
+        let applied = self.core.applied(&Object { spec, ..now }, pending.attempt, version, value);
         let fenced = Object { attempt: pending.fenced, released: false, ..Object::new(uid, now.spec) };
         let moved = if pending.unmoved {
             Moved::Again

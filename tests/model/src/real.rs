@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use atlas_integration_operator::core::conflict::{self, Candidate, Stance};
-use atlas_integration_operator::core::outcome::{self, Claiming, Fence, Moved};
+use atlas_integration_operator::core::outcome::{self, Claiming, Fence, Moved, Read};
 use atlas_integration_operator::core::plan::{self, Input, Owner, Plan, Why, Write};
 use atlas_integration_operator::core::quiet;
 use atlas_integration_operator::domain::{
@@ -80,7 +80,7 @@ enum Question {
     WithoutAtlas(Object),
     Unconfirmed(Object),
     Fence(Object, Option<bool>, Kind, Attempt),
-    Applied(Object, Attempt, u8),
+    Applied(Object, Attempt, u8, u8),
     Moved(Object, Object, bool, Attempt),
     Doubt(Object, Attempt, u8),
     Failed(Object, Option<bool>, Answer),
@@ -170,9 +170,15 @@ impl Core {
         Object { truth: object.truth, ..after }
     }
 
-    /// [`outcome::applied`] of a write of the object's spec.
-    pub fn applied(self, object: &Object, attempt: Attempt, version: u8) -> Applied {
-        ask!(self, Question::Applied(bare(object), attempt, version), Reply::Applied(applied) => applied)
+    /// [`outcome::applied`] of a write of the object's spec, with the Secret in this version and with this value.
+    pub fn applied(self, object: &Object, attempt: Attempt, version: u8, value: u8) -> Applied {
+        let question = Question::Applied(bare(object), attempt, version, value);
+        let mut applied = ask!(self, question, Reply::Applied(applied) => applied);
+        if self.lacks(Mutant::FingerprintOfAnyAttempt) {
+            let before = object.applied.and_then(|applied| applied.fingerprint);
+            applied.fingerprint = before.or(applied.fingerprint);
+        }
+        applied
     }
 
     /// [`outcome::moved`].
@@ -418,6 +424,9 @@ fn applied_to(applied: &Applied) -> domain::Applied {
         attempt: applied.attempt.map(|id| format!("u{}.{id}", applied.uid)),
         config: applied.what.map(|what| config(what.visible, what.secret)),
         secrets: applied.what.iter().map(|what| read(what.secret, what.version)).collect(),
+        fingerprint: applied
+            .fingerprint
+            .map(|value| applied_fingerprint(applied.uid, applied.attempt, value)),
         time: None,
     }
 }
@@ -429,7 +438,13 @@ fn applied_from(applied: &domain::Applied) -> Applied {
         Some(Confirmed { visible, secret, version })
     };
     let attempt = applied.attempt.as_ref().and_then(|id| id.split('.').nth(1)?.parse().ok());
-    Applied { uid: number(&applied.uid), attempt, what: what() }
+    let fingerprint = applied.fingerprint.as_ref().and_then(|text| text.rsplit(' ').next()?.parse().ok());
+    Applied { uid: number(&applied.uid), attempt, what: what(), fingerprint }
+}
+
+/// A stand-in for what only somebody with the credentials can compute: a text of the same inputs.
+fn applied_fingerprint(uid: Uid, attempt: Option<u8>, value: u8) -> String {
+    format!("{uid} {attempt:?} {value}")
 }
 
 fn claim_from(claim: &domain::Claim) -> Claim {
@@ -524,11 +539,18 @@ fn answer(core: Core, question: Question) -> Reply {
         Question::Fence(object, claim, kind, attempt) => {
             Reply::Object(fence(core, object, claim, kind, attempt))
         }
-        Question::Applied(object, attempt, version) => {
+        Question::Applied(object, attempt, version, value) => {
             let secrets = [read(object.spec.secret, version)];
             let object_ = object_to(&object);
-            let applied =
-                outcome::applied(&object_, &attempt_to(&attempt), &spec(&object.spec), &secrets, core.now(0));
+            let fingerprint = applied_fingerprint(object.uid, Some(attempt.begun.id), value);
+            let applied = outcome::applied(
+                &object_,
+                &attempt_to(&attempt),
+                &spec(&object.spec),
+                &secrets,
+                Some(fingerprint),
+                core.now(0),
+            );
             Reply::Applied(applied_from(&applied))
         }
         Question::Moved(now, fenced, claiming, attempt) => Reply::Moved(outcome::moved(
@@ -670,6 +692,13 @@ fn plan(core: Core, mut object: Object, sight: Sight) -> Step {
                 applied.attempt = Some(attempt.begun.id);
             }
         }
+        Some(Mutant::FingerprintOutlivesAttempt) => {
+            if let (Some(applied), Some(attempt)) = (&mut object.applied, object.attempt)
+                && applied.fingerprint == Some(sight.secret.value)
+            {
+                applied.attempt = Some(attempt.begun.id);
+            }
+        }
         Some(Mutant::IdIsNoDrift) => {
             if let (Some(echo), Some(listing)) = (&mut object.echo, sight.listing) {
                 echo.id = listing.id;
@@ -740,14 +769,19 @@ fn plan(core: Core, mut object: Object, sight: Sight) -> Step {
 }
 
 fn due_once_read(core: Core, real: &domain::Object, why: &Why, object: &Object, sight: Sight) -> Why {
-    let read = [read(object.spec.secret, sight.secret.version)];
+    let secrets = [read(object.spec.secret, sight.secret.version)];
     let last = object.applied.and_then(|applied| applied.attempt).unwrap_or(0);
     let confirmed = sight.confirmed.map(|(id, value)| {
         let outlives = core.lacks(Mutant::ValueOutlivesAttempt) || core.lacks(Mutant::SentIsWritten);
         let id = if outlives { last } else { id };
         fingerprint(value).carried_by(&format!("u{}.{id}", object.uid))
     });
-    outcome::due_once_read(real, why, (&read, fingerprint(sight.secret.value)), confirmed)
+    let value = sight.secret.value;
+    let attempt = object.applied.and_then(|applied| applied.attempt);
+    let as_applied = Some(applied_fingerprint(object.uid, attempt, value));
+    let as_applied = as_applied.filter(|_| attempt.is_some() && !core.lacks(Mutant::NoFingerprint));
+    let read = Read { secrets: &secrets, fingerprint: fingerprint(value), as_applied };
+    outcome::due_once_read(real, why, &read, confirmed)
 }
 
 /// A number that no fence and no entry of a state has; the state is numbered anew before another is given.

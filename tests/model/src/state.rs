@@ -92,6 +92,8 @@ pub struct Applied {
     pub attempt: Option<u8>,
     /// What; none when only the place is proved.
     pub what: Option<Confirmed>,
+    /// The secret value of which the fingerprint is.
+    pub fingerprint: Option<u8>,
 }
 
 /// `status.attempt`.
@@ -332,6 +334,8 @@ pub enum Wrong {
     Observed,
     /// The place was claimed while another object held it.
     TwoOwners,
+    /// A PUT that changes nothing, and costs the integration its id.
+    Needless,
 }
 
 /// The world.

@@ -412,6 +412,9 @@ impl Model for World {
                 s.wrong != Some(Wrong::Observed)
             }),
             Property::always("one owner at a time", |_: &World, s: &State| s.wrong != Some(Wrong::TwoOwners)),
+            Property::always("no write that changes nothing", |_: &World, s: &State| {
+                s.wrong != Some(Wrong::Needless)
+            }),
             Property::always("undisturbed, it comes to rest", |w: &World, s: &State| {
                 rest::at_rest(w, s) != Rest::Never
             }),

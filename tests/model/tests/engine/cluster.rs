@@ -30,9 +30,9 @@ const NAMESPACE: &str = "ns";
 pub const PROJECT: &str = "5d791c84ff7a2522cc4f9aa1";
 /// The Secret with the credentials for Atlas.
 const CREDENTIALS: &str = "atlas";
-/// "value-" and a digit, "public" and "private" in base64.
+/// "value-" and a digit, "public" and a UUID in base64.
 const VALUES: [&str; 4] = ["dmFsdWUtMA==", "dmFsdWUtMQ==", "dmFsdWUtMg==", "dmFsdWUtMw=="];
-const KEY: [&str; 2] = ["cHVibGlj", "cHJpdmF0ZQ=="];
+const KEY: [&str; 2] = ["cHVibGlj", "MDEyMzQ1NjctODlhYi1jZGVmLTAxMjMtNDU2Nzg5YWJjZGVm"];
 
 type Answer = UnsyncBoxBody<Bytes, Infallible>;
 
