@@ -5,9 +5,9 @@ use std::time::Duration;
 use atlas_integration_stage::samples;
 use atlas_sim::{Effect, Exchange, Fault, Operation};
 use rstest::rstest;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::world::{World, condition, until, until_true};
+use crate::world::{Object, PRIVATE_KEY, World, condition, until, until_true};
 
 /// Killed while a create or an update is under way: once it had reached Atlas, once it never did.
 #[rstest]
@@ -73,7 +73,7 @@ async fn a_clock_that_was_wrong_neither_lengthens_nor_shortens_the_wait(
     }
     world.until_faulted(1).await;
     operator.kill();
-    let wrong = |time: &serde_json::Value| {
+    let wrong = |time: &Value| {
         let time: jiff::Timestamp = time.as_str().unwrap().parse().unwrap();
         (time + jiff::SignedDuration::from_hours(hours)).to_string()
     };
@@ -82,7 +82,7 @@ async fn a_clock_that_was_wrong_neither_lengthens_nor_shortens_the_wait(
         x.set_status(&json!({"attempt": {"time": wrong(&object["status"]["attempt"]["time"])}})).await;
     } else {
         let claim = object["metadata"]["annotations"]["atlas-integrations.dev/claim"].as_str().unwrap();
-        let mut claim: serde_json::Value = serde_json::from_str(claim).unwrap();
+        let mut claim: Value = serde_json::from_str(claim).unwrap();
         claim["time"] = wrong(&claim["time"]).into();
         x.annotate("claim", &claim.to_string()).await;
     }
@@ -147,6 +147,175 @@ async fn changes_meanwhile_are_taken_up() {
         (&stored["region"], &stored["apiKey"]),
         (&json!("EU"), &json!("fedcba9876543210fedcba9876540007"))
     );
+}
+
+/// What happens to a Secret whose values stay the same.
+#[derive(Clone, Copy, Debug)]
+enum Touch {
+    /// It gets another label.
+    Labelled,
+    /// It is deleted, and created with the same values.
+    CreatedAgain,
+}
+
+impl Touch {
+    async fn happens(self, world: &World) {
+        match self {
+            Touch::Labelled => {
+                let before = world.get("Secret", "keys").await.unwrap();
+                let label = json!({"touched-at": before["metadata"]["resourceVersion"]});
+                world.patch("Secret", "keys", &json!({"metadata": {"labels": label}})).await;
+            }
+            Touch::CreatedAgain => {
+                world.delete("Secret", "keys").await;
+                world.secret("keys", &samples::of("DATADOG").secrets).await;
+            }
+        }
+    }
+}
+
+/// Waits until the status names the Secret `keys` as it is now, and Ready says that Atlas has it.
+async fn recorded(world: &World, x: &Object<'_>) -> Value {
+    let secret = world.get("Secret", "keys").await.unwrap();
+    let version = secret["metadata"]["resourceVersion"].clone();
+    let recorded = move |object: &Value| {
+        object["status"]["applied"]["secrets"][0]["resourceVersion"] == version
+            && condition(object, "Ready")["status"] == "True"
+    };
+    x.until("recorded with the Secret as it is", recorded).await
+}
+
+/// A write gives the integration another id, to which alert configurations of others refer. So a Secret that has the same
+/// values costs none, also if the process that wrote them is gone.
+#[rstest]
+#[case::label_meanwhile("label-meanwhile", Touch::Labelled, false)]
+#[case::label_afterwards("label-afterwards", Touch::Labelled, true)]
+#[case::again_meanwhile("again-meanwhile", Touch::CreatedAgain, false)]
+#[case::again_afterwards("again-afterwards", Touch::CreatedAgain, true)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_with_the_same_values_costs_no_write_after_a_restart(
+    #[case] name: &str,
+    #[case] touch: Touch,
+    #[case] afterwards: bool,
+) {
+    let world = World::with_datadog_key(&format!("same-{name}")).await;
+    let operator = world.operator(&[]).await;
+    let x = world.datadog("x").await.in_sync().await;
+    let id = world.stored_datadog("id");
+    operator.stop().await;
+    if !afterwards {
+        touch.happens(&world).await;
+    }
+    let operator = world.operator(&[]).await;
+    if afterwards {
+        world.until_looked(1).await;
+        touch.happens(&world).await;
+    }
+    recorded(&world, &x).await;
+    // The process has recognised the values, so it knows them from now on; and so does the next one.
+    touch.happens(&world).await;
+    recorded(&world, &x).await;
+    operator.stop().await;
+    touch.happens(&world).await;
+    let _operator = world.operator(&[]).await;
+    recorded(&world, &x).await;
+    assert_eq!(world.atlas_writes(), ["POST"]);
+    assert_eq!(world.stored_datadog("id"), id);
+
+    let other = "fedcba9876543210fedcba9876540007";
+    world.secret("keys", &[("api", other)]).await;
+    recorded(&world, &x).await;
+    assert_eq!(world.stored_datadog("apiKey"), other);
+    assert_eq!(world.atlas_writes(), ["POST", "PUT"], "another value is written, once");
+}
+
+/// The same under a service account, and another value that arrived while nobody looked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_changed_meanwhile_is_written_once() {
+    const SECRET: &str = "mdb_sa_sk_canary-client-secret-1";
+    let world = World::with_datadog_key("same-account").await;
+    world.project.allow_service_account("mdb_sa_id_1", SECRET);
+    world.secret("account", &[("clientId", "mdb_sa_id_1"), ("clientSecret", SECRET)]).await;
+    let operator = world.operator(&[]).await;
+    let spec = samples::datadog(json!({"credentialsSecretRef": {"name": "account"}}));
+    let x = world.integration("x", &spec).await.in_sync().await;
+    operator.stop().await;
+    Touch::Labelled.happens(&world).await;
+    let operator = world.operator(&[]).await;
+    recorded(&world, &x).await;
+    assert_eq!(world.atlas_writes(), ["POST"]);
+    operator.stop().await;
+    let other = "fedcba9876543210fedcba9876540007";
+    world.secret("keys", &[("api", other)]).await;
+    let _operator = world.operator(&[]).await;
+    recorded(&world, &x).await;
+    assert_eq!(world.stored_datadog("apiKey"), other);
+    assert_eq!(world.atlas_writes(), ["POST", "PUT"]);
+}
+
+/// A rotation of the Atlas key writes nothing. The fingerprint of the values is renewed under the new key as soon as the
+/// Secret is read again; a process that has only one under the old key writes once.
+#[rstest]
+#[case::renewed("renewed", true)]
+#[case::not_renewed("not-renewed", false)]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_atlas_key_is_rotated_before_the_restart(#[case] name: &str, #[case] renewed: bool) {
+    let world = World::with_datadog_key(&format!("rotated-{name}")).await;
+    let operator = world.operator(&[]).await;
+    let x = world.datadog("x").await.in_sync().await;
+    let (public, private) = ("asdfghjk", PRIVATE_KEY.replace("8f0d7c52", "90abcdef"));
+    world.project.allow_key(public, &private);
+    world.secret("atlas", &[("publicApiKey", public), ("privateApiKey", &private)]).await;
+    let by_next = |e: &Exchange| e.credential.as_deref() == Some(public) && e.status == 200;
+    until_true("a call with the next key", || world.project.count(by_next) > 0).await;
+    if renewed {
+        Touch::Labelled.happens(&world).await;
+        recorded(&world, &x).await;
+    }
+    operator.stop().await;
+    let _operator = world.operator(&[]).await;
+    world.until_looked(2).await;
+    assert_eq!(world.atlas_writes(), ["POST"], "the rotation of the Atlas key, and the restart");
+    Touch::Labelled.happens(&world).await;
+    recorded(&world, &x).await;
+    let expected: &[&str] = if renewed { &["POST"] } else { &["POST", "PUT"] };
+    assert_eq!(world.atlas_writes(), expected);
+}
+
+/// What somebody else made of the fingerprint proves nothing. At worst the operator writes once where it need not.
+#[rstest]
+#[case::removed("removed")]
+#[case::invented("invented")]
+#[case::of_another_attempt("of-another-attempt")]
+#[case::of_another_object("of-another-object")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fingerprint_counts_for_the_attempt_that_it_was_made_for(#[case] change: &str) {
+    let world = World::with_datadog_key(&format!("print-{change}")).await;
+    let operator = world.operator(&[]).await;
+    let x = world.datadog("x").await.in_sync().await;
+    let values =
+        json!({"type": "OPS_GENIE", "opsGenie": {"apiKeySecretRef": {"name": "keys", "key": "api"}}});
+    let y = world.integration("y", &values).await.in_sync().await;
+    operator.stop().await;
+    let (before, other) = (x.get().await, y.get().await);
+    let fingerprint = |object: &Value| object["status"]["applied"]["fingerprint"].clone();
+    assert_ne!(fingerprint(&before), fingerprint(&other), "nobody sees that their values are the same");
+    let status = match change {
+        "removed" => json!({"applied": {"fingerprint": null}}),
+        "invented" => json!({"applied": {"fingerprint": "0".repeat(32)}}),
+        "of-another-attempt" => {
+            let id = format!("{}.0123456789abcdef", before["metadata"]["uid"].as_str().unwrap());
+            json!({"applied": {"attempt": id}, "attempt": {"id": id}})
+        }
+        _ => json!({"applied": {"fingerprint": fingerprint(&other)}}),
+    };
+    x.set_status(&status).await;
+    Touch::Labelled.happens(&world).await;
+    let _operator = world.operator(&[]).await;
+    recorded(&world, &y).await;
+    let after = recorded(&world, &x).await;
+    assert_eq!(world.atlas_writes(), ["POST", "POST", "PUT"], "one PUT, for the object that was touched");
+    assert!(fingerprint(&after).is_string() && fingerprint(&after) != fingerprint(&before), "a new one");
 }
 
 /// SIGTERM in the middle of a write: the write and its status end, then the process does.

@@ -371,6 +371,8 @@ async fn t06_nothing_stored_follows_a_secrets_value() {
         let of = |state: &[(String, String)], path: &str| {
             state.iter().find(|(other, _)| other == path).map(|(_, value)| value.clone())
         };
+        let print = "/status/applied/fingerprint";
+        assert!(of(&first, print).is_some() && of(&first, print) != of(&third, print), "{}", x.name());
         for (path, value) in &first {
             looked_at += 1;
             let follows =
