@@ -7,6 +7,7 @@ mod moving;
 mod pages;
 mod refused;
 mod release;
+mod shards;
 mod start;
 pub mod waits;
 mod watches;

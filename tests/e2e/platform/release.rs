@@ -58,7 +58,12 @@ impl Shared {
 
     /// What the installed Deployment would run, as a process beside it.
     pub async fn beside(&self) -> Operator {
-        let pod = self.get(&["deployment", NAME, "-n", NAME])["spec"]["template"]["spec"].take();
+        self.beside_release(NAME).await
+    }
+
+    /// The same for the Deployment of a release of this name, in the namespace of that name.
+    pub async fn beside_release(&self, release: &str) -> Operator {
+        let pod = self.get(&["deployment", release, "-n", release])["spec"]["template"]["spec"].take();
         let container = &pod["containers"][0];
         let args: Vec<String> = serde_json::from_value(container["args"].clone()).unwrap();
         assert_eq!(args[0], "run");
@@ -73,7 +78,7 @@ impl Shared {
             environment.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
         let account = text(&pod["serviceAccountName"]);
         let (plane, atlas) = (&self.plane, self.sim.url());
-        Operator::start_within(plane, (NAME, &account), &atlas, &flags, &environment).await.ready().await
+        Operator::start_within(plane, (release, &account), &atlas, &flags, &environment).await.ready().await
     }
 
     /// Nothing of the release is left but the CRD.
