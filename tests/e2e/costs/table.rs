@@ -159,6 +159,12 @@ async fn a_life() -> Vec<Cost> {
             until_true("a LIST of the new life", listed).await;
         })
         .await;
+    meter
+        .count("The Secret touched after a restart, the key as it was", async {
+            world.patch("Secret", "keys-datadog", &json!({"metadata": {"labels": {"a": "c"}}})).await;
+            until_applied(&world, &datadog).await;
+        })
+        .await;
     meter.costs
 }
 
