@@ -7,6 +7,7 @@ SHELL := /bin/bash
 
 CARGO ?= cargo
 OBJECTS ?= 1000,10000
+SCENARIO ?= creation
 FUZZ_SECONDS ?= 60
 MUTANTS ?= src/core/**/*.rs src/domain/**/*.rs
 MUTANTS_VERSION = 27.1.0
@@ -38,6 +39,7 @@ test: tools lint control-plane test-tools ## Run every check and test, with a re
 	# The operator is not in this build: cargo would otherwise give the simulator the crate features that only the
 	# operator asks for.
 	$(CARGO) test --locked -p atlas-sim -p control-plane -p atlas-integration-demo -p atlas-integration-stage
+	$(CARGO) test --locked -p atlas-integration-bench
 	# The model prints how many states it checked.
 	$(CARGO) test --locked -p atlas-integration-model -- --nocapture --test-threads=1
 	# These tests mostly wait for servers, so six run at a time, whatever the number of cores.
@@ -86,12 +88,15 @@ mutants: tools ## List changes of the decisions that no unit test notices (MUTAN
 	$(CARGO) mutants --package atlas-integration-operator $(foreach file,$(MUTANTS),--file '$(file)') --output target -- --lib
 
 .PHONY: bench
-bench: tools control-plane ## Measure time, memory and requests against a lower bound (OBJECTS=1000,10000); write docs/figures.md
+bench: tools control-plane ## Measure time, memory and requests (OBJECTS=1000,10000 SCENARIO=creation); write docs/figures.md
+	# Scenarios are creation, lists, edits and memory, several with commas between; BENCH has the further flags of the
+	# measuring program, such as BENCH="--foreign 10000".
 	# The binary is linked statically, like the one in the image. With a named target, build scripts and macros are not.
 	host="$$(rustc -vV | sed -n 's/^host: //p')"; \
 	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --release --target "$$host" \
 		-p atlas-integration-operator -p atlas-integration-bench; \
-	"$${CARGO_TARGET_DIR:-target}/$$host/release/atlas-integration-bench" --objects $(OBJECTS) --write docs/figures.md
+	"$${CARGO_TARGET_DIR:-target}/$$host/release/atlas-integration-bench" --scenario $(SCENARIO) --objects $(OBJECTS) $(BENCH) \
+		--write docs/figures.md
 
 .PHONY: lint
 lint: tools ## Formatting and lints

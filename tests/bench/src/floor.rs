@@ -20,7 +20,7 @@ use url::Url;
 use crate::Failed;
 use crate::stage::{self, CONCURRENCY, Stage};
 
-/// Creates the objects of all projects and does for each what the operator does; answers how long that took.
+/// Creates the objects of all projects and does for each what the operator does; returns how long that took.
 pub async fn run(stage: &Stage, namespace: &str, projects: &[Project]) -> Result<Duration, Failed> {
     let options = Options {
         url: Url::parse(&stage.sim.url())?,
@@ -29,10 +29,10 @@ pub async fn run(stage: &Stage, namespace: &str, projects: &[Project]) -> Result
         proxy: None,
     };
     let atlas = Client::new(options, Arc::new(|_, _| {}))?;
-    let (public_key, private_key) = stage::credential();
+    let stage::Key { public, private, .. } = stage::BENCH;
     let secret = |text: &str| SecretValue::from_bytes(text.as_bytes()).map_err(|error| error.to_string());
-    let key = Key::ApiKey { public_key: public_key.to_owned(), private_key: secret(private_key)? };
-    let fingerprint = MemoryKey::generate().ok_or("no randomness")?.fingerprint([private_key]);
+    let key = Key::ApiKey { public_key: public.to_owned(), private_key: secret(private)? };
+    let fingerprint = MemoryKey::generate().ok_or("no randomness")?.fingerprint([private]);
     let session = atlas.session(&Credential { key, fingerprint });
     let integrations = integrations(stage).await?;
     let begun = Instant::now();
@@ -81,7 +81,7 @@ async fn one_project(
 /// The ten, in the order of [`stage::objects`]: as the operator reads them from an example of each.
 async fn integrations(stage: &Stage) -> Result<Vec<Integration<SecretValue>>, Failed> {
     const EXAMPLES: &str = "examples";
-    let projects = stage.populate(EXAMPLES, 1, 1 << 21).await?;
+    let projects = stage.populate(EXAMPLES, 1).await?;
     let defaults = Defaults { adoption: AdoptionPolicy::Refuse, deletion: DeletionPolicy::Delete };
     let reader = Writer::new(stage.client.clone(), defaults, Arc::new(|_| {}));
     let keys = stage::keys(1);

@@ -2,9 +2,11 @@
 
 use std::ops::Deref;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use atlas_integration_stage::{self as shared, ACCOUNT, samples};
+use atlas_integration_stage::samples::{self, Sample};
+use atlas_integration_stage::{self as shared, ACCOUNT};
 use atlas_sim::Project;
 use control_plane::Options;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -20,12 +22,23 @@ pub const CONCURRENCY: usize = 16;
 /// Objects of a project: one of each type.
 pub const TYPES: usize = 10;
 
-const PUBLIC_KEY: &str = "benchkey";
-const PRIVATE_KEY: &str = "8f0d7c52-1a2b-4c3d-9e8f-1234567890ab";
+/// An API key, and the organisation that it is of.
+#[derive(Debug)]
+pub struct Key {
+    pub org: &'static str,
+    pub public: &'static str,
+    pub private: &'static str,
+}
+
+/// The key of all projects, where there is one tenant.
+pub const BENCH: Key =
+    Key { org: "bench", public: "benchkey", private: "8f0d7c52-1a2b-4c3d-9e8f-1234567890ab" };
 
 /// The parts.
 pub struct Stage {
     parts: shared::Stage,
+    /// How many projects there are.
+    projects: AtomicUsize,
     pub client: Client,
     pub kubeconfig: PathBuf,
 }
@@ -46,24 +59,19 @@ impl Stage {
         let kubeconfig = parts.plane.kubeconfig_for_service_account(ACCOUNT, ACCOUNT)?;
         let admin = Kubeconfig::read_from(parts.plane.kubeconfig())?;
         let config = Config::from_custom_kubeconfig(admin, &KubeConfigOptions::default()).await?;
-        Ok(Stage { parts, client: Client::try_from(config)?, kubeconfig })
+        Ok(Stage { parts, projects: AtomicUsize::new(0), client: Client::try_from(config)?, kubeconfig })
+    }
+
+    /// How long Atlas takes for an answer from now on. Returns how long it took until now.
+    pub fn set_latency(&self, latency: Duration) -> Duration {
+        let mut before = latency;
+        self.sim.settings(|settings| std::mem::swap(&mut settings.latency, &mut before));
+        before
     }
 
     /// Objects of a kind in a namespace.
     pub fn api(&self, kind: &str, namespace: &str) -> Api<DynamicObject> {
-        let (api_version, plural) = match kind {
-            "AtlasIntegration" => ("atlas-integrations.dev/v1", "atlasintegrations"),
-            _ => ("v1", "secrets"),
-        };
-        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        let resource = ApiResource {
-            group: group.to_owned(),
-            version: version.to_owned(),
-            api_version: api_version.to_owned(),
-            kind: kind.to_owned(),
-            plural: plural.to_owned(),
-        };
-        Api::namespaced_with(self.client.clone(), namespace, &resource)
+        Api::namespaced_with(self.client.clone(), namespace, &resource(kind))
     }
 
     /// Creates an object.
@@ -74,23 +82,29 @@ impl Stage {
         Ok(api.create(&PostParams::default(), &object).await?)
     }
 
-    /// A namespace with a credential, and for each project its Secret of keys. Answers the projects.
-    pub async fn populate(
-        &self,
-        namespace: &str,
-        projects: usize,
-        first: usize,
-    ) -> Result<Vec<Project>, Failed> {
+    /// New projects in which this key is good.
+    pub fn projects(&self, key: &Key, number: usize) -> Vec<Project> {
+        let first = self.projects.fetch_add(number, Ordering::Relaxed) + 1;
+        let project = |number| {
+            let project = self.sim.project(&format!("5d791c84ff7a2522{number:08x}"));
+            project.set_org(key.org);
+            project.allow_key(key.public, key.private);
+            project
+        };
+        (first..first + number).map(project).collect()
+    }
+
+    /// The Secret `atlas` with a key.
+    pub async fn create_credential(&self, namespace: &str, key: &Key) -> Result<(), Failed> {
+        let values = json!({"publicApiKey": key.public, "privateApiKey": key.private});
+        self.create(&secret(namespace, "atlas", &values)).await.map(drop)
+    }
+
+    /// A namespace with a credential, and for each project its Secret of keys. Returns the projects.
+    pub async fn populate(&self, namespace: &str, projects: usize) -> Result<Vec<Project>, Failed> {
         self.plane.kubectl(&["create", "namespace", namespace])?;
-        let key = json!({"publicApiKey": PUBLIC_KEY, "privateApiKey": PRIVATE_KEY});
-        self.create(&secret(namespace, "atlas", &key)).await?;
-        let projects: Vec<Project> = (first..first + projects)
-            .map(|number| self.sim.project(&format!("5d791c84ff7a2522{number:08x}")))
-            .collect();
-        for project in &projects {
-            project.set_org("bench");
-            project.allow_key(PUBLIC_KEY, PRIVATE_KEY);
-        }
+        self.create_credential(namespace, &BENCH).await?;
+        let projects = self.projects(&BENCH, projects);
         let keys = keys(1);
         let secrets = stream::iter(&projects).map(|project| {
             let secret = secret(namespace, &keys_of(project), &keys);
@@ -111,10 +125,18 @@ impl Stage {
     /// Secrets that no object refers to.
     pub async fn create_foreign_secrets(&self, namespace: &str, number: usize) -> Result<(), Failed> {
         let value = json!({"value": "x".repeat(1_000)});
-        let secrets = (0..number).map(|n| secret(namespace, &format!("foreign-{n}"), &value));
+        let secrets = (0..number).map(|n| secret(namespace, &foreign(n), &value));
         let creations =
             stream::iter(secrets).map(|secret| async move { self.create(&secret).await.map(drop) });
         creations.buffer_unordered(CONCURRENCY).try_collect::<Vec<()>>().await.map(drop)
+    }
+
+    /// Deletes them. One request for all would run into the API server's time limit.
+    pub async fn delete_foreign_secrets(&self, namespace: &str, number: usize) -> Result<(), Failed> {
+        let api = &self.api("Secret", namespace);
+        let deletions = stream::iter(0..number)
+            .map(|n| async move { api.delete(&foreign(n), &DeleteParams::default()).await.map(drop) });
+        Ok(deletions.buffer_unordered(CONCURRENCY).try_collect::<Vec<()>>().await.map(drop)?)
     }
 
     /// Gives a project's Secret the nth set of keys.
@@ -133,6 +155,22 @@ impl Stage {
     }
 }
 
+/// One of the two kinds.
+pub fn resource(kind: &str) -> ApiResource {
+    let (api_version, plural) = match kind {
+        "AtlasIntegration" => ("atlas-integrations.dev/v1", "atlasintegrations"),
+        _ => ("v1", "secrets"),
+    };
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    ApiResource {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        api_version: api_version.to_owned(),
+        kind: kind.to_owned(),
+        plural: plural.to_owned(),
+    }
+}
+
 fn text_of(object: &DynamicObject) -> &str {
     object.types.as_ref().map_or("Secret", |types| types.kind.as_str())
 }
@@ -141,7 +179,12 @@ fn keys_of(project: &Project) -> String {
     format!("keys-{}", project.id())
 }
 
-fn secret(namespace: &str, name: &str, values: &Value) -> Value {
+fn foreign(number: usize) -> String {
+    format!("foreign-{number}")
+}
+
+/// A Secret.
+pub fn secret(namespace: &str, name: &str, values: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}, "stringData": values})
 }
 
@@ -168,25 +211,27 @@ fn way_of(value: &str) -> &'static str {
     }
 }
 
-/// The ten objects of a project.
+/// The ten objects of a project, which share its Secret.
 pub fn objects(namespace: &str, project: &Project) -> Vec<Value> {
-    let object = |sample: samples::Sample| {
-        let name = format!("{}-{}", sample.name(), project.id());
-        let mut spec = json!({"projectId": project.id(), "credentialsSecretRef": {"name": "atlas"}});
-        samples::merge(&mut spec, &sample.with_secret(&keys_of(project)));
-        for field in spec[sample.block()].as_object_mut().into_iter().flat_map(|block| block.values_mut()) {
-            let value = sample.secrets.iter().find(|(key, _)| field["key"] == *key).map(|(_, value)| *value);
-            if let Some(value) = value {
-                field["key"] = way_of(value).into();
-            }
-        }
-        json!({"apiVersion": "atlas-integrations.dev/v1", "kind": "AtlasIntegration",
-            "metadata": {"name": name, "namespace": namespace}, "spec": spec})
-    };
-    samples::all().into_iter().map(object).collect()
+    let samples = samples::all();
+    samples.iter().map(|sample| object(namespace, project, sample, &keys_of(project))).collect()
 }
 
-/// What the operator's client needs to act as it does, for the floor.
-pub fn credential() -> (&'static str, &'static str) {
-    (PUBLIC_KEY, PRIVATE_KEY)
+/// The object of a type in a project, with its keys in this Secret.
+pub fn object(namespace: &str, project: &Project, sample: &Sample, secret: &str) -> Value {
+    let mut spec = json!({"projectId": project.id(), "credentialsSecretRef": {"name": "atlas"}});
+    samples::merge(&mut spec, &sample.with_secret(secret));
+    for field in spec[sample.block()].as_object_mut().into_iter().flat_map(|block| block.values_mut()) {
+        let value = sample.secrets.iter().find(|(key, _)| field["key"] == *key).map(|(_, value)| *value);
+        if let Some(value) = value {
+            field["key"] = way_of(value).into();
+        }
+    }
+    json!({"apiVersion": "atlas-integrations.dev/v1", "kind": "AtlasIntegration",
+        "metadata": {"name": name_of(sample, project), "namespace": namespace}, "spec": spec})
+}
+
+/// The name of the object of a type in a project.
+pub fn name_of(sample: &Sample, project: &Project) -> String {
+    format!("{}-{}", sample.name(), project.id())
 }

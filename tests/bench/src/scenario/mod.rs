@@ -1,0 +1,138 @@
+//! What can be measured. Each scenario is a file of its own, and says below how its rows are measured.
+
+mod creation;
+mod edits;
+mod lists;
+mod memory;
+
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+
+use crate::document::{Section, wrapped};
+use crate::fleet::{self, Fleet};
+use crate::rows::{Rows, Table};
+use crate::stage::Stage;
+use crate::{Args, Failed};
+
+/// A scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// From the first apply to Ready, beside the floor; rotations; restarts.
+    Creation,
+    /// The first lists, beside those of a bare client.
+    Lists,
+    /// Edits right after a start, beside those of an idle operator.
+    Edits,
+    /// Memory of many objects, of restarts, and of Secrets that are not ours.
+    Memory,
+}
+
+impl Scenario {
+    /// The title of its section.
+    pub fn title(self) -> &'static str {
+        match self {
+            Scenario::Creation => "Creation",
+            Scenario::Lists => "The first lists",
+            Scenario::Edits => "Edits right after a start",
+            Scenario::Memory => "Memory",
+        }
+    }
+
+    /// How its rows are measured.
+    fn method(self) -> &'static str {
+        match self {
+            Scenario::Creation => creation::METHOD,
+            Scenario::Lists => lists::METHOD,
+            Scenario::Edits => edits::METHOD,
+            Scenario::Memory => memory::METHOD,
+        }
+    }
+
+    /// Its section of the page.
+    pub fn section(self, args: &Args, table: &Table) -> Section {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let made = format!(
+            "Measured on {cores} cores, with an Atlas that takes {} ms for an answer, by\n\n    {}",
+            args.latency,
+            self.command(args)
+        );
+        Section { title: self.title(), text: format!("{made}\n\n{}\n\n{table}", wrapped(self.method())) }
+    }
+
+    /// The command that measures it again.
+    fn command(self, args: &Args) -> String {
+        let list = |values: &[usize]| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let (name, objects, shapes) = (self.name(), list(&args.objects), list(&args.per_project));
+        match self {
+            Scenario::Creation => format!("make bench OBJECTS={objects}"),
+            Scenario::Lists | Scenario::Edits => {
+                format!("make bench SCENARIO={name} OBJECTS={objects} BENCH=\"--per-project {shapes}\"")
+            }
+            Scenario::Memory => {
+                let foreign = args.foreign;
+                format!(
+                    "make bench SCENARIO={name} OBJECTS={objects} BENCH=\"--per-project {shapes} --foreign {foreign}\""
+                )
+            }
+        }
+    }
+
+    /// Its name on the command line.
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// An empty table of it.
+    fn table(self) -> Table {
+        Table::new(match self {
+            Scenario::Creation => "Objects",
+            Scenario::Lists | Scenario::Edits | Scenario::Memory => "Objects, and how many to a project",
+        })
+    }
+}
+
+/// An empty table for each scenario that the arguments name.
+pub fn tables(args: &Args) -> Vec<(Scenario, Table)> {
+    args.scenario.iter().map(|scenario| (*scenario, scenario.table())).collect()
+}
+
+/// Measures what the arguments name, and adds a column to these tables for each run.
+pub async fn run(args: &Args, tables: &mut [(Scenario, Table)]) -> Result<(), Failed> {
+    let latency = Duration::from_millis(args.latency);
+    let mut add = |scenario: Scenario, column: String, rows: Rows| {
+        let tables = tables.iter_mut().filter(|(known, _)| *known == scenario);
+        tables.for_each(|(_, table)| table.add(column.clone(), rows.clone()));
+    };
+    let wanted = |scenario: Scenario| args.scenario.contains(&scenario);
+    if wanted(Scenario::Creation) {
+        for number in &args.objects {
+            eprintln!("{number} objects ...");
+            add(Scenario::Creation, number.to_string(), creation::measure(*number, latency).await?);
+        }
+    }
+    let of_fleets = [Scenario::Lists, Scenario::Edits, Scenario::Memory];
+    for number in args.objects.iter().filter(|_| of_fleets.into_iter().any(wanted)) {
+        for per_project in &args.per_project {
+            eprintln!("{number} objects, {per_project} to a project ...");
+            let begun = Instant::now();
+            let stage = Stage::set(latency).await?;
+            let fleet = Fleet::of_all_types(&stage, "bench", *number, *per_project).await?;
+            eprintln!(
+                "  ({number} objects and Secrets were created in {:.0} s)",
+                begun.elapsed().as_secs_f64()
+            );
+            fleet::synced(&stage, &[&fleet], &[]).await?;
+            for scenario in of_fleets.into_iter().filter(|scenario| wanted(*scenario)) {
+                eprintln!(" {}:", scenario.name());
+                let rows = match scenario {
+                    Scenario::Lists => lists::measure(&stage, *number).await?,
+                    Scenario::Edits => edits::measure(&stage, &fleet).await?,
+                    _ => memory::measure(&stage, &fleet, args.foreign).await?,
+                };
+                add(scenario, format!("{number}, {per_project}"), rows);
+            }
+        }
+    }
+    Ok(())
+}
