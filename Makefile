@@ -89,8 +89,8 @@ mutants: tools ## List changes of the decisions that no unit test notices (MUTAN
 
 .PHONY: bench
 bench: tools control-plane ## Measure time, memory and requests (OBJECTS=1000,10000 SCENARIO=creation); write docs/figures.md
-	# Scenarios are creation, lists, edits and memory, several with commas between; BENCH has the further flags of the
-	# measuring program, such as BENCH="--foreign 10000".
+	# Scenarios are creation, lists, edits, memory, tenants and namespaces, several with commas between; BENCH has the
+	# further flags of the measuring program, such as BENCH="--foreign 10000".
 	# The binary is linked statically, like the one in the image. With a named target, build scripts and macros are not.
 	host="$$(rustc -vV | sed -n 's/^host: //p')"; \
 	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --release --target "$$host" \

@@ -35,6 +35,16 @@ impl Fleet {
         Fleet::fill(stage, namespace, &stage::BENCH, number, per_project, samples::all()).await
     }
 
+    /// Objects of the type DATADOG in a namespace that exists, one to a project.
+    pub async fn of_datadog(
+        stage: &Stage,
+        namespace: &str,
+        key: &Key,
+        number: usize,
+    ) -> Result<Fleet, Failed> {
+        Fleet::fill(stage, namespace, key, number, 1, vec![samples::of("DATADOG")]).await
+    }
+
     async fn fill(
         stage: &Stage,
         namespace: &str,

@@ -34,6 +34,19 @@ struct Args {
     /// Secrets that no object refers to, for `memory`.
     #[arg(long, default_value_t = 100_000)]
     foreign: usize,
+    /// Projects of the tenant whose key is revoked, for `tenants`.
+    #[arg(long, default_value_t = 2_000)]
+    projects: usize,
+    /// Seconds until the tenant with the revoked key counts as settled, and for which its calls are counted then, for
+    /// `tenants`.
+    #[arg(long, default_value_t = 300)]
+    window: u64,
+    /// Namespaces that are watched, for `namespaces`.
+    #[arg(long, default_value_t = 300)]
+    namespaces: usize,
+    /// Secrets in each of them, at least 2, for `namespaces`.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(2..))]
+    secrets: u32,
     /// How long Atlas takes for an answer, in milliseconds.
     #[arg(long, default_value_t = 50)]
     latency: u64,

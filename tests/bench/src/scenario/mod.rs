@@ -4,6 +4,8 @@ mod creation;
 mod edits;
 mod lists;
 mod memory;
+mod namespaces;
+mod tenants;
 
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,10 @@ pub enum Scenario {
     Edits,
     /// Memory of many objects, of restarts, and of Secrets that are not ours.
     Memory,
+    /// A tenant whose key is revoked, beside another whose key is good.
+    Tenants,
+    /// Many namespaces, each with a Role of its own.
+    Namespaces,
 }
 
 impl Scenario {
@@ -36,6 +42,8 @@ impl Scenario {
             Scenario::Lists => "The first lists",
             Scenario::Edits => "Edits right after a start",
             Scenario::Memory => "Memory",
+            Scenario::Tenants => "A tenant with a revoked key",
+            Scenario::Namespaces => "Many namespaces",
         }
     }
 
@@ -46,6 +54,8 @@ impl Scenario {
             Scenario::Lists => lists::METHOD,
             Scenario::Edits => edits::METHOD,
             Scenario::Memory => memory::METHOD,
+            Scenario::Tenants => tenants::METHOD,
+            Scenario::Namespaces => namespaces::METHOD,
         }
     }
 
@@ -64,18 +74,23 @@ impl Scenario {
     fn command(self, args: &Args) -> String {
         let list = |values: &[usize]| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let (name, objects, shapes) = (self.name(), list(&args.objects), list(&args.per_project));
-        match self {
-            Scenario::Creation => format!("make bench OBJECTS={objects}"),
+        let flags = match self {
+            Scenario::Creation => return format!("make bench OBJECTS={objects}"),
             Scenario::Lists | Scenario::Edits => {
-                format!("make bench SCENARIO={name} OBJECTS={objects} BENCH=\"--per-project {shapes}\"")
+                return format!(
+                    "make bench SCENARIO={name} OBJECTS={objects} BENCH=\"--per-project {shapes}\""
+                );
             }
             Scenario::Memory => {
                 let foreign = args.foreign;
-                format!(
+                return format!(
                     "make bench SCENARIO={name} OBJECTS={objects} BENCH=\"--per-project {shapes} --foreign {foreign}\""
-                )
+                );
             }
-        }
+            Scenario::Tenants => format!("--projects {} --window {}", args.projects, args.window),
+            Scenario::Namespaces => format!("--namespaces {} --secrets {}", args.namespaces, args.secrets),
+        };
+        format!("make bench SCENARIO={name} BENCH=\"{flags}\"")
     }
 
     /// Its name on the command line.
@@ -88,6 +103,8 @@ impl Scenario {
         Table::new(match self {
             Scenario::Creation => "Objects",
             Scenario::Lists | Scenario::Edits | Scenario::Memory => "Objects, and how many to a project",
+            Scenario::Tenants => "Projects under the revoked key",
+            Scenario::Namespaces => "Namespaces, and Secrets in each",
         })
     }
 }
@@ -133,6 +150,18 @@ pub async fn run(args: &Args, tables: &mut [(Scenario, Table)]) -> Result<(), Fa
                 add(scenario, format!("{number}, {per_project}"), rows);
             }
         }
+    }
+    if wanted(Scenario::Tenants) {
+        eprintln!("{} projects under a revoked key ...", args.projects);
+        let window = Duration::from_secs(args.window);
+        let rows = tenants::measure(args.projects, window, latency).await?;
+        add(Scenario::Tenants, args.projects.to_string(), rows);
+    }
+    if wanted(Scenario::Namespaces) {
+        let (namespaces, secrets) = (args.namespaces, args.secrets as usize);
+        eprintln!("{namespaces} namespaces with {secrets} Secrets each ...");
+        let rows = namespaces::measure(namespaces, secrets, latency).await?;
+        add(Scenario::Namespaces, format!("{namespaces}, {secrets}"), rows);
     }
     Ok(())
 }

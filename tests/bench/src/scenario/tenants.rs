@@ -1,0 +1,120 @@
+//! A tenant whose key is revoked, beside another whose key is good.
+
+use std::time::{Duration, Instant};
+
+use atlas_sim::Exchange;
+
+use crate::Failed;
+use crate::edits::edit;
+use crate::fleet::{self, Fleet};
+use crate::operator::{Operator, became};
+use crate::rows::{Rows, milliseconds, ratio};
+use crate::stage::{Key, Stage};
+
+pub const METHOD: &str = "\
+    Tenant B has 100 projects under a good key; tenant A has the projects of the table's head, and its key \
+    is revoked after all of its objects were in sync. Each project has one object. B's objects are edited, \
+    one every 100 ms: right after a start without A; right after a start with A, whose projects are then \
+    all due; and when A has settled. An edit takes from the request to the API server until Atlas has the \
+    new value. Calls with the revoked key are the requests at Atlas that name it; the requests for a \
+    challenge before them are counted in a row of their own. Two calls are made at the same time if the \
+    second one arrives before Atlas has answered the first.";
+
+const GOOD: Key =
+    Key { org: "tenant-b", public: "tenantbk", private: "0b1c2d3e-1a2b-4c3d-9e8f-1234567890ab" };
+const REVOKED: Key =
+    Key { org: "tenant-a", public: "tenantak", private: "9a8b7c6d-1a2b-4c3d-9e8f-1234567890ab" };
+/// The good tenant's projects.
+const GOOD_PROJECTS: usize = 100;
+
+pub async fn measure(projects: usize, window: Duration, latency: Duration) -> Result<Rows, Failed> {
+    let mut rows = Rows::default();
+    let stage = Stage::set(latency).await?;
+    let b = tenant(&stage, &GOOD, GOOD_PROJECTS).await?;
+    let operator = Operator::start(&stage, &[]).await?;
+    let alone = edit(&stage, &b, true).await?;
+    operator.until_idle().await?;
+    drop(operator);
+
+    let a = tenant(&stage, &REVOKED, projects).await?;
+    a.projects().iter().take(1).for_each(|project| project.revoke_key(REVOKED.public));
+    fleet::forget_requests(&[&a]);
+    let begun = Instant::now();
+    let operator = Operator::start(&stage, &[]).await?;
+    let at_first = edit(&stage, &b, false).await?;
+    tokio::time::sleep((begun + window).saturating_duration_since(Instant::now())).await;
+    let settled = Instant::now();
+    let then = edit(&stage, &b, true).await?;
+    tokio::time::sleep((settled + window).saturating_duration_since(Instant::now())).await;
+
+    let span = window.as_secs();
+    let p99 =
+        |rows: &mut Rows, name: &str, value| rows.add(format!("B's edits {name}, p99"), milliseconds(value));
+    let (alone, at_first, then) = (alone.percentile(99), at_first.percentile(99), then.percentile(99));
+    p99(&mut rows, "right after a start without A", alone);
+    p99(&mut rows, "right after a start with A", at_first);
+    rows.add("ratio to those without A", ratio(at_first, alone));
+    p99(&mut rows, &format!("when A has settled, {span} s after the start"), then);
+    rows.add("ratio of these to those without A", ratio(then, alone));
+    let requests = requests(&a);
+    let between = |from: Instant| {
+        let calls = requests.iter().filter(move |request| request.at >= from && request.at < from + window);
+        let times = calls.clone().filter(|request| request.credential.as_deref() == Some(REVOKED.public));
+        (calls.count(), times.map(|call| call.at).collect::<Vec<_>>())
+    };
+    for (name, from) in
+        [(format!("in the first {span} s"), begun), (format!("in {span} s, settled"), settled)]
+    {
+        let (all, calls) = between(from);
+        rows.add(format!("calls with the revoked key {name}"), calls.len());
+        rows.add(format!("requests for A's projects {name}, for challenges too"), all);
+        rows.add(format!("calls with the revoked key at a time {name}"), at_a_time(&calls, latency));
+        if from == settled {
+            let an_hour = calls.len() as f64 * 3_600.0 / window.as_secs_f64();
+            rows.add("calls with the revoked key an hour, settled", format!("{an_hour:.0}"));
+        }
+    }
+    rows.add("A's objects that became Unauthorized", became(&operator, "Unauthorized"));
+    Ok(rows)
+}
+
+/// A tenant in a namespace of its own, in sync.
+async fn tenant(stage: &Stage, key: &Key, projects: usize) -> Result<Fleet, Failed> {
+    stage.plane.kubectl(&["create", "namespace", key.org])?;
+    let fleet = Fleet::of_datadog(stage, key.org, key, projects).await?;
+    fleet::synced(stage, &[&fleet], &[]).await?;
+    Ok(fleet)
+}
+
+/// Everything that Atlas was asked about a tenant's projects, in the order of arrival.
+fn requests(fleet: &Fleet) -> Vec<Exchange> {
+    let mut requests: Vec<_> = fleet.projects().iter().flat_map(|project| project.exchanges()).collect();
+    requests.sort_by_key(|request| request.sequence);
+    requests
+}
+
+/// How many calls were under way at the same time at most, when each takes `time`.
+fn at_a_time(begun: &[Instant], time: Duration) -> usize {
+    let together = |n: usize| {
+        let earlier = begun.iter().take(n + 1).rev();
+        earlier.take_while(|other| begun.get(n).is_some_and(|at| at.duration_since(**other) < time)).count()
+    };
+    (0..begun.len()).map(together).max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_overlap_until_they_are_answered() {
+        let start = Instant::now();
+        let at =
+            |times: &[u64]| times.iter().map(|ms| start + Duration::from_millis(*ms)).collect::<Vec<_>>();
+        let most = |times: &[u64]| at_a_time(&at(times), Duration::from_millis(50));
+        assert_eq!(most(&[]), 0);
+        assert_eq!(most(&[0, 50, 100]), 1);
+        assert_eq!(most(&[0, 49, 99]), 2);
+        assert_eq!(most(&[0, 10, 49, 60, 200]), 3);
+    }
+}
