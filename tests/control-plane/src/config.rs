@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Error;
 use crate::folder::random_hex;
@@ -39,8 +39,8 @@ pub(crate) struct Tokens {
     pub(crate) controller_manager: String,
 }
 
-/// Writes what kube-apiserver reads at its start.
-pub(crate) fn write_server_files(folder: &Path) -> Result<Tokens, Error> {
+/// Writes what kube-apiserver reads at its start. Its audit log leaves out `unaudited` users.
+pub(crate) fn write_server_files(folder: &Path, unaudited: &[String]) -> Result<Tokens, Error> {
     let tokens = Tokens { admin: random_hex()?, controller_manager: random_hex()? };
     // A user of its own for the controllers, so that the audit log does not count their writes as the
     // admin's. With the bound role alone it would need a credential per controller; it may do everything
@@ -49,18 +49,25 @@ pub(crate) fn write_server_files(folder: &Path) -> Result<Tokens, Error> {
         "{},admin,admin,\"system:masters\"\n{},system:kube-controller-manager,kube-controller-manager,\"system:masters\"\n",
         tokens.admin, tokens.controller_manager
     );
-    let policy = json!({
+    write_private(&folder.join(TOKENS), &users)?;
+    write_private(&folder.join(AUDIT_POLICY), &audit_policy(unaudited).to_string())?;
+    // kube-apiserver does not create it when rotation is off.
+    write_private(&folder.join(AUDIT_LOG), "")?;
+    Ok(tokens)
+}
+
+/// The policy of the audit log: everything, but for the requests of these users.
+fn audit_policy(unaudited: &[String]) -> Value {
+    let all = json!({"level": "Metadata"});
+    // The first rule that fits decides. One without users would fit everybody.
+    let none = (!unaudited.is_empty()).then(|| json!({"level": "None", "users": unaudited}));
+    json!({
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
         "omitStages": ["RequestReceived"],
         "omitManagedFields": true,
-        "rules": [{"level": "Metadata"}],
-    });
-    write_private(&folder.join(TOKENS), &users)?;
-    write_private(&folder.join(AUDIT_POLICY), &policy.to_string())?;
-    // kube-apiserver does not create it when rotation is off.
-    write_private(&folder.join(AUDIT_LOG), "")?;
-    Ok(tokens)
+        "rules": none.into_iter().chain([all]).collect::<Vec<_>>(),
+    })
 }
 
 /// etcd's arguments.
@@ -74,6 +81,9 @@ pub(crate) fn etcd_args() -> Vec<String> {
         "--data-dir",
         "etcd",
         "--unsafe-no-fsync",
+        // The most that etcd recommends. Its default of 2 GiB is soon full of a hundred thousand objects.
+        "--quota-backend-bytes",
+        "8589934592",
         "--log-level",
         "warn",
         "--listen-client-urls",
@@ -242,6 +252,16 @@ mod tests {
         ] {
             assert_eq!(base64(plain.as_bytes()), coded);
         }
+    }
+
+    #[test]
+    fn everybody_is_audited_who_is_not_left_out() {
+        let rules = |users: &[&str]| {
+            audit_policy(&users.iter().map(|user| (*user).to_owned()).collect::<Vec<_>>())["rules"].clone()
+        };
+        let all = json!({"level": "Metadata"});
+        assert_eq!(rules(&[]), json!([all]));
+        assert_eq!(rules(&["admin"]), json!([{"level": "None", "users": ["admin"]}, all]));
     }
 
     #[test]
