@@ -8,6 +8,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 OBJECTS ?= 1000,10000
 SCENARIO ?= creation
+WRITE ?= docs/figures.md
 FUZZ_SECONDS ?= 60
 MUTANTS ?= src/core/**/*.rs src/domain/**/*.rs
 MUTANTS_VERSION = 27.1.0
@@ -89,14 +90,14 @@ mutants: tools ## List changes of the decisions that no unit test notices (MUTAN
 
 .PHONY: bench
 bench: tools control-plane ## Measure time, memory and requests (OBJECTS=1000,10000 SCENARIO=creation); write docs/figures.md
-	# Scenarios are creation, lists, edits, memory, tenants and namespaces, several with commas between; BENCH has the
-	# further flags of the measuring program, such as BENCH="--foreign 10000".
+	# Scenarios are creation, lists, edits, memory, tenants and namespaces, several with commas between. BENCH has the
+	# further flags of the measuring program, such as BENCH="--foreign 10000"; WRITE is another file than docs/figures.md.
 	# The binary is linked statically, like the one in the image. With a named target, build scripts and macros are not.
 	host="$$(rustc -vV | sed -n 's/^host: //p')"; \
 	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --release --target "$$host" \
 		-p atlas-integration-operator -p atlas-integration-bench; \
 	"$${CARGO_TARGET_DIR:-target}/$$host/release/atlas-integration-bench" --scenario $(SCENARIO) --objects $(OBJECTS) $(BENCH) \
-		--write docs/figures.md
+		--write $(WRITE)
 
 .PHONY: lint
 lint: tools ## Formatting and lints

@@ -23,7 +23,7 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// Sets a field of up to a hundred DATADOG objects of a fleet, spread over it, to `value`, which must be new to them.
 /// From each request to the API server until Atlas has the value.
-pub async fn edit(stage: &Stage, fleet: &Fleet, value: bool) -> Result<Times, Failed> {
+pub async fn edit(stage: &Stage, fleet: &Fleet<'_>, value: bool) -> Result<Times, Failed> {
     let chosen = fleet.datadog(MOST);
     let begun = Instant::now();
     let edits = stream::iter((0..).zip(chosen)).map(|(number, (name, project))| async move {
@@ -35,7 +35,7 @@ pub async fn edit(stage: &Stage, fleet: &Fleet, value: bool) -> Result<Times, Fa
 
 async fn one(
     stage: &Stage,
-    fleet: &Fleet,
+    fleet: &Fleet<'_>,
     name: &str,
     project: &Project,
     value: bool,

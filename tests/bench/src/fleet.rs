@@ -1,75 +1,64 @@
-//! Many objects, each with a Secret of its own, in a namespace with one credential; and how they get to be in sync.
+//! Many objects in a namespace, each with a Secret of its own, in sync; and what Atlas is asked about them.
 
 use std::time::{Duration, Instant};
 
-use atlas_integration_stage::samples::{self, Sample};
+use atlas_integration_stage::samples::Sample;
 use atlas_sim::{Operation, Project};
+use control_plane::AuditPosition;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::Failed;
-use crate::operator::{LIMIT, Operator, became};
-use crate::stage::{self, Key, Stage};
+use crate::examples::Examples;
+use crate::operator::{LIMIT, Operator, USER};
+use crate::stage::{self, Stage};
 
-/// Creations at a time. What is set up is not measured.
+/// Objects that are created at a time. What is set up is not measured.
 const AT_A_TIME: usize = 32;
 const POLL: Duration = Duration::from_millis(50);
 
 /// The objects of a namespace.
-pub struct Fleet {
+pub struct Fleet<'a> {
     namespace: String,
     number: usize,
     per_project: usize,
-    samples: Vec<Sample>,
+    examples: &'a Examples,
     projects: Vec<Project>,
 }
 
-impl Fleet {
-    /// Objects of all types: ten to a project, one of each type, or one to a project, the types in turn.
-    pub async fn of_all_types(
+impl<'a> Fleet<'a> {
+    /// Creates objects like the examples, their types in turn, in a namespace that exists. So many to a project must be
+    /// of different types.
+    pub async fn create(
         stage: &Stage,
+        examples: &'a Examples,
         namespace: &str,
         number: usize,
         per_project: usize,
-    ) -> Result<Fleet, Failed> {
-        stage.plane.kubectl(&["create", "namespace", namespace])?;
-        Fleet::fill(stage, namespace, &stage::BENCH, number, per_project, samples::all()).await
-    }
-
-    /// Objects of the type DATADOG in a namespace that exists, one to a project.
-    pub async fn of_datadog(
-        stage: &Stage,
-        namespace: &str,
-        key: &Key,
-        number: usize,
-    ) -> Result<Fleet, Failed> {
-        Fleet::fill(stage, namespace, key, number, 1, vec![samples::of("DATADOG")]).await
-    }
-
-    async fn fill(
-        stage: &Stage,
-        namespace: &str,
-        key: &Key,
-        number: usize,
-        per_project: usize,
-        samples: Vec<Sample>,
-    ) -> Result<Fleet, Failed> {
+    ) -> Result<Fleet<'a>, Failed> {
+        if per_project > examples.types() {
+            return Err(
+                format!("a project can't have {per_project} objects of {} types", examples.types()).into()
+            );
+        }
+        let begun = Instant::now();
+        let key = examples.key();
         let projects = stage.projects(key, number.div_ceil(per_project));
-        let fleet = Fleet { namespace: namespace.to_owned(), number, per_project, samples, projects };
         stage.create_credential(namespace, key).await?;
-        let members = stream::iter(fleet.members()).map(|(sample, project)| async move {
-            let name = secret_of(sample, project);
-            stage.create(&stage::secret(namespace, &name, &stage::keys(1))).await?;
-            stage.create(&stage::object(namespace, project, sample, &name)).await.map(drop)
-        });
-        members.buffer_unordered(AT_A_TIME).try_collect::<Vec<()>>().await?;
-        Ok(fleet)
+        let places =
+            (0..number).zip(projects.iter().flat_map(|project| std::iter::repeat_n(project, per_project)));
+        let creations =
+            stream::iter(places).map(|(number, project)| examples.create(stage, namespace, project, number));
+        creations.buffer_unordered(AT_A_TIME).try_collect::<Vec<()>>().await?;
+        if number > 1 {
+            eprintln!("  ({number} objects were created in {:.0} s)", begun.elapsed().as_secs_f64());
+        }
+        Ok(Fleet { namespace: namespace.to_owned(), number, per_project, examples, projects })
     }
 
     /// Its objects.
     fn members(&self) -> impl Iterator<Item = (&Sample, &Project)> {
         (0..self.number).filter_map(|number| {
-            let sample = self.samples.get(number % self.samples.len())?;
-            Some((sample, self.projects.get(number / self.per_project)?))
+            Some((self.examples.sample(number)?, self.projects.get(number / self.per_project)?))
         })
     }
 
@@ -79,6 +68,11 @@ impl Fleet {
         let number = all.len().min(most);
         let spread = (0..number).filter_map(|n| all.get(n * all.len() / number));
         spread.map(|(sample, project)| (stage::name_of(sample, project), *project)).collect()
+    }
+
+    /// How many objects it has.
+    pub fn number(&self) -> usize {
+        self.number
     }
 
     /// Its namespace.
@@ -92,32 +86,13 @@ impl Fleet {
     }
 }
 
-fn secret_of(sample: &Sample, project: &Project) -> String {
-    format!("keys-{}", stage::name_of(sample, project))
-}
-
-/// Brings new fleets in sync: an operator of its own runs, with an Atlas that answers at once, until all of their
-/// objects are Ready. Their statuses are then what every later start meets.
-pub async fn synced(stage: &Stage, fleets: &[&Fleet], flags: &[&str]) -> Result<(), Failed> {
-    let begun = Instant::now();
-    let number: usize = fleets.iter().map(|fleet| fleet.number).sum();
-    let latency = stage.set_latency(Duration::ZERO);
-    let operator = Operator::start(stage, &[&["--concurrency", "64"], flags].concat()).await?;
-    operator.until("in sync", |operator| became(operator, "Synced") >= number as f64).await?;
-    operator.until_idle().await?;
-    drop(operator);
-    stage.set_latency(latency);
-    eprintln!("  ({number} objects were brought in sync in {:.0} s)", begun.elapsed().as_secs_f64());
-    Ok(())
-}
-
 /// Forgets what Atlas was asked, so that [`until_verified`] sees what is asked from now on.
-pub fn forget_requests(fleets: &[&Fleet]) {
+pub fn forget_requests(fleets: &[&Fleet<'_>]) {
     fleets.iter().flat_map(|fleet| &fleet.projects).for_each(Project::clear_exchanges);
 }
 
 /// Waits until each project was listed since [`forget_requests`].
-pub async fn until_verified(operator: &Operator, fleets: &[&Fleet]) -> Result<(), Failed> {
+pub async fn until_verified(operator: &Operator, fleets: &[&Fleet<'_>]) -> Result<(), Failed> {
     let listed = |project: &&Project| {
         project.count(|exchange| exchange.operation == Some(Operation::List) && exchange.status == 200) > 0
     };
@@ -138,11 +113,14 @@ pub async fn until_verified(operator: &Operator, fleets: &[&Fleet]) -> Result<()
     }
 }
 
-/// Fails if anything was written to Atlas since [`forget_requests`]: then the objects were not in sync.
-pub fn nothing_written(fleets: &[&Fleet]) -> Result<(), Failed> {
+/// How often the operator wrote: to Atlas since [`forget_requests`], and to objects since then. For objects in sync it
+/// has nothing to write.
+pub fn writes(stage: &Stage, since: AuditPosition, fleets: &[&Fleet<'_>]) -> Result<usize, Failed> {
     let projects = fleets.iter().flat_map(|fleet| &fleet.projects);
-    match projects.map(|project| project.count(|exchange| exchange.is_write())).sum::<usize>() {
-        0 => Ok(()),
-        writes => Err(format!("{writes} writes to Atlas while it was only to be compared").into()),
-    }
+    let to_atlas: usize = projects.map(|project| project.count(|exchange| exchange.is_write())).sum();
+    let (events, _) = stage.plane.audit_since(since)?;
+    let to_objects = events
+        .iter()
+        .filter(|event| event.user == USER && event.resource == "atlasintegrations" && event.is_write());
+    Ok(to_atlas + to_objects.count())
 }

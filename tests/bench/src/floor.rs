@@ -20,62 +20,74 @@ use url::Url;
 use crate::Failed;
 use crate::stage::{self, CONCURRENCY, Stage};
 
-/// Creates the objects of all projects and does for each what the operator does; returns how long that took.
-pub async fn run(stage: &Stage, namespace: &str, projects: &[Project]) -> Result<Duration, Failed> {
-    let options = Options {
-        url: Url::parse(&stage.sim.url())?,
-        version: VersionChoice::Fixed(ApiVersion::V2),
-        time_limit: Duration::from_secs(15),
-        proxy: None,
-    };
-    let atlas = Client::new(options, Arc::new(|_, _| {}))?;
-    let stage::Key { public, private, .. } = stage::BENCH;
-    let secret = |text: &str| SecretValue::from_bytes(text.as_bytes()).map_err(|error| error.to_string());
-    let key = Key::ApiKey { public_key: public.to_owned(), private_key: secret(private)? };
-    let fingerprint = MemoryKey::generate().ok_or("no randomness")?.fingerprint([private]);
-    let session = atlas.session(&Credential { key, fingerprint });
-    let integrations = integrations(stage).await?;
-    let begun = Instant::now();
-    let passes = stream::iter(projects)
-        .map(|project| one_project(stage, namespace, project, &atlas, &session, &integrations));
-    passes.buffer_unordered(CONCURRENCY).try_collect::<Vec<()>>().await?;
-    Ok(begun.elapsed())
+/// The client of Atlas, and what it sends.
+pub struct Floor<'a> {
+    stage: &'a Stage,
+    atlas: Client,
+    session: Arc<Session>,
+    /// Of each type, in the order of [`stage::objects`].
+    integrations: Vec<Integration<SecretValue>>,
 }
 
-// The floor needs no fence: nothing else writes.
-#[allow(clippy::disallowed_methods)]
-async fn one_project(
-    stage: &Stage,
-    namespace: &str,
-    project: &Project,
-    atlas: &Client,
-    session: &Session,
-    integrations: &[Integration<SecretValue>],
-) -> Result<(), Failed> {
-    let id = ProjectId::parse(project.id()).ok_or("no project id")?;
-    let api = stage.api("AtlasIntegration", namespace);
-    let mut objects = Vec::new();
-    for object in stage::objects(namespace, project) {
-        objects.push(stage.create(&object).await?);
-    }
-    for flowdock in [false, true] {
-        atlas.list(session, &id, flowdock).await.map_err(|failure| failure.summary())?;
-    }
-    for (object, integration) in objects.iter().zip(integrations) {
-        let name = object.metadata.name.as_deref().unwrap_or_default();
-        let claim = json!({"metadata": {"annotations": {"bench/claim": "x".repeat(300)}}});
-        api.patch(name, &PatchParams::default(), &Patch::Merge(&claim)).await?;
-        atlas.create(session, &id, integration).await.map_err(|failure| failure.summary())?;
-        let condition = |kind: &str| {
-            json!({"type": kind, "status": "True", "reason": "Synced", "message": "x".repeat(80),
-                "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1})
+impl<'a> Floor<'a> {
+    /// Prepares it.
+    pub async fn new(stage: &'a Stage) -> Result<Floor<'a>, Failed> {
+        let options = Options {
+            url: Url::parse(&stage.sim.url())?,
+            version: VersionChoice::Fixed(ApiVersion::V2),
+            time_limit: Duration::from_secs(15),
+            proxy: None,
         };
-        let status = json!({"status": {"observedGeneration": 1, "conditions": [condition("Ready"), condition("InSync")],
-            "integration": {"id": "5d791c84ff7a2522cc4f9aa1", "type": "x", "region": "x", "apiKey": "****1234"},
-            "applied": {"uid": "x", "config": "x".repeat(32), "secrets": []}}});
-        api.patch_status(name, &PatchParams::default(), &Patch::Merge(&status)).await?;
+        let atlas = Client::new(options, Arc::new(|_, _| {}))?;
+        let stage::Key { public, private, .. } = stage::BENCH;
+        let secret = |text: &str| SecretValue::from_bytes(text.as_bytes()).map_err(|error| error.to_string());
+        let key = Key::ApiKey { public_key: public.to_owned(), private_key: secret(private)? };
+        let fingerprint = MemoryKey::generate().ok_or("no randomness")?.fingerprint([private]);
+        let session = atlas.session(&Credential { key, fingerprint });
+        Ok(Floor { stage, atlas, session, integrations: integrations(stage).await? })
     }
-    Ok(())
+
+    /// Creates the objects of so many new projects and does for each what the operator does; returns how long that
+    /// took. The objects are deleted then.
+    pub async fn run(&self, namespace: &str, projects: usize) -> Result<Duration, Failed> {
+        let projects = self.stage.populate(namespace, projects).await?;
+        let begun = Instant::now();
+        let passes = stream::iter(&projects).map(|project| self.one_project(namespace, project));
+        passes.buffer_unordered(CONCURRENCY).try_collect::<Vec<()>>().await?;
+        let took = begun.elapsed();
+        self.stage.delete_objects(namespace).await?;
+        Ok(took)
+    }
+
+    // The floor needs no fence: nothing else writes.
+    #[allow(clippy::disallowed_methods)]
+    async fn one_project(&self, namespace: &str, project: &Project) -> Result<(), Failed> {
+        let Floor { stage, atlas, session, integrations } = self;
+        let id = ProjectId::parse(project.id()).ok_or("no project id")?;
+        let api = stage.api("AtlasIntegration", namespace);
+        let mut objects = Vec::new();
+        for object in stage::objects(namespace, project) {
+            objects.push(stage.create(&object).await?);
+        }
+        for flowdock in [false, true] {
+            atlas.list(session, &id, flowdock).await.map_err(|failure| failure.summary())?;
+        }
+        for (object, integration) in objects.iter().zip(integrations) {
+            let name = object.metadata.name.as_deref().unwrap_or_default();
+            let claim = json!({"metadata": {"annotations": {"bench/claim": "x".repeat(300)}}});
+            api.patch(name, &PatchParams::default(), &Patch::Merge(&claim)).await?;
+            atlas.create(session, &id, integration).await.map_err(|failure| failure.summary())?;
+            let condition = |kind: &str| {
+                json!({"type": kind, "status": "True", "reason": "Synced", "message": "x".repeat(80),
+                    "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1})
+            };
+            let status = json!({"status": {"observedGeneration": 1, "conditions": [condition("Ready"), condition("InSync")],
+                "integration": {"id": "5d791c84ff7a2522cc4f9aa1", "type": "x", "region": "x", "apiKey": "****1234"},
+                "applied": {"uid": "x", "config": "x".repeat(32), "secrets": []}}});
+            api.patch_status(name, &PatchParams::default(), &Patch::Merge(&status)).await?;
+        }
+        Ok(())
+    }
 }
 
 /// The ten, in the order of [`stage::objects`]: as the operator reads them from an example of each.

@@ -3,6 +3,7 @@
 
 mod document;
 mod edits;
+mod examples;
 mod fleet;
 mod floor;
 mod operator;

@@ -29,13 +29,18 @@ impl Deref for Operator {
 }
 
 impl Operator {
-    /// Starts it with further flags and waits until its first lists are complete. Without flags it is cluster-wide.
+    /// Starts it with further flags and waits until its first lists are complete. Without flags it is cluster-wide. Its
+    /// resyncs are so rare that they are no part of what is measured, of a hundred thousand projects either.
     pub async fn start(stage: &Stage, flags: &[&str]) -> Result<Operator, Failed> {
+        Operator::start_with_resyncs(stage, &[&["--resync-interval", "24h"], flags].concat()).await
+    }
+
+    /// The same with resyncs as often as they are by default.
+    pub async fn start_with_resyncs(stage: &Stage, flags: &[&str]) -> Result<Operator, Failed> {
         let log = stage.plane.dir().join("operator.log");
         let url = stage.sim.url();
         let levels = "warn,atlas_integration_operator::cli=info";
-        // So rarely that resyncs are no part of what is measured, of a hundred thousand projects either.
-        let own = ["--atlas-url", &url, "--log-level", levels, "--resync-interval", "24h"];
+        let own = ["--atlas-url", &url, "--log-level", levels];
         let flags = [&own, flags].concat();
         let launch = Launch {
             binary: &Process::binary()?,

@@ -30,6 +30,9 @@ pub struct Key {
     pub private: &'static str,
 }
 
+/// Who sets everything up, to the API server.
+pub const ADMIN: &str = "admin";
+
 /// The key of all projects, where there is one tenant.
 pub const BENCH: Key =
     Key { org: "bench", public: "benchkey", private: "8f0d7c52-1a2b-4c3d-9e8f-1234567890ab" };
@@ -52,21 +55,15 @@ impl Deref for Stage {
 }
 
 impl Stage {
-    /// Starts everything but the operator.
-    pub async fn set(latency: Duration) -> Result<Stage, Failed> {
-        let parts = shared::Stage::set(Options::default())?;
+    /// Starts everything but the operator. The audit log leaves out the requests of these users.
+    pub async fn set(latency: Duration, unaudited: &[&str]) -> Result<Stage, Failed> {
+        let unaudited_users = unaudited.iter().map(|user| (*user).to_owned()).collect();
+        let parts = shared::Stage::set(Options { unaudited_users, ..Options::default() })?;
         parts.sim.settings(|settings| settings.latency = latency);
         let kubeconfig = parts.plane.kubeconfig_for_service_account(ACCOUNT, ACCOUNT)?;
         let admin = Kubeconfig::read_from(parts.plane.kubeconfig())?;
         let config = Config::from_custom_kubeconfig(admin, &KubeConfigOptions::default()).await?;
         Ok(Stage { parts, projects: AtomicUsize::new(0), client: Client::try_from(config)?, kubeconfig })
-    }
-
-    /// How long Atlas takes for an answer from now on. Returns how long it took until now.
-    pub fn set_latency(&self, latency: Duration) -> Duration {
-        let mut before = latency;
-        self.sim.settings(|settings| std::mem::swap(&mut settings.latency, &mut before));
-        before
     }
 
     /// Objects of a kind in a namespace.

@@ -7,20 +7,23 @@ mod memory;
 mod namespaces;
 mod tenants;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use atlas_integration_stage::samples;
 use clap::ValueEnum;
 
 use crate::document::{Section, wrapped};
-use crate::fleet::{self, Fleet};
+use crate::examples::Examples;
+use crate::fleet::Fleet;
+use crate::operator::Operator;
 use crate::rows::{Rows, Table};
-use crate::stage::Stage;
+use crate::stage::{self, Stage};
 use crate::{Args, Failed};
 
 /// A scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
-    /// From the first apply to Ready, beside the floor; rotations; restarts.
+    /// From the first apply to Ready, beside the floor; rotations.
     Creation,
     /// The first lists, beside those of a bare client.
     Lists,
@@ -132,20 +135,20 @@ pub async fn run(args: &Args, tables: &mut [(Scenario, Table)]) -> Result<(), Fa
     for number in args.objects.iter().filter(|_| of_fleets.into_iter().any(wanted)) {
         for per_project in &args.per_project {
             eprintln!("{number} objects, {per_project} to a project ...");
-            let begun = Instant::now();
-            let stage = Stage::set(latency).await?;
-            let fleet = Fleet::of_all_types(&stage, "bench", *number, *per_project).await?;
-            eprintln!(
-                "  ({number} objects and Secrets were created in {:.0} s)",
-                begun.elapsed().as_secs_f64()
-            );
-            fleet::synced(&stage, &[&fleet], &[]).await?;
+            let stage = Stage::set(latency, &[stage::ADMIN]).await?;
+            let examples = Examples::of(&stage, &stage::BENCH, samples::all()).await?;
+            let empty = Operator::start(&stage, &[]).await?;
+            empty.until_idle().await?;
+            let without = empty.memory()?.now;
+            drop(empty);
+            stage.plane.kubectl(&["create", "namespace", "bench"])?;
+            let fleet = Fleet::create(&stage, &examples, "bench", *number, *per_project).await?;
             for scenario in of_fleets.into_iter().filter(|scenario| wanted(*scenario)) {
                 eprintln!(" {}:", scenario.name());
                 let rows = match scenario {
                     Scenario::Lists => lists::measure(&stage, *number).await?,
                     Scenario::Edits => edits::measure(&stage, &fleet).await?,
-                    _ => memory::measure(&stage, &fleet, args.foreign).await?,
+                    _ => memory::measure(&stage, &fleet, without, args.foreign).await?,
                 };
                 add(scenario, format!("{number}, {per_project}"), rows);
             }
