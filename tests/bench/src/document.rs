@@ -1,10 +1,11 @@
 //! The page of figures: an introduction, and a section for each scenario. A run replaces the sections that it measured.
 
 const INTRODUCTION: &str = "\
-    Each section is a scenario of `make bench` and names the command that measured it. In a run, the \
-    operator, kube-apiserver, etcd, the simulator of Atlas and the measuring program share the cores of \
-    one machine. The operator's binary is linked as the image's is. Read times as ratios: both of their \
-    sides are from the same run.";
+    Each section is a scenario of `make bench` and names the command that measured it, which replaces that \
+    section and leaves the others as they are. In a run, the operator, kube-apiserver, etcd, the simulator \
+    of Atlas and the measuring program share the cores of one machine. The operator's binary is linked in \
+    the same way as that of the image. On other machines the times differ, so compare the ratios: both of \
+    their sides are from the same run.";
 
 /// The width of the page.
 const WIDTH: usize = 120;
@@ -62,6 +63,12 @@ mod tests {
         let two = with(&one, vec![section("B", "3"), section("C", "4")]);
         assert_eq!(two, format!("{head}\n## A\n\n1\n\n## B\n\n3\n\n## C\n\n4\n"));
         assert_eq!(with(&two, Vec::new()), two);
+    }
+
+    #[test]
+    fn the_page_in_the_repository_is_of_this_form() {
+        let page = include_str!("../../../docs/figures.md");
+        assert_eq!(with(page, Vec::new()), page, "make bench would change what it did not measure");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::rows::Table;
 use crate::scenario::Scenario;
 
 type Failed = Box<dyn Error + Send + Sync>;
@@ -51,7 +52,7 @@ struct Args {
     /// How long Atlas takes for an answer, in milliseconds.
     #[arg(long, default_value_t = 50)]
     latency: u64,
-    /// Write the tables into this file too. It keeps the tables of other scenarios.
+    /// Write the tables into this file too, each run as it ends. The file keeps the tables of other scenarios.
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
 }
@@ -70,16 +71,17 @@ fn main() -> Result<(), Failed> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new()?;
     let mut tables = scenario::tables(&args);
-    let measured = runtime.block_on(scenario::run(&args, &mut tables));
-    // What was measured before something failed has taken its time too.
-    for (scenario, table) in &tables {
+    // Each run is written as it ends: what was measured before something fails has taken its time too.
+    let write = |tables: &[(Scenario, Table)]| -> Result<(), Failed> {
+        let Some(file) = &args.write else { return Ok(()) };
+        let before = std::fs::read_to_string(file).unwrap_or_default();
+        let measured = tables.iter().filter(|(_, table)| !table.is_empty());
+        let sections = measured.map(|(scenario, table)| scenario.section(&args, table)).collect();
+        Ok(std::fs::write(file, document::with(&before, sections))?)
+    };
+    let measured = runtime.block_on(scenario::run(&args, &mut tables, write));
+    for (scenario, table) in tables.iter().filter(|(_, table)| !table.is_empty()) {
         println!("{}\n\n{table}\n", scenario.title());
     }
-    measured?;
-    if let Some(file) = &args.write {
-        let before = std::fs::read_to_string(file).unwrap_or_default();
-        let sections = tables.iter().map(|(scenario, table)| scenario.section(&args, table)).collect();
-        std::fs::write(file, document::with(&before, sections))?;
-    }
-    Ok(())
+    measured
 }

@@ -30,6 +30,11 @@ impl Table {
         Table { corner, columns: Vec::new(), rows: Vec::new() }
     }
 
+    /// Whether it has no run yet.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
     /// Adds a run.
     pub fn add(&mut self, column: impl Into<String>, rows: Rows) {
         let before = self.columns.len();

@@ -19,7 +19,7 @@ pub const METHOD: &str = "\
     counted from the first apply until all objects are Ready and the operator rests. The goals for 10,000 \
     objects are a ratio of at most 1.1, at most 1.3 CPU seconds, and one read for each object.";
 
-/// Keys that are rotated, one after another.
+/// Keys that are rotated at most, one after another, each of another project.
 const ROTATIONS: usize = 200;
 
 pub async fn measure(number: usize, latency: Duration) -> Result<Rows, Failed> {
@@ -107,8 +107,7 @@ fn requests(
 /// One key after another, with all else idle: how long until Atlas has it.
 async fn rotations(stage: &Stage, projects: &[Project]) -> Result<Times, Failed> {
     let mut times = Vec::new();
-    for number in 0..ROTATIONS {
-        let project = &projects[number % projects.len()];
+    for (number, project) in projects.iter().take(ROTATIONS).enumerate() {
         let key = stage::datadog_key(number + 2);
         let begun = Instant::now();
         stage.rotate("bench", project, number + 2).await?;

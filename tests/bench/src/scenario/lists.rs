@@ -104,10 +104,8 @@ async fn pages<K: Clone>(
     let mut token: Option<String> = None;
     let mut number = 0;
     loop {
-        let mut params = ListParams::default();
-        params.limit = sizes.next().filter(|size| *size > 0);
-        params.continue_token = token;
-        let page = list(params).await?;
+        let limit = sizes.next().filter(|size| *size > 0);
+        let page = list(ListParams { limit, continue_token: token, ..ListParams::default() }).await?;
         number += page.items.len();
         token = page.metadata.continue_.filter(|token| !token.is_empty());
         if token.is_none() {

@@ -117,18 +117,23 @@ pub fn tables(args: &Args) -> Vec<(Scenario, Table)> {
     args.scenario.iter().map(|scenario| (*scenario, scenario.table())).collect()
 }
 
-/// Measures what the arguments name, and adds a column to these tables for each run.
-pub async fn run(args: &Args, tables: &mut [(Scenario, Table)]) -> Result<(), Failed> {
+/// Measures what the arguments name, and adds a column to these tables for each run. `write` gets them after each.
+pub async fn run(
+    args: &Args,
+    tables: &mut [(Scenario, Table)],
+    write: impl Fn(&[(Scenario, Table)]) -> Result<(), Failed>,
+) -> Result<(), Failed> {
     let latency = Duration::from_millis(args.latency);
     let mut add = |scenario: Scenario, column: String, rows: Rows| {
-        let tables = tables.iter_mut().filter(|(known, _)| *known == scenario);
-        tables.for_each(|(_, table)| table.add(column.clone(), rows.clone()));
+        let measured = tables.iter_mut().filter(|(known, _)| *known == scenario);
+        measured.for_each(|(_, table)| table.add(column.clone(), rows.clone()));
+        write(tables)
     };
     let wanted = |scenario: Scenario| args.scenario.contains(&scenario);
     if wanted(Scenario::Creation) {
         for number in &args.objects {
             eprintln!("{number} objects ...");
-            add(Scenario::Creation, number.to_string(), creation::measure(*number, latency).await?);
+            add(Scenario::Creation, number.to_string(), creation::measure(*number, latency).await?)?;
         }
     }
     let of_fleets = [Scenario::Lists, Scenario::Edits, Scenario::Memory];
@@ -150,7 +155,7 @@ pub async fn run(args: &Args, tables: &mut [(Scenario, Table)]) -> Result<(), Fa
                     Scenario::Edits => edits::measure(&stage, &fleet).await?,
                     _ => memory::measure(&stage, &fleet, without, args.foreign).await?,
                 };
-                add(scenario, format!("{number}, {per_project}"), rows);
+                add(scenario, format!("{number}, {per_project}"), rows)?;
             }
         }
     }
@@ -158,13 +163,13 @@ pub async fn run(args: &Args, tables: &mut [(Scenario, Table)]) -> Result<(), Fa
         eprintln!("{} projects under a revoked key ...", args.projects);
         let window = Duration::from_secs(args.window);
         let rows = tenants::measure(args.projects, window, latency).await?;
-        add(Scenario::Tenants, args.projects.to_string(), rows);
+        add(Scenario::Tenants, args.projects.to_string(), rows)?;
     }
     if wanted(Scenario::Namespaces) {
         let (namespaces, secrets) = (args.namespaces, args.secrets as usize);
         eprintln!("{namespaces} namespaces with {secrets} Secrets each ...");
         let rows = namespaces::measure(namespaces, secrets, latency).await?;
-        add(Scenario::Namespaces, format!("{namespaces}, {secrets}"), rows);
+        add(Scenario::Namespaces, format!("{namespaces}, {secrets}"), rows)?;
     }
     Ok(())
 }
