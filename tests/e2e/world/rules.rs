@@ -8,7 +8,7 @@ use std::sync::{LazyLock, Mutex};
 
 use control_plane::ControlPlane;
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 
@@ -170,6 +170,35 @@ pub async fn apply(plane: &ControlPlane, (namespace, name): (&str, &str), object
             .await;
         }
     }
+}
+
+/// Deletes bindings, where they are not gone already, and waits until the account may not list objects where they were.
+pub async fn take_away(plane: &ControlPlane, (namespace, name): (&str, &str), bindings: &[Value]) {
+    let client = admin(plane).await;
+    let kind = GroupVersionKind::gvk("rbac.authorization.k8s.io", "v1", "RoleBinding");
+    let reviews: Api<SubjectAccessReview> = Api::all(client.clone());
+    for binding in bindings {
+        let place = binding["metadata"]["namespace"].as_str().unwrap();
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(client.clone(), place, &ApiResource::from_gvk(&kind));
+        let deleted =
+            api.delete(binding["metadata"]["name"].as_str().unwrap(), &DeleteParams::default()).await;
+        assert!(deleted.as_ref().err().is_none_or(is_not_found), "{deleted:?}");
+        let review = json!({"metadata": {}, "spec": {
+            "user": format!("system:serviceaccount:{namespace}:{name}"),
+            "resourceAttributes": {"group": "atlas-integrations.dev", "resource": "atlasintegrations",
+                "verb": "list", "namespace": place}}});
+        let review: SubjectAccessReview = serde_json::from_value(review).unwrap();
+        until_found(&format!("no leave to list objects in {place}"), || async {
+            let answer = reviews.create(&PostParams::default(), &review).await.unwrap();
+            answer.status.filter(|status| !status.allowed)
+        })
+        .await;
+    }
+}
+
+fn is_not_found(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
 /// The values that are given for a flag.

@@ -1,5 +1,8 @@
-//! Churn from a seed: objects, Secrets, credentials, Atlas, its faults, the operator and the API server change at
-//! random for a while. Then all comes to rest, and what Kubernetes wants is compared with what Atlas stores.
+//! Churn from a seed: objects, Secrets, credentials, Atlas, its faults, the operator, its rights in one namespace, its
+//! clock, and the API server change at random for a while. Another namespace has a revoked key most of the time.
+//!
+//! Then the good namespaces come to rest, while the operator has no rights in one namespace and another has its revoked
+//! key. Then all comes to rest, and what Kubernetes wants is compared with what Atlas stores.
 //!
 //! `make chaos SEED=7 MINUTES=5` runs it for longer; `make test` runs a short one.
 
@@ -55,7 +58,13 @@ async fn churn() {
         stage.act(&action).await;
     }
     stage.end_churn().await;
-    let (rested, rewrites) = rest(&mut stage).await;
+    let (alone, first) = rest(&mut stage, plan::is_good).await;
+    let mut good = model::compare(&stage).await.problems;
+    good.retain(|(place, _)| place.project < plan::COMMON_PROJECTS);
+    report(&stage, &good);
+    stage.end_refusals().await;
+    let (rested, second) = rest(&mut stage, |_| true).await;
+    let rewrites = first + second;
 
     let mut verdict = model::compare(&stage).await;
     verdict.problems.extend(stage.broken_on_the_way());
@@ -78,10 +87,11 @@ async fn churn() {
         counts.join(", ")
     ));
     tell(&format!(
-        "seed {seed}: {} places equal, {objects} objects settled ({}) after {:.1} s, {} places left as they were, \
-         {rewrites} rewrites asked for, {events} events without a secret, {deleted} objects deleted",
+        "seed {seed}: {} places equal, {objects} objects settled ({}) after {:.1} s and {:.1} s, {} places left as they \
+         were, {rewrites} rewrites asked for, {events} events without a secret, {deleted} objects deleted",
         verdict.kept,
         reasons.join(", "),
+        alone.as_secs_f64(),
         rested.as_secs_f64(),
         verdict.left,
     ));
@@ -121,10 +131,14 @@ fn restless(object: &Value) -> Option<String> {
         .then(|| format!("is not done: {} {}", reconciling["reason"], reconciling["message"]))
 }
 
-/// Waits until every object is at rest and nothing is written for two looks of every credential at every project.
-/// Answers how long that took, and how many objects needed a rewrite, since others had overwritten them so often that
+/// Waits until every object of these slots is at rest, and in their projects nothing is written for two looks of every
+/// credential. Answers how long that took, and how many objects needed a rewrite, since others had overwritten them so often that
 /// repairs are made less and less often.
-async fn rest(stage: &mut Stage) -> (Duration, usize) {
+async fn rest(stage: &mut Stage, of: impl Fn(usize) -> bool) -> (Duration, usize) {
+    let mut projects: Vec<usize> =
+        (0..plan::SLOTS).filter(|slot| of(*slot)).flat_map(plan::places).map(|place| place.project).collect();
+    projects.sort_unstable();
+    projects.dedup();
     let begun = Instant::now();
     let mut rewrites = 0;
     let mut quiet: Option<(Vec<Value>, usize, u64)> = None;
@@ -137,7 +151,8 @@ async fn rest(stage: &mut Stage) -> (Duration, usize) {
             let lines: Vec<String> = last.iter().map(|(place, text)| format!("{place}: {text}")).collect();
             tell(&format!("not at rest after {} s: {}", begun.elapsed().as_secs(), lines.join("; ")));
         }
-        let objects = stage.objects().await;
+        let mut objects = stage.objects().await;
+        objects.retain(|slot, _| of(*slot));
         let fought: Vec<usize> = objects
             .iter()
             // What was said of Atlas stays said while a broken Secret lets nothing be written.
@@ -168,15 +183,16 @@ async fn rest(stage: &mut Stage) -> (Duration, usize) {
             continue;
         }
         let state: Vec<Value> = objects.values().map(|o| o["metadata"]["resourceVersion"].clone()).collect();
-        let writes = stage.projects.iter().map(|project| project.count(is_attempt)).sum();
+        let of_projects = || projects.iter().map(|number| &stage.projects[*number]);
+        let writes = of_projects().map(|project| project.count(is_attempt)).sum();
         match &quiet {
             Some((versions, before, since)) if *versions == state && *before == writes => {
-                if looked_twice(stage, &objects, *since) {
+                if projects.iter().all(|number| looked_twice(stage, *number, &objects, *since)) {
                     return (begun.elapsed(), rewrites);
                 }
             }
             _ => {
-                let all = stage.projects.iter().flat_map(|project| project.exchanges());
+                let all = of_projects().flat_map(|project| project.exchanges());
                 let since = all.map(|exchange| exchange.sequence).max().unwrap_or_default();
                 quiet = Some((state, writes, since));
             }
@@ -194,27 +210,23 @@ fn is_attempt(exchange: &Exchange) -> bool {
     exchange.operation.is_some_and(Operation::writes)
 }
 
-/// Whether every project was listed twice since this request, by every credential that an object has for it.
-fn looked_twice(stage: &Stage, objects: &BTreeMap<usize, Value>, since: u64) -> bool {
-    stage.projects.iter().enumerate().all(|(number, project)| {
-        let mut looks: BTreeMap<String, usize> = BTreeMap::new();
-        let listed = |exchange: &Exchange| {
-            exchange.sequence > since && exchange.operation == Some(Operation::List) && exchange.status == 200
-        };
-        for exchange in project.exchanges().into_iter().filter(listed) {
-            *looks.entry(exchange.credential.unwrap_or_default()).or_default() += 1;
-        }
-        let readers = objects.iter().filter(|(slot, object)| {
-            stage.place(object).project == number
-                && object["spec"]["suspend"] != true
-                && **slot != plan::WRONG
-        });
-        let mut namespaces: Vec<usize> = readers.map(|(slot, _)| slot % plan::NAMESPACES).collect();
-        namespaces.sort_unstable();
-        namespaces.dedup();
-        // Those with FLOWDOCK list twice in one look.
-        looks.values().filter(|looks| **looks >= 4).count() >= namespaces.len()
-    })
+/// Whether a project was listed twice since this request, by every credential that one of the objects has for it.
+fn looked_twice(stage: &Stage, number: usize, objects: &BTreeMap<usize, Value>, since: u64) -> bool {
+    let mut looks: BTreeMap<String, usize> = BTreeMap::new();
+    let listed = |exchange: &Exchange| {
+        exchange.sequence > since && exchange.operation == Some(Operation::List) && exchange.status == 200
+    };
+    for exchange in stage.projects[number].exchanges().into_iter().filter(listed) {
+        *looks.entry(exchange.credential.unwrap_or_default()).or_default() += 1;
+    }
+    let readers = objects.iter().filter(|(slot, object)| {
+        stage.place(object).project == number && object["spec"]["suspend"] != true && **slot != plan::WRONG
+    });
+    let mut namespaces: Vec<usize> = readers.map(|(slot, _)| plan::namespace(*slot)).collect();
+    namespaces.sort_unstable();
+    namespaces.dedup();
+    // Those with FLOWDOCK list twice in one look.
+    looks.values().filter(|looks| **looks >= 4).count() >= namespaces.len()
 }
 
 /// No secret value is in what the operator says; answers how many Events there are.

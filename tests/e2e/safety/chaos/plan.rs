@@ -1,6 +1,7 @@
 //! What is done in a run, and when: a function of the seed and the length alone.
 
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 use atlas_sim::{Effect, Operation};
@@ -8,18 +9,43 @@ use fastrand::Rng;
 
 use super::catalog::{self, Content};
 
-pub const NAMESPACES: usize = 3;
-pub const PROJECTS: usize = 4;
+/// The namespaces whose objects share places with each other.
+pub const COMMON: usize = 3;
+/// The namespace that the operator has no rights in now and then.
+pub const REFUSED: usize = 3;
+/// The namespace whose Atlas API key is revoked, but for short times.
+pub const TENANT: usize = 4;
+pub const NAMESPACES: usize = 5;
+/// The projects of the common namespaces.
+pub const COMMON_PROJECTS: usize = 4;
+/// All projects: then that of [`REFUSED`], and two of [`TENANT`].
+pub const PROJECTS: usize = 7;
 /// Secrets for settings in each namespace.
 pub const SECRETS: usize = 4;
-/// Objects, each with a namespace and a name of its own.
-pub const SLOTS: usize = 18;
+/// The objects of the common namespaces, each with a namespace and a name of its own.
+const COMMON_SLOTS: usize = 18;
 /// The object that keeps asking for what others made, without consent.
 pub const REFUSING: usize = 15;
 /// The object that only ever observes.
 pub const OBSERVING: usize = 16;
 /// The object whose credentials are wrong.
 pub const WRONG: usize = 17;
+/// All objects: then three of [`REFUSED`], and six of [`TENANT`].
+pub const SLOTS: usize = 27;
+
+/// The namespace of a slot's object.
+pub fn namespace(slot: usize) -> usize {
+    match slot {
+        0..COMMON_SLOTS => slot % COMMON,
+        COMMON_SLOTS..21 => REFUSED,
+        _ => TENANT,
+    }
+}
+
+/// Whether nothing is wrong with a namespace in the long run: its objects must come to rest, whatever the others do.
+pub fn is_good(slot: usize) -> bool {
+    namespace(slot) < COMMON
+}
 
 /// A type of a project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,11 +60,15 @@ impl fmt::Display for Place {
     }
 }
 
-/// Where an object of a slot may be: its own place first, then those of two others, one of them in its namespace.
+/// Where an object of a slot may be: its own place first, then those of two others, one of them in its namespace. Outside
+/// the common namespaces, where it is not always known who else wants a place, each has one of its own.
 pub fn places(slot: usize) -> Vec<Place> {
     let kinds: Vec<&'static str> = catalog::names().collect();
-    let of = |slot: usize| Place { project: slot % PROJECTS, kind: kinds[slot % kinds.len()] };
+    let of = |slot: usize| Place { project: slot % COMMON_PROJECTS, kind: kinds[slot % kinds.len()] };
+    let alone = |project| vec![Place { project, kind: kinds[slot % kinds.len()] }];
     match slot {
+        _ if namespace(slot) == REFUSED => alone(COMMON_PROJECTS),
+        _ if namespace(slot) == TENANT => alone(COMMON_PROJECTS + 1 + slot % 2),
         REFUSING => vec![Place { project: 0, kind: "PROMETHEUS" }],
         OBSERVING => vec![Place { project: 1, kind: "PAGER_DUTY" }],
         WRONG => vec![of(0), of(1)],
@@ -143,6 +173,14 @@ pub enum Action {
         effect: Effect,
         times: u32,
     },
+    /// The operator's RoleBinding in [`REFUSED`] is taken away, or given back.
+    Rights {
+        given: bool,
+    },
+    /// SIGKILL of the operator, whose clock was wrong by so many hours when it noted its last writes, and a new one.
+    Clock {
+        hours: i64,
+    },
     /// SIGKILL of the operator, and a new one after a while.
     Kill {
         away: Duration,
@@ -167,6 +205,8 @@ impl Action {
             Action::Credentials { .. } => "credentials",
             Action::Outside { .. } => "outside",
             Action::Fault { .. } => "fault",
+            Action::Rights { .. } => "rights",
+            Action::Clock { .. } => "clock",
             Action::Kill { .. } => "kill",
             Action::Stop { .. } => "stop",
             Action::ApiServer => "API server",
@@ -259,30 +299,46 @@ impl Planner {
                 let (place, shape) = self.object(slot);
                 Action::Create { slot, place, shape }
             }
-            130..520 => Action::Edit { slot, edit: self.edit(slot) },
-            520..555 => Action::Delete { slot },
-            555..625 => {
+            130..505 => Action::Edit { slot, edit: self.edit(slot) },
+            505..540 => Action::Delete { slot },
+            540..610 => {
                 let (place, shape) = self.object(slot);
                 Action::Recreate { slot, place, shape }
             }
-            625..755 => self.secret(),
-            755..767 => {
-                let namespace = self.rng.usize(..NAMESPACES);
+            610..740 => self.secret(),
+            740..752 => {
+                let namespace = self.rng.usize(..COMMON);
                 let state = self.pick(&[Credentials::Wrong, Credentials::Missing, Credentials::Revoked]);
                 // Good again before long.
-                let good = at + Duration::from_millis(self.rng.u64(500..4_000));
-                if good < length {
-                    self.due.push((good, Action::Credentials { namespace, state: Credentials::Good }));
-                }
+                let good = Action::Credentials { namespace, state: Credentials::Good };
+                self.later(at, length, 500..4_000, good);
                 Action::Credentials { namespace, state }
             }
-            767..885 => self.outside(),
-            885..970 => self.fault(),
-            970..986 => Action::Kill { away: Duration::from_millis(self.rng.u64(..1_500)) },
-            986..996 => Action::Stop { away: Duration::from_millis(self.rng.u64(100..1_500)) },
+            752..762 => {
+                let revoked = Action::Credentials { namespace: TENANT, state: Credentials::Revoked };
+                self.later(at, length, 500..4_000, revoked);
+                Action::Credentials { namespace: TENANT, state: Credentials::Good }
+            }
+            762..770 => {
+                self.later(at, length, 1_000..8_000, Action::Rights { given: true });
+                Action::Rights { given: false }
+            }
+            770..880 => self.outside(),
+            880..965 => self.fault(),
+            965..981 => Action::Kill { away: Duration::from_millis(self.rng.u64(..1_500)) },
+            981..987 => Action::Clock { hours: self.pick(&[-2, 2]) },
+            987..996 => Action::Stop { away: Duration::from_millis(self.rng.u64(100..1_500)) },
             _ => Action::ApiServer,
         };
         self.due.push((at, action));
+    }
+
+    /// Undoes something after a while of so many milliseconds, within the run.
+    fn later(&mut self, at: Duration, length: Duration, after: Range<u64>, action: Action) {
+        let at = at + Duration::from_millis(self.rng.u64(after));
+        if at < length {
+            self.due.push((at, action));
+        }
     }
 
     fn edit(&mut self, slot: usize) -> Edit {
@@ -382,11 +438,14 @@ fn a_seed_is_a_run() {
     let mut kinds: Vec<&str> = run.iter().map(|(_, action)| action.kind()).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds.len(), 11, "{kinds:?}");
+    assert_eq!(kinds.len(), 13, "{kinds:?}");
     let kinds: std::collections::BTreeSet<&str> =
         (0..SLOTS).flat_map(places).map(|place| place.kind).collect();
     assert_eq!(kinds.len(), 10, "{kinds:?}");
     let own: std::collections::BTreeSet<Place> = (0..REFUSING).map(|slot| places(slot)[0]).collect();
     assert_eq!(own.len(), REFUSING, "a place for each, and conflicts besides");
     assert!(of_others().iter().all(|place| !own.contains(place)));
+    let alone: std::collections::BTreeSet<Place> = (COMMON_SLOTS..SLOTS).flat_map(places).collect();
+    assert_eq!(alone.len(), SLOTS - COMMON_SLOTS);
+    assert!(alone.iter().all(|place| (COMMON_PROJECTS..PROJECTS).contains(&place.project)));
 }

@@ -10,12 +10,14 @@ use serde_json::{Value, json};
 
 use super::catalog::{self, Content};
 use super::plan::{
-    Action, Credentials, Edit, NAMESPACES, Outside, PROJECTS, Place, SECRETS, Shape, WRONG, of_others,
+    Action, COMMON, Credentials, Edit, NAMESPACES, Outside, PROJECTS, Place, REFUSED, SECRETS, Shape, TENANT,
+    WRONG, namespace, of_others,
 };
-use crate::world::{Operator, PUBLIC_KEY, Shared, World, new_project_id, until_found};
+use crate::world::{Operator, PUBLIC_KEY, Shared, World, new_project_id, rules, until_found};
 
 const KIND: &str = "AtlasIntegration";
-/// The API key of the first two namespaces is `PUBLIC_KEY` with a digit; the third has a service account.
+const CLAIM: &str = "atlas-integrations.dev/claim";
+/// The third namespace has a service account; the API key of each other one is `PUBLIC_KEY` with a digit.
 const ACCOUNT: &str = "mdb_sa_id_chaos";
 const PRIVATE: &str = "canaryPRIVATE-chaos";
 /// How long a name is waited for, where an object is to be created again at once.
@@ -58,6 +60,8 @@ pub struct Stage {
     pub worlds: Vec<World>,
     pub projects: Vec<Project>,
     operator: Option<Operator>,
+    /// The operator's RoleBindings in the namespace that takes them away.
+    bindings: Vec<Value>,
     /// What operators logged that are no more.
     logs: Vec<String>,
     pub begun: Instant,
@@ -74,10 +78,6 @@ pub fn name(slot: usize) -> String {
 
 fn secret_name(secret: usize) -> String {
     format!("keys-{secret}")
-}
-
-fn namespace(slot: usize) -> usize {
-    slot % NAMESPACES
 }
 
 impl Stage {
@@ -102,6 +102,7 @@ impl Stage {
             worlds,
             projects,
             operator: None,
+            bindings: Vec::new(),
             logs: Vec::new(),
             begun: Instant::now(),
             lives: Vec::new(),
@@ -110,7 +111,8 @@ impl Stage {
             history: Vec::new(),
         };
         for namespace in 0..NAMESPACES {
-            stage.credentials(namespace, Credentials::Good).await;
+            let state = if namespace == TENANT { Credentials::Revoked } else { Credentials::Good };
+            stage.credentials(namespace, state).await;
             for secret in 0..SECRETS {
                 let number = u32::try_from(1_000_000 + namespace * 100 + secret).unwrap();
                 stage.secret(namespace, secret, Content::Good(number), false).await;
@@ -121,17 +123,71 @@ impl Stage {
         for (number, place) in (0..).zip(of_others()) {
             stage.projects[place.project].replace_by_other(catalog::foreign(place.kind, number));
         }
+        // Roles in each namespace, whatever the mode: then they can be taken away in one.
+        let home = &stage.worlds[0];
+        let scope = [&["--watch-namespace", &home.namespace], &stage.scope()[..]].concat();
+        let given = rules::with_roles(home.account(), &scope);
+        rules::apply(&shared.plane, home.account(), &given).await;
+        let refused = &stage.worlds[REFUSED].namespace;
+        let binds = |object: &&Value| {
+            object["kind"] == "RoleBinding" && object["metadata"]["namespace"] == refused.as_str()
+        };
+        stage.bindings = given.iter().filter(binds).cloned().collect();
+        assert!(!stage.bindings.is_empty());
         stage.begun = Instant::now();
         stage.start_operator().await;
+        stage.operator.as_ref().unwrap().until_ready().await;
         stage
     }
 
+    /// The flags that name the namespaces, but for the operator's own.
+    fn scope(&self) -> Vec<&str> {
+        self.worlds[1..].iter().flat_map(|world| ["--watch-namespace", &*world.namespace]).collect()
+    }
+
+    /// Starts one. Whether it gets ready is not waited for: rights may be missing.
     async fn start_operator(&mut self) {
-        let rest: Vec<&str> =
-            self.worlds[1..].iter().flat_map(|world| ["--watch-namespace", &world.namespace]).collect();
         // What is in doubt is so for six seconds; an outside cause is soon Stalled, so that all can come to rest.
-        let flags = [&rest[..], &["--atlas-timeout", "3s", "--stall-after", "3s"]].concat();
-        self.operator = Some(self.worlds[0].operator(&flags).await);
+        let flags = [&self.scope()[..], &["--atlas-timeout", "3s", "--stall-after", "3s"]].concat();
+        self.operator = Some(self.worlds[0].operator_with_rules_as_they_are(&flags).await);
+    }
+
+    fn kill_operator(&mut self) {
+        self.logs.extend(self.operator.take().map(Operator::kill));
+    }
+
+    /// Takes the operator's rights in a namespace away, or gives them back.
+    async fn rights(&self, given: bool) {
+        let (plane, account) = (&self.shared.plane, self.worlds[0].account());
+        if given {
+            rules::apply(plane, account, &self.bindings).await;
+        } else {
+            rules::take_away(plane, account, &self.bindings).await;
+        }
+    }
+
+    /// Moves the times at which the operator noted its last writes, which are those of its clock.
+    async fn shift(&self, hours: i64) {
+        let moved = |time: &Value| -> Option<String> {
+            let time: jiff::Timestamp = time.as_str()?.parse().unwrap();
+            Some((time + jiff::SignedDuration::from_hours(hours)).to_string())
+        };
+        for (slot, object) in self.objects().await {
+            let (name, world) = (name(slot), &self.worlds[namespace(slot)]);
+            let api = world.api(KIND, Some(&world.namespace));
+            let claim = object["metadata"]["annotations"][CLAIM].as_str();
+            if let Some(mut claim) = claim.and_then(|text| serde_json::from_str::<Value>(text).ok())
+                && let Some(time) = moved(&claim["time"])
+            {
+                claim["time"] = time.into();
+                let change = json!({"metadata": {"annotations": {CLAIM: claim.to_string()}}});
+                api.patch(&name, &PatchParams::default(), &Patch::Merge(&change)).await.unwrap();
+            }
+            if let Some(time) = moved(&object["status"]["attempt"]["time"]) {
+                let change = json!({"status": {"attempt": {"time": time}}});
+                api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&change)).await.unwrap();
+            }
+        }
     }
 
     fn note(&mut self, about: About, text: String) {
@@ -269,10 +325,20 @@ impl Stage {
             }
             Action::Kill { away } => {
                 self.note(About::All, format!("the operator is killed and away for {away:?}"));
-                let operator = self.operator.take().unwrap();
-                self.logs.push(operator.kill());
+                self.kill_operator();
                 tokio::time::sleep(*away).await;
                 self.start_operator().await;
+            }
+            Action::Clock { hours } => {
+                self.note(About::All, format!("the operator's clock was wrong by {hours} hours"));
+                self.kill_operator();
+                self.shift(*hours).await;
+                self.start_operator().await;
+            }
+            Action::Rights { given } => {
+                let are = if *given { "given back" } else { "taken away" };
+                self.note(About::Namespace(REFUSED), format!("the operator's rights are {are}"));
+                self.rights(*given).await;
             }
             Action::Stop { away } => {
                 self.note(About::All, format!("the operator is stopped for {away:?}"));
@@ -297,14 +363,26 @@ impl Stage {
         }
     }
 
-    /// All that keeps objects from coming to rest ends: faults, and credentials that are bad.
+    /// All that keeps good namespaces from coming to rest ends: faults, and credentials that are bad. An operator starts
+    /// that has no rights in one namespace, and another namespace's key stays revoked.
     pub async fn end_churn(&mut self) {
         for project in &self.projects {
             project.clear_faults();
         }
-        for namespace in 0..NAMESPACES {
+        for namespace in 0..COMMON {
             self.credentials(namespace, Credentials::Good).await;
         }
+        self.credentials(TENANT, Credentials::Revoked).await;
+        self.kill_operator();
+        self.rights(false).await;
+        self.start_operator().await;
+        self.note(About::All, "the churn has ended for the good namespaces".to_owned());
+    }
+
+    /// The same for the other namespaces.
+    pub async fn end_refusals(&mut self) {
+        self.rights(true).await;
+        self.credentials(TENANT, Credentials::Good).await;
         self.note(About::All, "the churn has ended".to_owned());
     }
 
