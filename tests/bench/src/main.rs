@@ -33,7 +33,7 @@ struct Args {
     /// How many objects a project has, for `lists`, `edits` and `memory`: 10, one of each type, or 1.
     #[arg(long, value_delimiter = ',', default_value = "10,1", value_parser = parse_shape)]
     per_project: Vec<usize>,
-    /// Secrets that no object refers to, for `memory`.
+    /// Secrets that no object refers to, for `memory`; beside the objects of the first of `--per-project`.
     #[arg(long, default_value_t = 100_000)]
     foreign: usize,
     /// Projects of the tenant whose key is revoked, for `tenants`.
