@@ -1,6 +1,9 @@
 //! What an object in sync looks like: its claim and status, and its entry in Atlas, learnt from one object of each type
 //! that the operator itself brought in sync. With that, many more objects can be put into the API server in sync, which
 //! takes a fraction of the time that the operator would take.
+//!
+//! A part of the status that can't be made without the operator stays that of the example. It is right as long as nobody
+//! changes the Secrets.
 
 use std::sync::Arc;
 

@@ -41,15 +41,16 @@ pub async fn measure(stage: &Stage, fleet: &Fleet<'_>, without: u64, foreign: us
     rows.add("memory after the API server was restarted", mebibytes(memory.now));
     rows.add("memory at its peak until then", mebibytes(memory.peak));
 
+    let mut writes = fleet::writes(stage, audit, &[fleet])?;
     if foreign > 0 {
-        with_foreign(stage, fleet, operator, verified, foreign, &mut rows).await?;
+        writes += with_foreign(stage, fleet, operator, verified, foreign, &mut rows).await?;
     }
-    rows.add("writes to objects and to Atlas in all this", fleet::writes(stage, audit, &[fleet])?);
+    rows.add("writes to objects and to Atlas in all this", writes);
     Ok(rows)
 }
 
 /// Adds foreign Secrets beside a running operator, starts another one, and takes the Secrets away. `verified` is the
-/// memory of an idle operator after a start without them.
+/// memory of an idle operator after a start without them. Returns how often the operators wrote meanwhile.
 async fn with_foreign(
     stage: &Stage,
     fleet: &Fleet<'_>,
@@ -57,7 +58,9 @@ async fn with_foreign(
     verified: u64,
     foreign: usize,
     rows: &mut Rows,
-) -> Result<(), Failed> {
+) -> Result<usize, Failed> {
+    fleet::forget_requests(&[fleet]);
+    let audit = stage.plane.audit_position()?;
     let before = operator.memory()?.now;
     stage.create_foreign_secrets(fleet.namespace(), foreign).await?;
     operator.until_idle().await?;
@@ -67,6 +70,7 @@ async fn with_foreign(
     drop(operator);
     let operator = Operator::start(stage, &[]).await?;
     rows.add("with them: start to the first lists complete", seconds(operator.age()));
+    fleet::until_verified(&operator, &[fleet]).await?;
     operator.until_idle().await?;
     let memory = operator.memory()?;
     rows.add("with them: memory, verified and idle", mebibytes(memory.now));
@@ -75,7 +79,7 @@ async fn with_foreign(
     stage.delete_foreign_secrets(fleet.namespace(), foreign).await?;
     operator.until_idle().await?;
     rows.add("memory after they are gone", mebibytes(operator.memory()?.now));
-    Ok(())
+    fleet::writes(stage, audit, &[fleet])
 }
 
 /// The difference, with its sign.
