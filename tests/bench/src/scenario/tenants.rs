@@ -10,7 +10,7 @@ use crate::edits::edit;
 use crate::examples::Examples;
 use crate::fleet::{self, Fleet};
 use crate::operator::{Operator, became};
-use crate::rows::{Rows, milliseconds, ratio};
+use crate::rows::{Rows, Times, milliseconds, ratio};
 use crate::stage::{self, Key, Stage};
 
 pub const METHOD: &str = "\
@@ -48,19 +48,24 @@ pub async fn measure(projects: usize, window: Duration, latency: Duration) -> Re
     let operator = Operator::start_with_resyncs(&stage, &[]).await?;
     let at_first = edit(&stage, &b, false).await?;
     tokio::time::sleep((begun + window).saturating_duration_since(Instant::now())).await;
-    let settled = Instant::now();
+    let (settled, cpu) = (Instant::now(), operator.cpu_seconds()?);
     let then = edit(&stage, &b, true).await?;
     tokio::time::sleep((settled + window).saturating_duration_since(Instant::now())).await;
+    let used = operator.cpu_seconds()? - cpu;
 
     let span = window.as_secs();
-    let p99 =
-        |rows: &mut Rows, name: &str, value| rows.add(format!("B's edits {name}, p99"), milliseconds(value));
-    let (alone, at_first, then) = (alone.percentile(99), at_first.percentile(99), then.percentile(99));
-    p99(&mut rows, "right after a start without A", alone);
-    p99(&mut rows, "right after a start with A", at_first);
-    rows.add("ratio to those without A", ratio(at_first, alone));
-    p99(&mut rows, &format!("when A has settled, {span} s after the start"), then);
-    rows.add("ratio of these to those without A", ratio(then, alone));
+    let times = |rows: &mut Rows, name: &str, times: &Times| {
+        for percentage in [50, 99] {
+            let value = milliseconds(times.percentile(percentage));
+            rows.add(format!("B's edits {name}, p{percentage}"), value);
+        }
+    };
+    let to_alone = |times: &Times| ratio(times.percentile(99), alone.percentile(99));
+    times(&mut rows, "right after a start without A", &alone);
+    times(&mut rows, "right after a start with A", &at_first);
+    rows.add("ratio of the p99 to those without A", to_alone(&at_first));
+    times(&mut rows, &format!("when A has settled, {span} s after the start"), &then);
+    rows.add("ratio of this p99 to those without A", to_alone(&then));
     let requests = requests(&a);
     let between = |from: Instant| {
         let calls = requests.iter().filter(move |request| request.at >= from && request.at < from + window);
@@ -79,6 +84,7 @@ pub async fn measure(projects: usize, window: Duration, latency: Duration) -> Re
             rows.add("calls with the revoked key an hour, extrapolated", format!("{an_hour:.0}"));
         }
     }
+    rows.add(format!("CPU seconds in {span} s, settled, with B's edits"), format!("{used:.1}"));
     rows.add("A's objects that became Unauthorized", became(&operator, "Unauthorized"));
     Ok(rows)
 }
