@@ -73,7 +73,7 @@ fn bytes_by_object(per_project: usize) -> i64 {
 fn an_object_with_a_secret_of_its_own_takes_little_memory() {
     let (shared, alone) = (bytes_by_object(10), bytes_by_object(1));
     println!("{shared} bytes an object among ten, {alone} alone in its project");
-    assert!(shared <= 540, "{shared} bytes an object, ten to a project");
+    assert!(shared <= 560, "{shared} bytes an object, ten to a project");
     assert!(alone <= 740, "{alone} bytes an object, one to a project");
 }
 
@@ -124,7 +124,11 @@ fn what_an_outage_took_is_given_back() {
     });
     let mut after = |failing: usize| {
         measure(|| {
-            uids.iter().skip(failing).filter_map(|uid| Some(memory.known_mut(uid)?.rests())).for_each(drop);
+            for uid in uids.iter().skip(failing) {
+                if let Some(memory) = memory.known_mut(uid) {
+                    memory.rests();
+                }
+            }
             memory.keep_only(uids.iter().map(String::as_str));
         })
         .bytes_current

@@ -57,7 +57,7 @@ pub(super) enum Users {
     #[default]
     None,
     One(ProjectKey, u32),
-    Many(Box<BTreeMap<ProjectKey, u32>>),
+    Many(BTreeMap<ProjectKey, u32>),
 }
 
 impl Users {
@@ -67,7 +67,7 @@ impl Users {
             Users::One(known, count) if known == project => *count += 1,
             Users::One(known, count) => {
                 let both = [(known.take(), *count), (project.clone(), 1)];
-                *self = Users::Many(Box::new(both.into()));
+                *self = Users::Many(both.into());
             }
             Users::Many(counts) => *counts.entry(project.clone()).or_default() += 1,
         }

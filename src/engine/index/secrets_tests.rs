@@ -343,3 +343,26 @@ fn a_secret_that_was_read_before_a_list_and_is_not_in_it_is_not_taken_for_presen
     assert_eq!(index.secrets.list_complete(0, &Part::Secret(secret("teams"))), [project(1)]);
     assert_eq!(index.secrets.get(&secret("teams")), Known::Nothing, "the next read tells");
 }
+
+/// The API promises no form of these texts, and the status of an object has them as they are.
+#[test]
+fn the_state_of_a_secret_is_kept_to_the_letter() {
+    let usual = "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d";
+    let states = [
+        (usual, "812345"),
+        (usual, "0812345"),
+        (usual, "+5"),
+        (usual, "abc"),
+        ("9B1DEB4D-3B7D-4BAD-9BDD-2B0D7B3DCB6D", "1"),
+        ("9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d", "1"),
+        ("9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6", "1"),
+        ("s", "18446744073709551616"),
+    ];
+    for (uid, version) in states {
+        let mut index = Index::default();
+        index.observe(&object("a", 1, 1));
+        let state = SecretIdentity { uid: uid.into(), resource_version: version.into() };
+        index.secrets.observe(&secret("teams"), Some(state.clone()));
+        assert_eq!(index.secrets.get(&secret("teams")), Known::Present(state));
+    }
+}
