@@ -144,7 +144,7 @@ impl Watches {
                 let projects = index.observe_from(list, &item.object);
                 // An object that owes nothing is new to this process only, so nobody waits for it.
                 let asked = !projects.is_empty() && quiet(&item.object).is_none();
-                return Due { by: asked.then(|| item.object.key.namespace), projects };
+                return Due { by: asked.then_some(item.object.key.namespace), projects };
             }
             WatchEvent::Deleted { key } => {
                 return Due { projects: index.remove(&key).into_iter().collect(), by: Some(key.namespace) };

@@ -198,7 +198,6 @@ async fn a_thousand_objects_behind_tight_limits() {
     for sample in &samples {
         world.secret(&format!("keys-{}", sample.name()), &sample.secrets).await;
     }
-    let _operator = world.operator(&["--resync-interval", "1h", "--log-level", "info"]).await;
     let objects = projects.iter().enumerate().flat_map(|(number, project)| {
         let world = &world;
         samples.iter().map(move |sample| {
@@ -210,7 +209,9 @@ async fn a_thousand_objects_behind_tight_limits() {
         })
     });
     let objects: Vec<Value> = objects.collect();
+    // Before the operator starts, so that it has much to write to each project at a time, however slow all is.
     stream::iter(&objects).for_each_concurrent(8, |object| world.create(object)).await;
+    let _operator = world.operator(&["--resync-interval", "1h", "--log-level", "info"]).await;
     let all_stored = || projects.iter().all(|project| project.stored().len() == samples.len()).then_some(());
     until("all integrations in Atlas", all_stored).await;
     let ready = || async {
