@@ -155,7 +155,11 @@ pub fn derive(
         }
         InSync::Unknown(why) => push(ConditionType::InSync, ConditionStatus::Unknown, "Unknown", why),
         InSync::Unchanged => {
-            if let Some(kept) = before.condition(ConditionType::InSync) {
+            let resumed = !verdict.suspended && before.condition(ConditionType::Suspended).is_some();
+            if resumed {
+                // What the suspended object said of InSync is no longer true, and Atlas was not read since.
+                push(ConditionType::InSync, ConditionStatus::Unknown, "Unknown", &message);
+            } else if let Some(kept) = before.condition(ConditionType::InSync) {
                 conditions.push(Condition { observed_generation: Some(generation), ..kept.clone() });
             }
         }
@@ -450,6 +454,21 @@ mod tests {
             words(&derive(&Status::default(), 2, &silent, PATIENCE, at(2))),
             ["Ready=False", "Reconciling=True"]
         );
+    }
+
+    /// It is resumed, and Atlas can't be read.
+    #[test]
+    fn a_resumed_object_does_not_say_that_it_is_suspended() {
+        let suspended = Verdict { suspended: true, ..Verdict::new(Reason::Synced, "m") }
+            .with_sync(InSync::Unknown("suspended".into()));
+        let before = Status {
+            conditions: derive(&Status::default(), 1, &suspended, PATIENCE, at(1)),
+            ..Status::default()
+        };
+        let unread = Verdict::new(Reason::AtlasUnavailable, "Atlas answered 503");
+        let after = derive(&before, 2, &unread, PATIENCE, at(2));
+        assert_eq!(words(&after), ["Ready=False", "Reconciling=True", "InSync=Unknown"]);
+        assert_eq!(after.last().map(|in_sync| in_sync.message.as_str()), Some("Atlas answered 503"));
     }
 
     #[test]
