@@ -126,6 +126,11 @@ impl<K: Ord + Clone, N: Ord + Clone> Turns<K, N> {
         self.running.insert(key, running);
     }
 
+    /// Whether something has made a project due since its running turn began.
+    pub fn is_due_again(&self, key: &K) -> bool {
+        self.running.get(key).is_some_and(|running| running.again.is_some())
+    }
+
     /// Begins the next turn, if one may begin now.
     pub fn begin(&mut self, now: u64) -> Option<K> {
         self.ripen(now);

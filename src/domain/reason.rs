@@ -10,6 +10,7 @@ pub enum Reason {
     Observed,
     RateLimited,
     AtlasUnavailable,
+    ApiServerSlow,
     NotVisibleYet,
     SecretNotFound,
     SecretKeyMissing,
@@ -44,11 +45,12 @@ pub enum Prospect {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Reason; 20] = [
+    pub const ALL: [Reason; 21] = [
         Reason::Synced,
         Reason::Observed,
         Reason::RateLimited,
         Reason::AtlasUnavailable,
+        Reason::ApiServerSlow,
         Reason::NotVisibleYet,
         Reason::SecretNotFound,
         Reason::SecretKeyMissing,
@@ -79,6 +81,7 @@ impl Reason {
             Reason::Observed => "Observed",
             Reason::RateLimited => "RateLimited",
             Reason::AtlasUnavailable => "AtlasUnavailable",
+            Reason::ApiServerSlow => "ApiServerSlow",
             Reason::NotVisibleYet => "NotVisibleYet",
             Reason::SecretNotFound => "SecretNotFound",
             Reason::SecretKeyMissing => "SecretKeyMissing",
@@ -102,7 +105,10 @@ impl Reason {
     pub fn prospect(self) -> Prospect {
         match self {
             Reason::Synced | Reason::Observed | Reason::Suspended => Prospect::Good,
-            Reason::RateLimited | Reason::AtlasUnavailable | Reason::NotVisibleYet => Prospect::Passing,
+            Reason::RateLimited
+            | Reason::AtlasUnavailable
+            | Reason::ApiServerSlow
+            | Reason::NotVisibleYet => Prospect::Passing,
             Reason::SecretNotFound
             | Reason::SecretKeyMissing
             | Reason::SecretKeyInvalid
@@ -150,6 +156,7 @@ mod tests {
         assert!(of(Prospect::Passing).eq([
             Reason::RateLimited,
             Reason::AtlasUnavailable,
+            Reason::ApiServerSlow,
             Reason::NotVisibleYet
         ]));
         assert!(of(Prospect::Final).eq([Reason::InvalidSpec, Reason::Rejected, Reason::NotSupportedByAtlas]));

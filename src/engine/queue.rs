@@ -57,6 +57,7 @@ impl Queue {
         let mut inner = self.inner.lock();
         let now = self.now();
         for project in projects {
+            inner.changed(&project);
             inner.turns.add(now, project, Due { at: now, class: Class::Asked, tenant: Arc::clone(by) });
             self.wake.notify_one();
         }
@@ -65,7 +66,9 @@ impl Queue {
     /// Makes a project due at a time, as a matter of routine. The turn is counted for the namespace `home`.
     pub fn plan(&self, home: Arc<str>, project: ProjectKey, at: Instant) {
         let due = Due { at: self.millis(at), class: Class::Routine, tenant: home };
-        self.inner.lock().turns.add(self.now(), project, due);
+        let mut inner = self.inner.lock();
+        inner.changed(&project);
+        inner.turns.add(self.now(), project, due);
         self.wake.notify_one();
     }
 
@@ -102,9 +105,12 @@ impl Queue {
     /// Takes a turn back. Its project is due at the time that the turn asks for, or sooner if something happened meanwhile; a project
     /// that is not due again is forgotten. Turns of routine are counted for the namespace `home`.
     pub fn done(&self, turn: Turn, home: Arc<str>) {
-        let (project, memory, next) = turn.end();
+        let (project, mut memory, next) = turn.end();
         let next = next.map(|(at, class)| (self.millis(at), class));
         let mut inner = self.inner.lock();
+        if inner.turns.is_due_again(&project) {
+            memory.round.begin_again();
+        }
         if inner.turns.end(self.now(), &project, next, home) && !memory.is_blank() {
             inner.memories.insert(project, Box::new(memory));
         }
@@ -151,6 +157,15 @@ impl Queue {
     fn millis(&self, at: Instant) -> u64 {
         let nanos = at.saturating_duration_since(self.origin).as_nanos();
         u64::try_from(nanos.div_ceil(1_000_000)).unwrap_or(u64::MAX)
+    }
+}
+
+impl Inner {
+    /// Something has changed in a project. If it waits for its next turn, that one looks at all of its objects again.
+    fn changed(&mut self, project: &ProjectKey) {
+        if let Some(memory) = self.memories.get_mut(project) {
+            memory.round.begin_again();
+        }
     }
 }
 

@@ -4,12 +4,13 @@ use jiff::Timestamp;
 
 use super::fence::{self, Begun};
 use super::say::{self, Echo};
-use super::told;
+use super::{told, unseen};
 use crate::atlas::Session;
 use crate::cluster::{Stored, WriteError};
 use crate::core::conditions::Verdict;
 use crate::core::outcome::{self, Fence};
 use crate::domain::{Case, Spec, Stake};
+use crate::engine::index::Record;
 use crate::engine::shared::Shared;
 use crate::engine::turn::Turn;
 
@@ -17,11 +18,11 @@ use crate::engine::turn::Turn;
 /// somebody else has changed the object meanwhile.
 const RELEASE_TRIES: usize = 3;
 
-/// Deletes the integration in Atlas, and then releases the object.
+/// Deletes the integration in Atlas, unless the project is paused, and then releases the object.
 pub(super) async fn delete(
     shared: &Shared,
     turn: &mut Turn,
-    stored: &Stored,
+    (record, stored): (&Record, &Stored),
     spec: &Spec,
     session: &Session,
 ) -> Result<(), WriteError> {
@@ -39,8 +40,12 @@ pub(super) async fn delete(
     if let Some(verdict) = fence::held_back(turn, object, &signature) {
         return say::say(shared, turn, stored, verdict, Echo::Keep).await;
     }
+    if unseen::paused(shared, turn, record, session.form()).await? {
+        return Ok(());
+    }
     let attempt = outcome::deletion(object, fence::attempt_id(object), Timestamp::now());
-    let begun = Begun { project: &spec.project, attempt, fence: Fence::Attempt };
+    let fence = Fence::Attempt;
+    let begun = Begun { project: &spec.project, attempt, fence, signature: &signature };
     let Some(fenced) = fence::raise(shared, turn, stored, begun).await? else { return Ok(()) };
     let (mut stored, attempt, result) = fenced.delete(&shared.atlas, session, kind).await.record_in(turn);
     if let Err(failure) = result {

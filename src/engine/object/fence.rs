@@ -8,14 +8,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::say::{self, Echo};
 use crate::atlas::{self, Session};
 use crate::cluster::{Stored, WriteError};
 use crate::core::conditions::Verdict;
+use crate::core::deletion::deletion_waits;
 use crate::core::outcome::{self, Fence};
 use crate::core::pacing;
 use crate::domain::{
-    AppliedSecret, Attempt, Failure, Integration, IntegrationType, Object, ProjectId, Redacted, SecretValue,
-    Spec,
+    AppliedSecret, Attempt, Failure, Integration, IntegrationType, Message, Object, ProjectId, Reason,
+    Redacted, SecretValue, Spec,
 };
 use crate::engine::credentials::Resolved;
 use crate::engine::jitter::random;
@@ -157,18 +159,20 @@ pub(super) struct Begun<'a> {
     pub attempt: Attempt,
     /// The write to the API server that comes first.
     pub fence: Fence,
+    /// What the call depends on.
+    pub signature: &'a Signature,
 }
 
 /// Makes the fence, with the resourceVersion of the object that was planned for; so if it succeeds, nobody changed the
-/// object meanwhile. Returns `None` if the call must not be made, because the term has ended or the fence took too long;
-/// then the turn looks again at once.
+/// object meanwhile. Returns `None` if the call must not be made: because the term has ended, or because the fence took
+/// too long. The latter is a failure of the API server, which the object reports, and the call waits before the next try.
 pub(super) async fn raise(
     shared: &Shared,
     turn: &mut Turn,
     stored: &Stored,
     begun: Begun<'_>,
 ) -> Result<Option<Fenced>, WriteError> {
-    let Begun { project, attempt, fence } = begun;
+    let Begun { project, attempt, fence, signature } = begun;
     let begun_at = Instant::now();
     if !shared.leads() {
         turn.look_again_now();
@@ -185,21 +189,50 @@ pub(super) async fn raise(
     };
     let uid = &stored.object.uid;
     turn.object(uid).unconfirmed = Some((attempt.time, begun_at));
-    if too_late(shared, &attempt, begun_at) {
+    // Somebody may set the time of day back meanwhile, and the other clock stands still while a machine is suspended.
+    let by_day = Duration::try_from(Timestamp::now().duration_since(attempt.time)).unwrap_or_default();
+    let took = by_day.max(begun_at.elapsed());
+    let limit = shared.atlas.time_limit() / FENCE_SHARE;
+    if took > limit || !shared.leads() {
         // Nothing was sent after this fence.
         turn.object(uid).outcome_known = Some(attempt.time);
-        turn.look_again_now();
+        if shared.leads() {
+            report_slow(shared, turn, &stored, signature, (took, limit)).await?;
+        } else {
+            turn.look_again_now();
+        }
         return Ok(None);
     }
     shared.index.lock().confirm(&stored.object.key, uid, None);
     Ok(Some(Fenced { stored, attempt, project: project.clone() }))
 }
 
-/// Whether a fence took so long that its call must not be sent any more, or the term has ended meanwhile.
-fn too_late(shared: &Shared, attempt: &Attempt, begun_at: Instant) -> bool {
-    // Somebody may set the time of day back meanwhile, and the other clock stands still while a machine is suspended.
-    let by_day = Duration::try_from(Timestamp::now().duration_since(attempt.time)).unwrap_or_default();
-    !shared.leads() || by_day.max(begun_at.elapsed()) > shared.atlas.time_limit() / FENCE_SHARE
+/// Stores in the object that its fence `took` longer than the `limit`, and holds back the call that it was for.
+async fn report_slow(
+    shared: &Shared,
+    turn: &mut Turn,
+    stored: &Stored,
+    signature: &Signature,
+    (took, limit): (Duration, Duration),
+) -> Result<(), WriteError> {
+    let object = &stored.object;
+    let verdict = Verdict::new(Reason::ApiServerSlow, slow_message(object, took, limit));
+    let wait = pacing::backoff(turn.object(&object.uid).fails(), random());
+    hold_back(turn, object, signature.clone(), &verdict, Some(wait));
+    say::say(shared, turn, stored, verdict, Echo::Keep).await
+}
+
+fn slow_message(object: &Object, took: Duration, limit: Duration) -> Message {
+    let why = "the API server took too long to store the record that comes before a write to Atlas, so nothing was \
+               sent to Atlas: check the API server and its admission webhooks, or raise --atlas-timeout, a third of \
+               which is the limit; the operator retries automatically";
+    let details =
+        format!("it took {:.1} s, and the limit is {:.1} s", took.as_secs_f64(), limit.as_secs_f64());
+    if object.deleting {
+        deletion_waits(&object.key, Reason::ApiServerSlow, why, &details)
+    } else {
+        Message::quoting(format!("{why}; details: "), &details)
+    }
 }
 
 /// What a write depends on. For a DELETE `resolved` is `None`, since it does not depend on the settings. `entry` says
@@ -246,7 +279,20 @@ pub(super) fn remember_failure(
     if failure.outcome_unknown {
         wait = wait.max(shared.atlas.landing_limit());
     }
-    let wait = (!for_good).then_some(wait);
+    hold_back(turn, object, signature, verdict, (!for_good).then_some(wait));
+    // A call that Atlas limited waits for the end of the pause, like all others.
+    turn.waits(&object.uid);
+}
+
+/// Holds a write back for this time, or (`None`) for good. The turn looks again when it may be sent.
+fn hold_back(
+    turn: &mut Turn,
+    object: &Object,
+    signature: Signature,
+    verdict: &Verdict,
+    wait: Option<Duration>,
+) {
+    let memory = turn.object(&object.uid);
     if let Some(at) = memory.hold_back(object.generation, signature, wait, verdict.clone()) {
         turn.look_again(at);
     }

@@ -2,6 +2,7 @@
 
 mod delete;
 mod fence;
+mod planned;
 mod refused;
 mod say;
 mod told;
@@ -12,27 +13,27 @@ mod write;
 pub use fence::{CallResult, Fenced};
 pub(super) use view::{Blocked, Seen, View};
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use delete::delete;
+use planned::{Sight, planned};
 use say::{Echo, release};
-use write::{Job, write};
+use write::{Job, catch_up, write};
 
 use super::index::Record;
 use super::jitter::random;
 use super::shared::Shared;
-use super::turn::Turn;
+use super::turn::{Grounds, Turn};
 use crate::cluster::{Stored, WriteError};
 use crate::core::conditions::Verdict;
 use crate::core::deletion::deletion_waits;
 use crate::core::outcome::{self, Claiming};
 use crate::core::pacing;
-use crate::core::plan::{Input, Owner, Plan, in_doubt_message, plan, unconfirmed_fence};
-use crate::domain::{ConditionStatus, ConditionType, Message, Reason, Redacted, Spec};
+use crate::core::plan::{Owner, Plan, in_doubt_message, unconfirmed_fence};
+use crate::domain::{ConditionStatus, ConditionType, Message, Reason, Redacted};
 
 /// Steps of one object in one pass: put the claim back, release, write. More would be a loop.
 const MAX_STEPS: usize = 4;
@@ -48,15 +49,25 @@ pub(super) async fn step(
     view: Option<&View>,
     owner: Option<&Owner>,
 ) {
+    let waited = turn.memory.known_mut(&record.uid).and_then(|memory| memory.waiting_since.take());
     let result = match view {
-        Some(View::Blocked(blocked)) => unseen::blocked(shared, turn, record, blocked).await,
-        Some(View::Seen(seen)) => act(shared, turn, record, seen, owner).await,
+        Some(View::Blocked(blocked)) => unseen::blocked(shared, turn, record, blocked, owner).await,
+        Some(View::Seen(seen)) => match waits_on(shared, turn, record, (seen, waited)).await {
+            Ok(false) => act(shared, turn, record, seen, owner).await,
+            waits => waits.map(|_| ()),
+        },
         None => unseen::without_atlas(shared, turn, record).await,
     };
+    if let Some(memory) = turn.memory.known_mut(&record.uid)
+        && (result.is_err() || memory.waiting_since.is_some())
+    {
+        // It keeps its place among those that wait.
+        memory.waiting_since = waited.or(memory.waiting_since);
+    }
     match result {
         Ok(()) => {
             if let Some(memory) = turn.memory.known_mut(&record.uid) {
-                memory.told = None;
+                memory.stepped();
             }
         }
         // It is gone, or another object has its name, and that one has a record of its own.
@@ -74,6 +85,19 @@ pub(super) async fn step(
             }
         }
     }
+}
+
+/// Whether an object that needed a call when it was planned last, and has not changed since, still has to wait with it
+/// for the end of a pause of the project. Such an object need not be read to tell.
+async fn waits_on(
+    shared: &Shared,
+    turn: &mut Turn,
+    record: &Record,
+    (seen, waited): (&Seen, Option<Instant>),
+) -> Result<bool, WriteError> {
+    let said = turn.memory.known(&record.uid).and_then(|memory| memory.said.as_deref());
+    let same = waited.is_some() && said.is_some_and(|said| said.version == record.resource_version);
+    Ok(same && unseen::paused(shared, turn, record, seen.session.form()).await?)
 }
 
 /// Looks at the object again after a wait, since a call to the API server failed.
@@ -97,9 +121,16 @@ async fn act(
     owner: Option<&Owner>,
 ) -> Result<(), WriteError> {
     let entry = record.kind().and_then(|kind| seen.listing.get(&kind));
+    let grounds = Grounds::Place { owner: owner.cloned(), entry: entry.map(Redacted::digest) };
+    if say::still_holds(shared, turn, record, &grounds) {
+        return Ok(());
+    }
     let mut stored = shared.read(record).await?;
     if let Some(memory) = turn.memory.known_mut(&record.uid) {
         memory.unread_since = None;
+    }
+    if catch_up(shared, turn, record, &stored).await? {
+        return Ok(());
     }
     for _ in 0..MAX_STEPS {
         let spec = match &stored.object.spec {
@@ -118,7 +149,8 @@ async fn act(
                 let verdict = Verdict::new(reason, message).with_sync(in_sync);
                 // An entry that is not ours is not echoed.
                 let ours = matches!(reason, Reason::Synced | Reason::Observed);
-                return say::say(shared, turn, &stored, verdict, Echo::of(entry.filter(|_| ours))).await;
+                let echo = Echo::of(entry.filter(|_| ours));
+                return say::say_on(shared, turn, &stored, verdict, echo, Some(grounds)).await;
             }
             Plan::Wait => return wait(shared, turn, &stored).await,
             Plan::RestoreClaim => {
@@ -133,48 +165,16 @@ async fn act(
                 }
                 continue;
             }
-            Plan::Delete => return delete(shared, turn, &stored, &spec, &seen.session).await,
+            Plan::Delete => return delete(shared, turn, (record, &stored), &spec, &seen.session).await,
             Plan::Claim { adopted, write } => {
                 (if adopted { Claiming::ByConsent } else { Claiming::Fresh }, write, None)
             }
             Plan::Write { write, why } => (Claiming::Already, write, Some(why)),
         };
         let job = Job { spec: &spec, session: &seen.session, entry, write: kind, claiming, why };
-        return write(shared, turn, &stored, job).await;
+        return write(shared, turn, (record, &stored), job).await;
     }
     Err(WriteError::Moved)
-}
-
-/// What a plan depends on besides the object and what is remembered of it.
-struct Sight<'a> {
-    spec: &'a Spec,
-    entry: Option<&'a Redacted>,
-    owner: Option<&'a Owner>,
-    listed_at: Instant,
-    crd_terminating: bool,
-}
-
-/// The plan for an object as it is stored now.
-fn planned(shared: &Shared, turn: &mut Turn, stored: &Stored, sight: &Sight<'_>) -> Plan {
-    let object = &stored.object;
-    let names: Vec<_> = sight.spec.integration.secret_names().into_iter().map(Arc::from).collect();
-    let applied = object.applied_secrets();
-    let secrets = shared.index.lock().secrets.since(&object.key.namespace, &names, applied);
-    let known = turn.memory.known(&object.uid).and_then(|memory| memory.outcome_known);
-    let seen_at = turn.sees(&object.uid, unconfirmed_fence(object));
-    let planned = plan(&Input {
-        object,
-        spec: sight.spec,
-        entry: sight.entry,
-        secrets,
-        owner: sight.owner,
-        outcome_known: outcome::is_outcome_known(object, known),
-        landing_limit: shared.atlas.landing_limit(),
-        crd_terminating: sight.crd_terminating,
-        seen_for: seen_at.map(|at| sight.listed_at.saturating_duration_since(at)).unwrap_or_default(),
-    });
-    tracing::debug!(object = %object.key, project = object.project().map(display), "type" = object.kind().map(display), rule = planned.rule, plan = ?planned.plan, "planned");
-    planned.plan
 }
 
 /// Waits until the last write can't land any more. After a lost answer the status reports that already. After a crash

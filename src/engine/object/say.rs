@@ -12,7 +12,7 @@ use crate::domain::{
 };
 use crate::engine::index::Record;
 use crate::engine::shared::Shared;
-use crate::engine::turn::Turn;
+use crate::engine::turn::{Grounds, Said, Turn};
 
 /// A look for stalling comes a little late rather than a little early.
 const STALL_SLACK: Duration = Duration::from_millis(50);
@@ -40,7 +40,7 @@ pub(super) fn already_said(shared: &Shared, turn: &mut Turn, record: &Record, ve
     let patience = shared.settings.patience;
     let memory = turn.object(&record.uid);
     let lasting = memory.lasting(verdict.reason, Instant::now());
-    let said = memory.said.as_deref().is_some_and(|(version, said)| {
+    let said = memory.said.as_deref().is_some_and(|Said { version, verdict: said, .. }| {
         *version == record.resource_version
             && said.reason == verdict.reason
             && verdict.message.is_as_told(&said.message.text())
@@ -51,6 +51,13 @@ pub(super) fn already_said(shared: &Shared, turn: &mut Turn, record: &Record, ve
         look_for_stalling(shared, turn, verdict, lasting);
     }
     said
+}
+
+/// Whether the object's status already has the verdict that follows from the object as it is and from these `grounds`.
+pub(super) fn still_holds(shared: &Shared, turn: &mut Turn, record: &Record, grounds: &Grounds) -> bool {
+    let said = turn.memory.known(&record.uid).and_then(|memory| memory.said.as_deref());
+    let verdict = said.filter(|said| said.grounds.as_ref() == Some(grounds)).map(|said| said.verdict.clone());
+    !record.deleting && verdict.is_some_and(|verdict| already_said(shared, turn, record, &verdict))
 }
 
 /// An object that stalls later is looked at again for that.
@@ -104,8 +111,21 @@ pub(super) async fn say(
     shared: &Shared,
     turn: &mut Turn,
     stored: &Stored,
+    verdict: Verdict,
+    echo: Echo<'_>,
+) -> Result<(), WriteError> {
+    say_on(shared, turn, stored, verdict, echo, None).await
+}
+
+/// Like [`say`]. While the object stays the same, the verdict follows from `grounds` alone, so that it need not be found
+/// again: see [`still_holds`].
+pub(super) async fn say_on(
+    shared: &Shared,
+    turn: &mut Turn,
+    stored: &Stored,
     mut verdict: Verdict,
     echo: Echo<'_>,
+    grounds: Option<Grounds>,
 ) -> Result<(), WriteError> {
     let uid = &stored.object.uid;
     verdict.lasting = turn.object(uid).lasting(verdict.reason, Instant::now());
@@ -114,7 +134,8 @@ pub(super) async fn say(
     look_for_stalling(shared, turn, &verdict, verdict.lasting);
     let version = after.object.resource_version.parse().unwrap_or_default();
     let good = verdict.reason.prospect() == Prospect::Good;
-    turn.object(uid).said = (!good).then(|| Box::new((version, verdict)));
+    let kept = !good || verdict.suspended;
+    turn.object(uid).said = kept.then(|| Box::new(Said { version, verdict, grounds }));
     Ok(())
 }
 
@@ -177,7 +198,8 @@ fn transition<'a>(before: &Status, after: &'a Status) -> Option<&'a Condition> {
 fn tell(shared: &Shared, object: &Object, ready: &Condition) {
     let reason = Reason::parse(&ready.reason);
     let good = reason.is_some_and(|reason| {
-        reason != Reason::AtlasUnavailable && matches!(reason.prospect(), Prospect::Good | Prospect::Passing)
+        let unavailable = matches!(reason, Reason::AtlasUnavailable | Reason::ApiServerSlow);
+        !unavailable && matches!(reason.prospect(), Prospect::Good | Prospect::Passing)
     });
     let kind = if good { EventKind::Normal } else { EventKind::Warning };
     if let Some(reason) = reason {

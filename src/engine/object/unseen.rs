@@ -2,19 +2,22 @@
 
 use tokio::time::Instant;
 
+use super::planned::{Sight, planned};
 use super::say::{self, Echo, release};
 use super::told;
 use super::view::Blocked;
 use crate::cluster::{Stored, WriteError};
 use crate::core::conditions::{InSync, Verdict};
 use crate::core::deletion::deletion_lacks;
-use crate::core::plan::{Plan, deletion_without_atlas};
+use crate::core::plan::{Owner, Plan, deletion_without_atlas};
 use crate::core::quiet::is_applied;
-use crate::domain::{ConditionType, FailureKind, Message, Prospect, Reason, SecretsSince, Spec, Stake};
+use crate::domain::{
+    ConditionType, FailureKind, KeyForm, Message, Prospect, Reason, SecretsSince, Spec, Stake,
+};
 use crate::engine::credentials::Unreadable;
 use crate::engine::index::Record;
 use crate::engine::shared::Shared;
-use crate::engine::turn::Turn;
+use crate::engine::turn::{Grounds, Turn};
 
 /// After so many resync intervals without a LIST, the status of an object in sync reports that Atlas was not read.
 const MISSED: u32 = 3;
@@ -25,6 +28,9 @@ pub(super) async fn without_atlas(
     turn: &mut Turn,
     record: &Record,
 ) -> Result<(), WriteError> {
+    if still_says(shared, turn, record) {
+        return Ok(());
+    }
     let stored = shared.read(record).await?;
     if let Some(plan) = deletion_without_atlas(&stored.object, false) {
         if let Plan::Release { note } = plan {
@@ -32,17 +38,35 @@ pub(super) async fn without_atlas(
         }
         return Ok(());
     }
-    let verdict = match &stored.object.spec {
-        Err(why) => Verdict::new(Reason::InvalidSpec, format!("{why}; correct the object")),
-        Ok(spec) if spec.suspend => suspended(shared, record, &stored, spec),
+    let (verdict, grounds) = match &stored.object.spec {
+        Err(why) => {
+            (Verdict::new(Reason::InvalidSpec, format!("{why}; correct the object")), Grounds::Object)
+        }
+        Ok(spec) if spec.suspend => {
+            let applied = stored.object.applied_secrets();
+            let since = shared.index.lock().secrets_since(record, applied);
+            (suspended(&stored, spec, since), Grounds::Suspended { applied, since })
+        }
         // It changed since the index saw it; the watch brings it again.
         Ok(_) => return Err(WriteError::Moved),
     };
-    say::say(shared, turn, &stored, verdict, Echo::Keep).await
+    say::say_on(shared, turn, &stored, verdict, Echo::Keep, Some(grounds)).await
 }
 
-fn suspended(shared: &Shared, record: &Record, stored: &Stored, spec: &Spec) -> Verdict {
-    let secrets = shared.index.lock().secrets_since(record, stored.object.applied_secrets());
+/// Whether the object's status already says what follows from its spec and its Secrets, neither of which has changed.
+fn still_says(shared: &Shared, turn: &mut Turn, record: &Record) -> bool {
+    let said = turn.memory.known(&record.uid).and_then(|memory| memory.said.as_deref());
+    let grounds = match said.and_then(|said| said.grounds.as_ref()) {
+        Some(Grounds::Suspended { applied, .. }) => {
+            let since = shared.index.lock().secrets_since(record, *applied);
+            Grounds::Suspended { applied: *applied, since }
+        }
+        _ => Grounds::Object,
+    };
+    say::still_holds(shared, turn, record, &grounds)
+}
+
+fn suspended(stored: &Stored, spec: &Spec, secrets: SecretsSince) -> Verdict {
     let (reason, message) = if is_applied(&stored.object, spec, secrets) {
         (Reason::Synced, "the object is suspended; Atlas has confirmed the settings that the spec asks for")
     } else {
@@ -61,6 +85,7 @@ pub(super) async fn blocked(
     turn: &mut Turn,
     record: &Record,
     blocked: &Blocked,
+    owner: Option<&Owner>,
 ) -> Result<(), WriteError> {
     let (reason, message, gone) = match blocked {
         Blocked::Secret(Unreadable::Server(why)) => return Err(WriteError::Server(why.clone())),
@@ -88,18 +113,23 @@ pub(super) async fn blocked(
             (failure.reason(), message, failure.kind == FailureKind::ProjectNotFound)
         }
     };
+    let passing = reason.prospect() == Prospect::Passing;
+    let mut verdict = Verdict::new(reason, message);
     if record.deleting {
-        return blocked_deletion(shared, turn, record, Verdict::new(reason, message), gone).await;
+        if passing {
+            turn.waits(&record.uid);
+        }
+        return blocked_deletion(shared, turn, record, verdict, (gone, owner)).await;
     }
-    if reason.prospect() == Prospect::Passing {
+    if passing {
         if owes_nothing(shared, record) {
-            return unread(shared, turn, record, message.text()).await;
+            return unread(shared, turn, record, verdict.message.text()).await;
         }
-        if refusal_stands(shared, turn, record) {
-            return Ok(());
+        match last_word(shared, turn, record, owner) {
+            Some(stands) => verdict = stands,
+            None => turn.waits(&record.uid),
         }
     }
-    let verdict = Verdict::new(reason, message);
     if say::already_said(shared, turn, record, &verdict) {
         return Ok(());
     }
@@ -107,24 +137,54 @@ pub(super) async fn blocked(
     say::say(shared, turn, &stored, verdict, Echo::Keep).await
 }
 
-/// The object is being deleted. It is released if there is nothing to delete in Atlas, and otherwise waits.
+/// If the project is paused: notes that the object waits with the call that it needs, and stores that. Returns whether
+/// the call must not be made now. `form` is that of the object's credential.
+pub(super) async fn paused(
+    shared: &Shared,
+    turn: &mut Turn,
+    record: &Record,
+    form: KeyForm,
+) -> Result<bool, WriteError> {
+    let Some(pause) = turn.check_pause(|project| shared.atlas.take_budget(project)) else { return Ok(false) };
+    blocked(shared, turn, record, &Blocked::Failure(pause.failure, form), None).await?;
+    Ok(true)
+}
+
+/// The object is being deleted. It is released if it has nothing to delete in Atlas: because the project is `gone`, or
+/// because another object owns the place. Otherwise it waits.
 async fn blocked_deletion(
     shared: &Shared,
     turn: &mut Turn,
     record: &Record,
     verdict: Verdict,
-    gone: bool,
+    (gone, owner): (bool, Option<&Owner>),
 ) -> Result<(), WriteError> {
     let stored = shared.read(record).await?;
     let note = if shared.store.crd_terminating().await? {
-        "the kind itself is being removed; the integration stays in Atlas"
+        Some("the kind itself is being removed; the integration stays in Atlas".to_owned())
     } else if gone {
-        "the Atlas project is gone, and the integration with it"
+        Some("the Atlas project is gone, and the integration with it".to_owned())
     } else {
-        return say::say(shared, turn, &stored, verdict, Echo::Keep).await;
+        loss(shared, turn, &stored, owner)
     };
-    release(shared, turn, &stored, note).await?;
+    let Some(note) = note else { return say::say(shared, turn, &stored, verdict, Echo::Keep).await };
+    release(shared, turn, &stored, &note).await?;
     Ok(())
+}
+
+/// Why an object that is being deleted can be released without a LIST, if another object owns its place.
+fn loss(shared: &Shared, turn: &mut Turn, stored: &Stored, owner: Option<&Owner>) -> Option<String> {
+    let spec = stored.object.spec.as_ref().ok()?;
+    owner?;
+    let sight = Sight { spec, entry: None, owner, listed_at: Instant::now(), crd_terminating: false };
+    match planned(shared, turn, stored, &sight) {
+        Plan::Release { note } => Some(note),
+        Plan::Wait => {
+            turn.look_again(Instant::now() + shared.atlas.landing_limit());
+            None
+        }
+        _ => None,
+    }
 }
 
 /// The object owes nothing, so its status stays during a short outage. After a longer one InSync becomes Unknown, since
@@ -155,15 +215,19 @@ fn owes_nothing(shared: &Shared, record: &Record) -> bool {
     })
 }
 
-/// Whether the last word was a refusal that an outage does not change: neither the object nor its Secrets have changed
-/// since the refusal.
-fn refusal_stands(shared: &Shared, turn: &Turn, record: &Record) -> bool {
-    let Some(memory) = turn.memory.known(&record.uid) else { return false };
-    let stands = memory.said.as_deref().is_some_and(|(version, said)| {
-        said.reason.prospect() == Prospect::Final && *version == record.resource_version
-    });
-    let secrets = memory.refused.as_ref().map(|refused| refused.signature.secrets);
-    stands
-        && secrets
-            .is_none_or(|secrets| shared.index.lock().secrets_since(record, secrets) != SecretsSince::Changed)
+/// The last word on an object, if an outage does not change it: a refusal, or what keeps the object from the place.
+/// Neither the object nor, for a refusal, its Secrets have changed since.
+fn last_word(shared: &Shared, turn: &Turn, record: &Record, owner: Option<&Owner>) -> Option<Verdict> {
+    let memory = turn.memory.known(&record.uid)?;
+    let said = memory.said.as_deref().filter(|said| said.version == record.resource_version)?;
+    let stands = match (said.verdict.reason, said.verdict.reason.prospect()) {
+        (Reason::Conflict, _) => owner.is_some(),
+        (Reason::AlreadyExists | Reason::IntegrationNotFound, _) => true,
+        (_, Prospect::Final) => memory.refused.as_ref().is_none_or(|refused| {
+            let secrets = refused.signature.secrets;
+            shared.index.lock().secrets_since(record, secrets) != SecretsSince::Changed
+        }),
+        _ => false,
+    };
+    stands.then(|| said.verdict.clone())
 }

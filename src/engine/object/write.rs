@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::fence::{self, Begun, Fenced};
 use super::say::{self, Echo};
-use super::told;
+use super::{told, unseen};
 use crate::atlas::{ApiVersion, Session};
 use crate::cluster::{EventKind, Stored, WriteError};
 use crate::core::conditions::{InSync, Verdict};
@@ -14,14 +14,17 @@ use crate::core::outcome::{self, Claiming, Moved, Read};
 use crate::core::pacing;
 use crate::core::plan::{
     Why, Write, already_exists_message, confirmed_message, in_doubt_message, overwritten_message,
+    unconfirmed_fence,
 };
 use crate::core::sync::{Kept, choices, kept, standing};
 use crate::domain::{
-    Attempt, Case, CredentialsRef, Failure, Message, Object, Reason, Redacted, Spec, Stake, Status,
+    AppliedSecret, Attempt, Case, CredentialsRef, Failure, Message, Object, Reason, Redacted, SecretsSince,
+    Spec, Stake, Status,
 };
 use crate::engine::credentials::{Resolved, Unreadable};
+use crate::engine::index::Record;
 use crate::engine::shared::Shared;
-use crate::engine::turn::{Signature, Turn};
+use crate::engine::turn::{Confirmed, Signature, Turn};
 
 /// How often a pass tries to store the status of a confirmed write if somebody else changes the object meanwhile. After
 /// that the next pass continues.
@@ -51,11 +54,11 @@ impl Job<'_> {
     }
 }
 
-/// Carries a write out.
+/// Carries a write out, unless the project is paused.
 pub(super) async fn write(
     shared: &Shared,
     turn: &mut Turn,
-    stored: &Stored,
+    (record, stored): (&Record, &Stored),
     job: Job<'_>,
 ) -> Result<(), WriteError> {
     let object = &stored.object;
@@ -87,6 +90,9 @@ pub(super) async fn write(
         // again.
         return say::say(shared, turn, stored, verdict, Echo::Keep).await;
     }
+    if unseen::paused(shared, turn, record, job.session.form()).await? {
+        return Ok(());
+    }
     let drift = why.filter(Why::only_drift).map(|why| why.drift);
     if let Some(drift) = &drift
         && !begin_repair(shared, turn, stored, &job, drift).await?
@@ -100,14 +106,14 @@ pub(super) async fn write(
     };
     let attempt = Attempt { id: fence::attempt_id(object), time: Timestamp::now(), sent: Some(sent) };
     let fence = outcome::fence(object, job.claiming, job.write, &attempt);
-    let begun = Begun { project: &job.spec.project, attempt, fence };
+    let begun = Begun { project: &job.spec.project, attempt, fence, signature: &signature };
     let Some(fenced) = fence::raise(shared, turn, stored, begun).await? else { return Ok(()) };
     let (stored, attempt, result) = send(shared, &job, fenced, &resolved).await.record_in(turn);
     match result {
         Ok(entry) => {
             let written =
                 Written { attempt: &attempt, resolved: &resolved, choices: &choices, entry: &entry };
-            confirm(shared, turn, stored, &job, &written, drift.as_deref()).await
+            confirm(shared, turn, stored, &job, &written, drift.is_some()).await
         }
         Err(failure) => fail(shared, turn, stored, &job, signature, &failure).await,
     }
@@ -192,37 +198,70 @@ struct Written<'a> {
 async fn confirm(
     shared: &Shared,
     turn: &mut Turn,
-    mut stored: Stored,
+    stored: Stored,
     job: &Job<'_>,
     written: &Written<'_>,
-    repaired: Option<&[String]>,
+    repair: bool,
 ) -> Result<(), WriteError> {
     let Written { attempt, resolved, choices, entry } = *written;
     let kind = job.spec.integration.integration_type();
     let sent = resolved.integration.redacted();
-    let verdict = confirmed(job.spec, kept(kind, &sent, (job.entry, choices), entry));
+    let object = &stored.object;
     let fingerprint = job.applied_fingerprint(&attempt.id, resolved);
-    let applied =
-        outcome::applied(&stored.object, attempt, job.spec, &resolved.secrets, fingerprint, Timestamp::now());
-    let sent_generation = stored.object.generation;
-    let requests = (stored.object.reconcile_requested.clone(), stored.object.rewrite_requested.clone());
+    let now = Timestamp::now();
+    let confirmed = Confirmed {
+        attempt: attempt.clone(),
+        applied: outcome::applied(object, attempt, job.spec, &resolved.secrets, fingerprint, now),
+        verdict: confirmed(job.spec, kept(kind, &sent, (job.entry, choices), entry)),
+        entry: entry.clone(),
+        generation: object.generation,
+        requests: (object.reconcile_requested.clone(), object.rewrite_requested.clone()),
+        claiming: job.claiming != Claiming::Already,
+        carried: resolved.fingerprint.carried_by(&attempt.id),
+        repair,
+    };
+    store_confirmed(shared, turn, stored, confirmed).await
+}
+
+/// Stores the status of a confirmed write. If the API server refuses it, the write is remembered: to send it again would
+/// only give the integration another id.
+async fn store_confirmed(
+    shared: &Shared,
+    turn: &mut Turn,
+    stored: Stored,
+    confirmed: Confirmed,
+) -> Result<(), WriteError> {
+    let uid = stored.object.uid.clone();
+    let result = try_to_store(shared, turn, stored, &confirmed).await;
+    if matches!(result, Err(WriteError::Refused { .. })) {
+        turn.object(&uid).unstored = Some(Box::new(confirmed));
+    }
+    result
+}
+
+async fn try_to_store(
+    shared: &Shared,
+    turn: &mut Turn,
+    mut stored: Stored,
+    confirmed: &Confirmed,
+) -> Result<(), WriteError> {
+    let Confirmed { attempt, applied, verdict, entry, .. } = confirmed;
     for _ in 0..STATUS_TRIES {
         // Somebody may have edited the object meanwhile, so the conditions name the generation whose settings were
         // sent.
-        let object = &Object { generation: sent_generation, ..stored.object.clone() };
-        let mut status = say::status(shared, object, &verdict, Echo::Shown(entry));
+        let object = &Object { generation: confirmed.generation, ..stored.object.clone() };
+        let mut status = say::status(shared, object, verdict, Echo::Shown(entry));
         status.applied = Some(applied.clone());
         status.attempt = Some(attempt.clone());
         // If somebody made a new request by annotation meanwhile, this write does not fulfil it, so it must not count
         // as handled.
-        (status.last_handled_reconcile, status.last_handled_rewrite) = requests.clone();
+        (status.last_handled_reconcile, status.last_handled_rewrite) = confirmed.requests.clone();
         match say::store(shared, &stored, &status).await {
             Ok(after) => {
                 let (key, uid) = (&after.object.key, &after.object.uid);
-                turn.object(uid).confirmed(repaired.is_some());
-                let carried = resolved.fingerprint.carried_by(&attempt.id);
-                shared.index.lock().confirm(key, uid, Some(carried));
-                if after.object.generation != sent_generation {
+                turn.object(uid).confirmed(confirmed.repair);
+                shared.index.lock().confirm(key, uid, Some(confirmed.carried));
+                if after.object.generation != confirmed.generation {
                     // Somebody edited the object during the write, so the next pass has to act on the edit at once.
                     turn.look_again_now();
                 }
@@ -232,9 +271,8 @@ async fn confirm(
             Err(error) => return Err(error),
         }
         let now = shared.store.read(&stored.object.key).await?;
-        let claiming = job.claiming != Claiming::Already;
         let object = now.as_ref().map(|now| &now.object);
-        let moved = outcome::moved(object, &stored.object, claiming, attempt);
+        let moved = outcome::moved(object, &stored.object, confirmed.claiming, attempt);
         let Some(now) = now.filter(|_| moved != Moved::Gone) else { return Err(WriteError::Gone) };
         if moved == Moved::Doubt {
             doubt(shared, &now, attempt).await?;
@@ -244,6 +282,31 @@ async fn confirm(
         stored = now;
     }
     Err(WriteError::Moved)
+}
+
+/// If Atlas has confirmed the last write and the API server refused the status that says so: stores it now. Returns
+/// whether there was such a status. A write that would be another one by now is forgotten, so that the new one is planned.
+pub(super) async fn catch_up(
+    shared: &Shared,
+    turn: &mut Turn,
+    record: &Record,
+    stored: &Stored,
+) -> Result<bool, WriteError> {
+    let object = &stored.object;
+    let memory = turn.memory.known_mut(&object.uid);
+    let Some(confirmed) = memory.and_then(|memory| memory.unstored.take()) else { return Ok(false) };
+    let secrets = AppliedSecret::digest(&confirmed.applied.secrets);
+    let same = unconfirmed_fence(object) == Some(confirmed.attempt.time)
+        && object.generation == confirmed.generation
+        && (&object.reconcile_requested, &object.rewrite_requested)
+            == (&confirmed.requests.0, &confirmed.requests.1)
+        && shared.index.lock().secrets_since(record, secrets) != SecretsSince::Changed;
+    if object.deleting || !same {
+        return Ok(false);
+    }
+    store_confirmed(shared, turn, stored.clone(), *confirmed).await?;
+    turn.look_again_now();
+    Ok(true)
 }
 
 /// Stores that a write is owed: another process has begun a write meanwhile, and nobody knows which of the two landed

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::share::Share;
 use crate::atlas::{Listing, Session};
 use crate::core::pacing;
 use crate::domain::{Failure, Fingerprint, IntegrationType, ObjectKey, ProjectId};
@@ -16,49 +17,58 @@ use crate::engine::object::{Blocked, Seen, View};
 use crate::engine::shared::Shared;
 use crate::engine::turn::{Pause, Turn};
 
-/// What each object sees. An object that needs no look at Atlas has no view.
-pub(super) type Views = HashMap<ObjectKey, View>;
+/// What each object sees that the pass has reached; `None` for an object that needs no look at Atlas.
+pub(super) type Views = HashMap<ObjectKey, Option<View>>;
 
 /// LISTs by credential, those for FLOWDOCK separately where only version 1.0 shows it.
 type Listings = HashMap<(Fingerprint, bool), Result<Arc<Listing>, Failure>>;
 
-/// Lists the project once for each credential. If a LIST failed, the turn looks again.
+/// Lists the project once for each credential, as far as there is time. If a LIST failed, the turn looks again.
 pub(super) async fn look(shared: &Shared, turn: &mut Turn, project: &ProjectId, records: &[Record]) -> Views {
     let mut listings = Listings::new();
     let mut views = Views::new();
     let mut outage: Option<Failure> = None;
+    let (mut reading, mut listing) = (Share::default(), Share::default());
     let listed_at = Instant::now();
     for record in records {
-        let (session, key) = match session(shared, project, record).await {
+        if reading.is_over(shared) {
+            break;
+        }
+        let (session, key) = match reading.spend(session(shared, project, record)).await {
             Some(Ok(found)) => found,
             Some(Err(unreadable)) => {
-                views.insert(record.key.clone(), View::Blocked(Blocked::Secret(unreadable)));
+                views.insert(record.key.clone(), Some(View::Blocked(Blocked::Secret(unreadable))));
                 continue;
             }
-            None => continue,
+            None => {
+                views.insert(record.key.clone(), None);
+                continue;
+            }
         };
         if let Entry::Vacant(place) = listings.entry(key) {
-            let listing = match check_pause(shared, turn) {
+            let listed = match check_pause(shared, turn) {
                 Some(pause) => Err(pause.failure),
                 // The term has ended, and no step gets past its read.
                 None if !shared.leads() => break,
+                // Objects whose LIST was made already still get their view.
+                None if listing.is_over(shared) => continue,
                 None => {
-                    let listing = shared.atlas.list(&session, project, key.1).await;
-                    if let Err(failure) = &listing {
+                    let listed = listing.spend(shared.atlas.list(&session, project, key.1)).await;
+                    if let Err(failure) = &listed {
                         turn.pause_if_asked(failure);
                         outage.get_or_insert_with(|| failure.clone());
                     }
-                    listing.map(Arc::new)
+                    listed.map(Arc::new)
                 }
             };
-            place.insert(listing);
+            place.insert(listed);
         }
         let view = match listings.get(&key) {
             Some(Ok(listing)) => View::Seen(Seen { session, listing: Arc::clone(listing), listed_at }),
             Some(Err(failure)) => View::Blocked(Blocked::Failure(failure.clone(), session.form())),
             None => continue,
         };
-        views.insert(record.key.clone(), view);
+        views.insert(record.key.clone(), Some(view));
     }
     listed(shared, turn, project, outage, listings.values().any(Result::is_ok));
     views

@@ -3,18 +3,20 @@
 
 mod look;
 mod owners;
+mod share;
 
 use std::collections::HashMap;
 
 use tokio::time::Instant;
 
-use look::{Views, check_pause, look};
-use owners::{described, owners};
+use look::{check_pause, look};
+use owners::{Holder, described, entry, owners};
+use share::Share;
 
 use super::index::Record;
-use super::object::{Blocked, View, step};
+use super::object::{View, step};
 use super::shared::Shared;
-use super::turn::Turn;
+use super::turn::{Outcome, Turn};
 use crate::atlas::Listing;
 use crate::core::plan::Owner;
 use crate::domain::{IntegrationType, ProjectId, SecretsSince};
@@ -27,110 +29,126 @@ pub(super) async fn pass(shared: &Shared, turn: &mut Turn) {
     } else if shared.leads() {
         match turn.key().clone() {
             Some(project) => pass_over_project(shared, turn, &project, &mut records).await,
-            None => pass_over_unreadable(shared, turn, &records).await,
+            None => pass_over_unreadable(shared, turn, &mut records).await,
         }
     }
     turn.memory.keep_only(records.iter().map(|record| record.uid.as_str()));
 }
 
 /// The objects whose spec can't be read. Leadership is not checked between them, since each step checks it itself.
-async fn pass_over_unreadable(shared: &Shared, turn: &mut Turn, records: &[Record]) {
+async fn pass_over_unreadable(shared: &Shared, turn: &mut Turn, records: &mut [Record]) {
     turn.look_again(Instant::now() + shared.settings.resync_interval);
-    for record in records {
-        step(shared, turn, record, None, None).await;
+    let open = sort(turn, records);
+    let mut steps = Share::default();
+    let mut round = Vec::new();
+    for record in &records[..open] {
+        let outcome = if steps.is_over(shared) {
+            Outcome::Late
+        } else {
+            steps.spend(step(shared, turn, record, None, None)).await;
+            Outcome::Done
+        };
+        round.push((record, None, outcome));
     }
+    end_round(turn, open, &round);
 }
 
 /// The objects of a project.
 async fn pass_over_project(shared: &Shared, turn: &mut Turn, project: &ProjectId, records: &mut [Record]) {
-    let begun = Instant::now();
-    sort_by_wait(turn, records);
-    let views = look(shared, turn, project, records).await;
+    let open = sort(turn, records);
+    let views = look(shared, turn, project, &records[..open]).await;
     turn.look_again(shared.next_resync(project, Instant::now()));
     let owners = owners(shared, turn, records, &views);
-    let mut not_quiet = Vec::new();
-    let mut owed_waits = false;
-    for record in &*records {
-        match need(shared, turn, record, &views, &owners) {
+    let mut steps = Share::default();
+    let mut round = Vec::new();
+    for record in &records[..open] {
+        let Some(view) = views.get(&record.key) else { continue };
+        let outcome = match need(shared, record, view.as_ref(), &owners) {
             Need::Nothing => {
                 if let Some(memory) = turn.memory.known_mut(&record.uid) {
                     memory.rests();
                 }
+                Outcome::Done
             }
-            Need::Pause => {
-                owed_waits = true;
-                not_quiet.push(record);
+            Need::Others => Outcome::Undecided,
+            Need::Step(_) if steps.is_over(shared) => Outcome::Late,
+            Need::Step(owner) => {
+                steps.spend(step(shared, turn, record, view.as_ref(), owner.as_ref())).await;
+                Outcome::Done
             }
-            Need::Step { view, owner } => {
-                // The pause may have begun before the LIST that this object needs.
-                owed_waits |=
-                    record.quiet.is_none() && matches!(view, Some(View::Blocked(Blocked::Failure(..))));
-                not_quiet.push(record);
-                step(shared, turn, record, view, owner.as_ref()).await;
+        };
+        round.push((record, entry(turn, record, &views).flatten(), outcome));
+    }
+    let waits =
+        |record: &Record| turn.memory.known(&record.uid).is_some_and(|memory| memory.waiting_since.is_some());
+    let owed_waits = records.iter().any(waits);
+    match check_pause(shared, turn) {
+        Some(pause) => {
+            if owed_waits {
+                turn.look_again(pause.until);
             }
+            turn.pass_paused(owed_waits);
         }
+        None => turn.memory.reset_limited(),
     }
-    note_waiting(shared, turn, &not_quiet, begun, &views);
-    if check_pause(shared, turn).is_some() {
-        turn.pass_paused(owed_waits);
-    }
+    end_round(turn, open, &round);
 }
 
 /// What an object needs in a pass.
-enum Need<'a> {
+enum Need {
     /// Nothing.
     Nothing,
-    /// The end of the project's pause.
-    Pause,
-    /// A step, now. `owner` describes the object that owns its place, if that is another one.
-    Step { view: Option<&'a View>, owner: Option<Owner> },
+    /// A look at other objects, which this pass has not reached.
+    Others,
+    /// A step. The value describes the object that owns its place, if that is another one.
+    Step(Option<Owner>),
 }
 
-fn need<'a>(
+fn need(
     shared: &Shared,
-    turn: &mut Turn,
     record: &Record,
-    views: &'a Views,
-    owners: &HashMap<IntegrationType, &Record>,
-) -> Need<'a> {
-    let view = views.get(&record.key);
-    let owner = record.kind().and_then(|kind| owners.get(&kind)).filter(|owner| owner.uid != record.uid);
-    let owner = owner.map(|owner| described(owner, record));
-    let Some(View::Seen(seen)) = view else { return Need::Step { view, owner } };
-    if owner.is_none() && is_quiet(shared, record, &seen.listing) {
-        return Need::Nothing;
+    view: Option<&View>,
+    owners: &HashMap<IntegrationType, Holder<'_>>,
+) -> Need {
+    let sees = matches!(view, Some(View::Seen(_)));
+    let owner = match record.kind().and_then(|kind| owners.get(&kind)) {
+        Some(Holder::Undecided) if sees => return Need::Others,
+        // An object that does not see Atlas may lose the place only to one that would win whatever it saw.
+        Some(Holder::Owner(owner)) if owner.uid != record.uid && (sees || owner.applied) => {
+            Some(described(owner, record))
+        }
+        _ => None,
+    };
+    match view {
+        Some(View::Seen(seen)) if owner.is_none() && is_quiet(shared, record, &seen.listing) => Need::Nothing,
+        _ => Need::Step(owner),
     }
-    if check_pause(shared, turn).is_some() { Need::Pause } else { Need::Step { view, owner } }
 }
 
-/// Objects that an earlier pass left waiting come first, longest wait first; then the rest, oldest first.
-fn sort_by_wait(turn: &Turn, records: &mut [Record]) {
-    let now = Instant::now();
+/// Sorts the objects that still need a turn in the round before the others, and returns how many they are. Of those, the
+/// ones that had no turn for the longest time come first; then those that wait for the longest time for the end of a
+/// pause of the project; then the oldest.
+fn sort(turn: &Turn, records: &mut [Record]) -> usize {
+    let round = &turn.memory.round;
     records.sort_by_cached_key(|record| {
         let since = turn.memory.known(&record.uid).and_then(|memory| memory.waiting_since);
-        (since.unwrap_or(now), record.created, record.key.clone())
+        let waits = (round.had_turn(&record.uid), since.unwrap_or_else(|| turn.begun()));
+        (!round.is_open(&record.uid), waits, record.created, record.key.clone())
     });
+    records.partition_point(|record| round.is_open(&record.uid))
 }
 
-/// Ends a pass. If the project is paused, remembers that the objects that were not quiet have waited since `begun`, so
-/// that the next pass takes them first. If not, forgets their waits.
-fn note_waiting(shared: &Shared, turn: &mut Turn, not_quiet: &[&Record], begun: Instant, views: &Views) {
-    if check_pause(shared, turn).is_none() {
-        for record in not_quiet {
-            if let Some(memory) = turn.memory.known_mut(&record.uid) {
-                memory.waiting_since = None;
-            }
+/// Ends the part of a round in which a pass over the first `open` records reached some of them: with what each saw in its
+/// place, and with what became of it.
+fn end_round(turn: &mut Turn, open: usize, reached: &[(&Record, Option<bool>, Outcome)]) {
+    let done = reached.iter().filter(|(.., outcome)| *outcome == Outcome::Done).count();
+    if done < open {
+        let begun = turn.begun();
+        for (record, entry, outcome) in reached {
+            turn.memory.round.reached(&record.uid, *entry, begun, *outcome);
         }
-        turn.memory.reset_limited();
-        return;
     }
-    for record in not_quiet {
-        turn.object(&record.uid).waiting_since.get_or_insert(begun);
-    }
-    if not_quiet.iter().any(|record| matches!(views.get(&record.key), Some(View::Seen(_)))) {
-        // The next pass makes no call, and stores in these objects that they wait for the end of the pause.
-        turn.look_again_now();
-    }
+    turn.end_round(done == open);
 }
 
 /// Whether an object needs nothing: no write is owed, Atlas shows the same entry as last time, its Secrets have not

@@ -11,32 +11,68 @@ use crate::engine::object::View;
 use crate::engine::shared::Shared;
 use crate::engine::turn::Turn;
 
-/// The owner of each type's place.
+/// Who has a place.
+pub(super) enum Holder<'a> {
+    /// This object.
+    Owner(&'a Record),
+    /// Nobody.
+    Nobody,
+    /// It depends on objects whose own LIST was not made yet.
+    Undecided,
+}
+
+/// Who has each type's place. If a pass is too short to reach all objects, an object that it did not reach counts as an
+/// earlier pass of the round saw it. If none did, the place is undecided unless that object would change nothing.
 pub(super) fn owners<'a>(
     shared: &Shared,
     turn: &Turn,
     records: &'a [Record],
     views: &Views,
-) -> HashMap<IntegrationType, &'a Record> {
+) -> HashMap<IntegrationType, Holder<'a>> {
     let mut owners = HashMap::new();
     for kind in IntegrationType::ALL {
         let rivals: Vec<&Record> = records.iter().filter(|record| record.kind() == Some(kind)).collect();
-        let candidates: Vec<Candidate<'_>> =
-            rivals.iter().map(|record| candidate(shared, turn, record, views)).collect();
-        let uid = winner(&candidates);
-        if let Some(owner) = rivals.into_iter().find(|record| Some(record.uid.as_str()) == uid) {
-            owners.insert(kind, owner);
+        if rivals.is_empty() {
+            continue;
         }
+        let winner_if = |unknown: Option<bool>| {
+            let candidates: Vec<Candidate<'_>> =
+                rivals.iter().map(|record| candidate(shared, turn, record, (views, unknown))).collect();
+            let uid = winner(&candidates);
+            rivals.iter().copied().find(|record| Some(record.uid.as_str()) == uid)
+        };
+        // An object without a LIST competes the least, and one that sees the place empty the most.
+        let all_known = rivals.iter().all(|record| entry(turn, record, views).is_some());
+        let least = winner_if(None);
+        let most = if all_known { least } else { winner_if(Some(false)) };
+        let holder = match (least, most) {
+            (Some(least), Some(most)) if least.uid == most.uid => Holder::Owner(least),
+            (None, None) => Holder::Nobody,
+            _ => Holder::Undecided,
+        };
+        owners.insert(kind, holder);
     }
     owners
 }
 
-fn candidate<'a>(shared: &Shared, turn: &Turn, record: &'a Record, views: &Views) -> Candidate<'a> {
+/// Whether the object's own LIST showed an integration in its place: in this pass, or else in an earlier one of the
+/// round. The inner value is `None` without a LIST. The outer value is `None` if no pass of the round reached the object.
+pub(super) fn entry(turn: &Turn, record: &Record, views: &Views) -> Option<Option<bool>> {
+    match views.get(&record.key) {
+        Some(Some(View::Seen(seen))) => Some(record.kind().map(|kind| seen.listing.contains_key(&kind))),
+        Some(_) => Some(None),
+        None => turn.memory.round.entry(&record.uid),
+    }
+}
+
+/// `unknown` is the entry of an object that no pass of the round has reached.
+fn candidate<'a>(
+    shared: &Shared,
+    turn: &Turn,
+    record: &'a Record,
+    (views, unknown): (&Views, Option<bool>),
+) -> Candidate<'a> {
     let competes = record.spec.as_ref().is_some_and(|spec| {
-        let entry = match views.get(&record.key) {
-            Some(View::Seen(seen)) => Some(seen.listing.contains_key(&spec.kind)),
-            _ => None,
-        };
         competes(&Stance {
             management: spec.management,
             adoption: spec.adoption,
@@ -45,7 +81,7 @@ fn candidate<'a>(shared: &Shared, turn: &Turn, record: &'a Record, views: &Views
             applied: record.applied,
             claimed: record.claimed,
             refused: is_refused(shared, turn, record),
-            entry,
+            entry: entry(turn, record, views).unwrap_or(unknown),
         })
     });
     Candidate {

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use crate::cluster::SecretIdentity;
 use crate::core::conditions::Verdict;
-use crate::domain::{Failure, Prospect, Reason};
+use crate::core::plan::Owner;
+use crate::domain::{Applied, Attempt, Carried, Failure, Prospect, Reason, Redacted, SecretsSince};
 
 /// If no repair was made for this long, the next repairs are made without a wait again.
 const REPAIRS_FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
@@ -41,6 +42,46 @@ pub(in crate::engine) struct Refused {
     pub verdict: Verdict,
 }
 
+/// What a verdict depends on besides the object itself. If both are the same again, the verdict is too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Grounds {
+    /// A plan that needs no call to Atlas: the object that owns the place, if that is another one, and a digest of the
+    /// integration in the place, if there is one.
+    Place { owner: Option<Owner>, entry: Option<[u8; 16]> },
+    /// A suspended object: how its Secrets stand to those that were applied, of which this is a digest.
+    Suspended { applied: [u8; 16], since: SecretsSince },
+    /// Nothing else, for a spec that can't be read.
+    Object,
+}
+
+/// A write that Atlas confirmed, with what the status is to say of it.
+#[derive(Clone, PartialEq)]
+pub(in crate::engine) struct Confirmed {
+    pub attempt: Attempt,
+    pub applied: Applied,
+    pub verdict: Verdict,
+    /// The integration as the answer shows it.
+    pub entry: Redacted,
+    /// The generation of the object, and its requests by annotation, that the write was for.
+    pub generation: i64,
+    pub requests: (Option<String>, Option<String>),
+    /// Whether the fence was the claim.
+    pub claiming: bool,
+    pub carried: Carried,
+    /// Whether the write was a repair.
+    pub repair: bool,
+}
+
+/// A verdict that was stored.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::engine) struct Said {
+    /// The resourceVersion that the object then had.
+    pub version: u64,
+    pub verdict: Verdict,
+    /// `None` if the verdict depends on more, such as the answer to a call.
+    pub grounds: Option<Grounds>,
+}
+
 /// What is remembered of one object. If there is nothing to remember, the object has no memory.
 #[derive(Default, PartialEq)]
 pub(in crate::engine) struct Memory {
@@ -52,21 +93,22 @@ pub(in crate::engine) struct Memory {
     /// The id of the attempt whose DELETE Atlas confirmed. If an integration is in the place now, it belongs to
     /// somebody else.
     pub deleted: Option<String>,
+    /// The last write that Atlas confirmed, if the API server refused the status that says so.
+    pub unstored: Option<Box<Confirmed>>,
     /// The last write that failed.
     pub refused: Option<Box<Refused>>,
     /// How many failures there were in a row.
     pub failures: u32,
     /// The present reason for Ready, and the time since which it has not changed.
     pub since: Option<(Reason, Instant)>,
-    /// The verdict that was stored last, with the resourceVersion that the object then had; `None` if the verdict was
-    /// good.
-    pub said: Option<Box<(u64, Verdict)>>,
+    /// The verdict that was stored last; `None` if it was good and the object is not suspended.
+    pub said: Option<Box<Said>>,
     /// The refusal of the API server that the last Event was about, and when the Event was published.
     pub told: Option<Box<(String, Instant)>>,
     /// How many repairs of drift were made, with less than a day between each two, and the time of the last one.
     pub repairs: u32,
     pub last_repair: Option<Instant>,
-    /// Since when the object has waited because a pause of the project began before a pass could act on the object.
+    /// Since when the object has waited for the end of a pause of the project, while it needs a call to Atlas.
     pub waiting_since: Option<Instant>,
     /// Since when the operator could not read Atlas for the object.
     pub unread_since: Option<Instant>,
@@ -78,6 +120,15 @@ impl Memory {
         self.unread_since = None;
         self.failures = 0;
         self.waiting_since = None;
+    }
+
+    /// Notes that a step of the object ended without a failure of the API server. Failures count as ended too, unless a
+    /// write that failed is still to be repeated.
+    pub fn stepped(&mut self) {
+        self.told = None;
+        if self.refused.as_ref().is_none_or(|refused| refused.retry_at.is_none()) {
+            self.failures = 0;
+        }
     }
 
     /// Notes that Atlas confirmed a write, and forgets what was remembered. The count of repairs is kept only if the
@@ -244,10 +295,11 @@ mod tests {
             outcome_known: Some(Timestamp::UNIX_EPOCH),
             unconfirmed: Some((Timestamp::UNIX_EPOCH, now)),
             deleted: Some("uid.1".into()),
+            unstored: None,
             refused: None,
             failures: 2,
             since: Some((Reason::Forbidden, now)),
-            said: Some(Box::new((1, verdict()))),
+            said: Some(Box::new(Said { version: 1, verdict: verdict(), grounds: None })),
             told: Some(Box::new(("no".into(), now))),
             repairs: 3,
             last_repair: Some(now),
@@ -319,6 +371,24 @@ mod tests {
         memory.rests();
         let expected = Memory { failures: 0, waiting_since: None, unread_since: None, ..full() };
         assert!(memory == expected, "what else is remembered stays");
+    }
+
+    /// An object that is never quiet, such as one that lost a conflict, must not keep the long waits of a failure of the
+    /// API server that is over.
+    #[tokio::test(start_paused = true)]
+    async fn a_step_that_went_well_ends_a_row_of_failures() {
+        let mut memory =
+            Memory { failures: 7, told: Some(Box::new(("no".into(), Instant::now()))), ..Memory::default() };
+        memory.stepped();
+        assert!(memory == Memory::default());
+        memory.failures = 7;
+        memory.hold_back(1, signature(), None, verdict());
+        memory.stepped();
+        assert_eq!(memory.failures, 0, "Atlas refused a write for good");
+        memory.failures = 7;
+        memory.hold_back(1, signature(), Some(MINUTE), verdict());
+        memory.stepped();
+        assert_eq!(memory.failures, 7, "the write is repeated, and may fail again");
     }
 
     #[tokio::test(start_paused = true)]

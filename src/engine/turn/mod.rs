@@ -3,9 +3,11 @@
 
 mod memory;
 mod project;
+mod round;
 
-pub(super) use memory::{Memory, Signature};
+pub(super) use memory::{Confirmed, Grounds, Memory, Said, Signature};
 pub(super) use project::{Pause, ProjectMemory};
+pub(super) use round::Outcome;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -19,6 +21,8 @@ use crate::domain::{Failure, FailureKind, ProjectId};
 /// The permission to run one pass over a project.
 pub(super) struct Turn {
     key: ProjectKey,
+    /// When it began.
+    begun: Instant,
     /// What is remembered of the project and its objects.
     pub memory: ProjectMemory,
     /// When the next pass is due if nothing else makes one due earlier, and why.
@@ -33,12 +37,17 @@ impl Turn {
     /// Creates the turn of a project. `memory` is what the last turn remembered.
     pub fn new(key: ProjectKey, memory: ProjectMemory) -> Turn {
         let may_use_reserve = memory.may_use_reserve();
-        Turn { key, memory, next: None, may_use_reserve, left_reserve: false }
+        Turn { key, begun: Instant::now(), memory, next: None, may_use_reserve, left_reserve: false }
     }
 
     /// The project.
     pub fn key(&self) -> &ProjectKey {
         &self.key
+    }
+
+    /// When the turn began.
+    pub fn begun(&self) -> Instant {
+        self.begun
     }
 
     /// Makes a pass due at `at`, as a matter of routine. If one is due earlier already, that does not change.
@@ -72,6 +81,19 @@ impl Turn {
     /// Makes a pass due as soon as the queue allows the next one, for the sake of something that somebody asked for.
     pub fn look_again_now(&mut self) {
         self.owes_at(Instant::now());
+    }
+
+    /// Ends the turn's part of a round. If objects are left, the next turn continues the round, at once but as a matter of
+    /// routine. What else makes a pass due is kept for the end of the round.
+    pub fn end_round(&mut self, is_over: bool) {
+        if let Some((at, class)) = self.memory.round.due.take() {
+            self.is_due(at, class);
+        }
+        if is_over {
+            self.memory.round.end();
+        } else {
+            self.memory.round.due = self.next.replace((Instant::now(), Class::Routine));
+        }
     }
 
     /// Pauses the project if Atlas asked us to back off; see [`ProjectMemory::pause_if_asked`].
@@ -116,6 +138,14 @@ impl Turn {
     /// The memory of an object; see [`ProjectMemory::object`].
     pub fn object(&mut self, uid: &str) -> &mut Memory {
         self.memory.object(uid)
+    }
+
+    /// Notes that an object waits for the end of the project's pause, if there is one.
+    pub fn waits(&mut self, uid: &str) {
+        if self.memory.current_pause(Instant::now()).is_some() {
+            let begun = self.begun;
+            self.memory.object(uid).waiting_since.get_or_insert(begun);
+        }
     }
 
     /// Returns when this process first saw the fence of an object's unconfirmed write; see [`Memory::sees`]. An object
@@ -201,6 +231,23 @@ mod tests {
                 assert_eq!(turn.end().2, Some((now + SECOND, Class::Asked)));
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_round_keeps_what_is_due_later() {
+        let now = Instant::now();
+        let mut turn = turn();
+        turn.look_again(now + 12 * SECOND);
+        turn.end_round(false);
+        let (key, memory, next) = turn.end();
+        assert_eq!(next, Some((now, Class::Routine)), "the round continues at once");
+        assert!(!memory.is_blank());
+        let mut turn = Turn::new(key, memory);
+        turn.look_again(now + 600 * SECOND);
+        turn.end_round(true);
+        let (_, memory, next) = turn.end();
+        assert_eq!(next, Some((now + 12 * SECOND, Class::Routine)));
+        assert!(memory.is_blank());
     }
 
     /// What a pass asked for before it panicked would make it panic again at once.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::memory::Memory;
+use super::round::Round;
 use crate::core::pacing;
 use crate::domain::{Failure, FailureKind};
 use crate::engine::jitter::random;
@@ -21,6 +22,8 @@ pub(in crate::engine) struct ProjectMemory {
     reserve_pauses: u32,
     /// While the pause lasts, the operator makes no call to Atlas for the project.
     pause: Option<Box<Pause>>,
+    /// The round that the project is in, if one pass is too short for it.
+    pub round: Round,
     /// What is remembered of each object, by uid. Between passes there is no entry without something to remember.
     objects: HashMap<String, Memory>,
 }
@@ -52,10 +55,11 @@ impl ProjectMemory {
 
     /// Forgets the objects that are not in `uids`, and those with nothing to remember.
     pub fn keep_only<'a>(&mut self, uids: impl Iterator<Item = &'a str>) {
-        if self.objects.is_empty() {
+        if self.objects.is_empty() && self.round.is_blank() {
             return;
         }
         let uids: HashSet<&str> = uids.collect();
+        self.round.keep_only(&uids);
         self.objects.retain(|uid, memory| uids.contains(uid.as_str()) && *memory != Memory::default());
         // Without this, one object that fails would keep the room of all that failed once.
         if self.objects.capacity() > 4 * self.objects.len() {
@@ -69,6 +73,7 @@ impl ProjectMemory {
             && self.limited == 0
             && self.reserve_pauses == 0
             && self.pause.is_none()
+            && self.round.is_blank()
             && self.objects.is_empty()
     }
 

@@ -3,11 +3,13 @@
 
 use std::time::{Duration, Instant};
 
+use atlas_integration_operator::api::{CLAIM_ANNOTATION, FINALIZER};
 use atlas_integration_stage::samples;
 use atlas_sim::{Effect, Exchange, Fault, Operation, Project};
 use futures::stream::{self, StreamExt};
 use serde_json::{Value, json};
 
+use crate::world::history::History;
 use crate::world::{
     PRIVATE_KEY, PUBLIC_KEY, World, condition, message, new_project_id, until, until_found, until_true,
 };
@@ -172,6 +174,65 @@ async fn a_busy_project_does_not_starve_what_is_owed() {
     let next = writes[2] - writes[1];
     assert!(next >= Duration::from_secs(14) && next < Duration::from_secs(30), "one write a pause: {next:?}");
     assert_eq!(world.project.count(|e| e.status == 429), 0);
+}
+
+/// Others keep the bucket of a project low, so that it pauses again and again. An object that lost a conflict and one
+/// that may not adopt what is there need no call to Atlas: no pause changes them, and they are not even read.
+#[tokio::test(flavor = "multi_thread")]
+async fn pauses_leave_alone_who_needs_no_call() {
+    let world = world("limit-alone").await;
+    world.project.replace_by_other(samples::foreign());
+    let operator = world.operator(&["--stall-after", "1s"]).await;
+    world.integration("x", &pager_duty()).await.in_sync().await;
+    let y = world.integration("y", &pager_duty()).await;
+    let z = world.datadog("z").await;
+    for (object, reason) in [(&y, "Conflict"), (&z, "AlreadyExists")] {
+        object.reaches("False", reason).await;
+        object.says("Stalled", "True").await;
+    }
+    let histories = [History::of(&y).await, History::of(&z).await];
+    let events = world.list("Event").await.len();
+    let read = world.requests().len();
+    world.project.settings(|settings| {
+        settings.rate_capacity = 100;
+        settings.rate_refill = 100;
+        settings.rate_interval = Duration::from_secs(1);
+        settings.rate_others = 84;
+    });
+    let pauses = || {
+        let logs = operator.logs();
+        let of_project = logs.lines().filter(|line| line.contains(world.project.id()));
+        of_project.filter(|line| line.contains("is nearly used up") && line.contains("seconds")).count()
+    };
+    until_true("three pauses", || pauses() >= 3).await;
+    for history in histories {
+        assert!(history.so_far().await.is_empty(), "{:#?}", history.so_far().await);
+    }
+    assert_eq!(world.list("Event").await.len(), events);
+    let reads = world.requests().split_off(read);
+    let of_object =
+        reads.iter().filter(|read| read.verb == "get" && [y.name(), z.name()].contains(&&*read.name));
+    assert_eq!(of_object.count(), 0);
+}
+
+/// An object that lost a conflict owns nothing in Atlas, so it can be deleted while its project is paused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_project_lets_go_who_owns_nothing() {
+    let world = world("limit-loser").await;
+    let _operator = world.operator(&[]).await;
+    world.integration("x", &pager_duty()).await.in_sync().await;
+    let y = world.integration("y", &pager_duty()).await;
+    let object = y.reaches("False", "Conflict").await;
+    // As if it had claimed the place in another cluster.
+    let claim = json!({"uid": object["metadata"]["uid"], "time": jiff::Timestamp::now(), "sent": {}, "adopted": false});
+    let annotations = json!({CLAIM_ANNOTATION: claim.to_string()});
+    y.patch(&json!({"metadata": {"finalizers": [FINALIZER], "annotations": annotations}})).await;
+    let limit = Effect::RateLimitedTokenBucket { retry_after: Some(3_600) };
+    world.project.fault(Fault::new(limit).at(Operation::List));
+    until_true("the limited LIST", || world.project.count(|e| e.status == 429) >= 1).await;
+    let mark = world.project.exchanges().len();
+    y.delete().await;
+    assert_eq!(world.project.exchanges().len(), mark, "not one call");
 }
 
 /// A thousand objects in a hundred projects behind tight limits: all arrive, nothing is sent before its time, and the

@@ -59,6 +59,41 @@ async fn quiet_means_quiet() {
     assert_eq!(world.api_writes().len(), writes, "no write to the API server");
 }
 
+/// Objects that are never quiet cost a resync no reads either: one that lost a conflict, one that may not adopt what is
+/// there, one that finds nothing to observe, one that is suspended.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_needs_nothing_is_not_read_again() {
+    let world = World::with_datadog_key("quiet-never").await;
+    let _operator = world.operator(&["--stall-after", "1s"]).await;
+    world.datadog("x").await.in_sync().await;
+    let loser = world.datadog("loser").await;
+    world
+        .project
+        .replace_by_other(json!({"type": "PAGER_DUTY", "serviceKey": "0123456789abcdef0123456789abcdef"}));
+    let refused = world.sample("PAGER_DUTY").await;
+    let observer = world.sample_with("WEBHOOK", &json!({"managementPolicy": "Observe"})).await;
+    for (object, reason) in
+        [(&loser, "Conflict"), (&refused, "AlreadyExists"), (&observer, "IntegrationNotFound")]
+    {
+        object.reaches("False", reason).await;
+        object.says("Stalled", "True").await;
+    }
+    let suspended = world.sample_with("OPS_GENIE", &json!({"suspend": true})).await;
+    suspended.reaches("False", "Suspended").await;
+    world.until_looked(2).await;
+    let before = world.requests().len();
+    world.until_looked(4).await;
+    let requests = world.requests().split_off(before);
+    let of_objects = requests.iter().filter(|r| r.resource == "atlasintegrations" && r.verb != "watch");
+    assert_eq!(of_objects.count(), 0, "{requests:#?}");
+    // What changes is seen all the same.
+    world.project.remove_by_other("PAGER_DUTY");
+    refused.synced().await;
+    suspended.change(&json!({"suspend": false})).await.synced().await;
+    world.object("x").delete().await;
+    loser.synced().await;
+}
+
 /// A challenge costs one request more when its nonce goes stale, and bodies never travel without credentials.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stale_nonce_costs_one_request() {

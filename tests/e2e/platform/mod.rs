@@ -5,6 +5,7 @@ mod election;
 pub mod kstatus;
 mod moving;
 mod pages;
+mod passes;
 mod refused;
 mod release;
 mod shards;

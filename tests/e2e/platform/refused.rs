@@ -13,6 +13,11 @@ impl World {
     /// Lets an admission policy refuse what the operator updates of these resources, and waits until it does. Returns
     /// the name of the policy.
     async fn forbid(&self, resources: &[&str]) -> String {
+        self.forbid_unless(resources, "false").await
+    }
+
+    /// The same for updates for which this expression is false.
+    async fn forbid_unless(&self, resources: &[&str], allowed: &str) -> String {
         let name = format!("deny-{}", self.namespace);
         let version = "admissionregistration.k8s.io/v1";
         let of_operator = format!(
@@ -25,7 +30,7 @@ impl World {
                 "matchConstraints": {"resourceRules": [{"apiGroups": ["atlas-integrations.dev"],
                     "apiVersions": ["*"], "operations": ["UPDATE"], "resources": resources}]},
                 "matchConditions": [{"name": "of-the-operator", "expression": of_operator}],
-                "validations": [{"expression": "false", "message": "no robots here"}]}}))
+                "validations": [{"expression": allowed, "message": "no robots here"}]}}))
             .await;
         self.create(&json!({"apiVersion": version, "kind": "ValidatingAdmissionPolicyBinding",
             "metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]}}))
@@ -103,6 +108,33 @@ async fn the_status_tells_that_the_claim_is_refused() {
     world.allow(&policy).await;
     x.gone().await;
     assert_eq!(world.atlas_writes(), ["POST", "DELETE"], "it is deleted once");
+}
+
+/// Atlas has confirmed a write, and the API server refuses the status that says so. The write is not repeated, since that
+/// would only give the integration another id: the operator tries to store the status until it may.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confirmed_write_is_not_repeated() {
+    let world = World::with_datadog_key("refused-status").await;
+    let operator = world.operator(&["--atlas-timeout", "2s"]).await;
+    let x = world.datadog("x").await.in_sync().await;
+    let same = "object.metadata.name != 'probe' && object.status.applied == oldObject.status.applied";
+    let policy = world.forbid_unless(&["atlasintegrations", "atlasintegrations/status"], same).await;
+    x.change(&json!({"datadog": {"region": "EU"}})).await.reaches("False", "WriteRefused").await;
+    let x_itself = format!("{}/x", world.namespace);
+    let refused = |line: &&str| line.contains("a call to the API server failed") && line.contains(&x_itself);
+    until_true("more refusals", || operator.logs().lines().filter(refused).count() >= 4).await;
+    assert_eq!(world.atlas_writes(), ["POST", "PUT"]);
+    world.allow(&policy).await;
+    x.synced().await;
+    assert_eq!(world.atlas_writes(), ["POST", "PUT"]);
+    // Another write does not wait for the status of the last one.
+    let policy = world.forbid_unless(&["atlasintegrations", "atlasintegrations/status"], same).await;
+    x.change(&json!({"datadog": {"region": "US3"}})).await.reaches("False", "WriteRefused").await;
+    x.change(&json!({"datadog": {"region": "US5"}})).await;
+    world.until_stored("region", "US5").await;
+    world.allow(&policy).await;
+    x.synced().await;
+    assert_eq!(world.atlas_writes(), ["POST", "PUT", "PUT", "PUT"]);
 }
 
 /// Of two namespaces the operator may list one. The objects of that one are served as if the other did not exist, also
