@@ -22,7 +22,7 @@ const API_KEY: [&str; 2] = ["publicApiKey", "privateApiKey"];
 const SERVICE_ACCOUNT: [&str; 2] = ["clientId", "clientSecret"];
 
 /// Why something can't be read, in the words of a condition.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Problem {
     pub reason: Reason,
     pub message: String,
@@ -58,9 +58,20 @@ pub(super) struct Resolved {
     pub fingerprint: Fingerprint,
 }
 
+/// What a Secret held when it was read last.
 struct Cached {
     identity: SecretIdentity,
-    credential: Credential,
+    /// What is wrong with that state of the Secret.
+    problem: Option<Problem>,
+    /// The last good credential: of that state, or of an earlier one if something is wrong with that state.
+    credential: Option<Credential>,
+}
+
+impl Cached {
+    /// What that state of the Secret gave.
+    fn found(&self) -> Option<Result<Credential, Problem>> {
+        self.problem.clone().map(Err).or_else(|| self.credential.clone().map(Ok))
+    }
 }
 
 /// Reads Secrets, and remembers credentials.
@@ -73,6 +84,8 @@ pub(super) struct Credentials {
     operator: Option<ObjectKey>,
     key: MemoryKey,
     cache: Mutex<HashMap<ObjectKey, Cached>>,
+    /// What is wrong with the operator's own Secret, as the log has said.
+    logged: Mutex<Option<Problem>>,
 }
 
 impl Credentials {
@@ -84,7 +97,8 @@ impl Credentials {
         operator: Option<ObjectKey>,
         key: MemoryKey,
     ) -> Credentials {
-        Credentials { index, queue, secrets, namespaces, operator, key, cache: Mutex::default() }
+        let (cache, logged) = (Mutex::default(), Mutex::default());
+        Credentials { index, queue, secrets, namespaces, operator, key, cache, logged }
     }
 
     /// The credential for an object of `namespace` and its project: of a Secret of its own, or the operator's where
@@ -119,7 +133,21 @@ impl Credentials {
     /// The operator's own credential.
     async fn own(&self, key: &ObjectKey, for_deletion: bool) -> Result<Credential, Unreadable> {
         let found = self.credential_in(key, for_deletion, own_secret_not_found).await;
-        found.map_err(|unreadable| operators(key, unreadable))
+        match &found {
+            Ok(_) => *self.logged.lock() = None,
+            Err(Unreadable::Problem(problem)) => self.log_own(key, problem),
+            Err(Unreadable::Server(_)) => {}
+        }
+        found.map_err(operators)
+    }
+
+    /// Logs in full what is wrong with the operator's own Secret, for whoever runs the operator: once, although every
+    /// object that needs the Secret meets the problem again and again.
+    fn log_own(&self, key: &ObjectKey, problem: &Problem) {
+        let before = self.logged.lock().replace(problem.clone());
+        if before.as_ref() != Some(problem) {
+            tracing::warn!(secret = %key, "--credentials-secret can't be used: {}", problem.message);
+        }
     }
 
     /// Whether a Namespace is granted a project, by its annotation: as watched, or read now.
@@ -138,9 +166,9 @@ impl Credentials {
         if granted { Ok(()) } else { Err(not_granted(namespace, project).into()) }
     }
 
-    /// The credential in a Secret: from memory while the Secret is the same. Once the Secret is gone, or the operator
-    /// may not read it any more, its last good credential serves deletions only: a namespace that is deleted loses its
-    /// Secrets and RoleBindings first.
+    /// The credential in a Secret, or what is wrong with the Secret: from memory while the Secret is the same. Once the
+    /// Secret is gone, or the operator may not read it any more, its last good credential serves deletions only: a
+    /// namespace that is deleted loses its Secrets and RoleBindings first.
     async fn credential_in(
         &self,
         key: &ObjectKey,
@@ -149,9 +177,10 @@ impl Credentials {
     ) -> Result<Credential, Unreadable> {
         let absent = match self.index.lock().secrets.get(key) {
             Known::Present(identity) => {
-                if let Some(cached) = self.cache.lock().get(key).filter(|cached| cached.identity == identity)
-                {
-                    return Ok(cached.credential.clone());
+                let cache = self.cache.lock();
+                let cached = cache.get(key).filter(|cached| cached.identity == identity);
+                if let Some(found) = cached.and_then(Cached::found) {
+                    return found.map_err(Unreadable::Problem);
                 }
                 false
             }
@@ -160,20 +189,27 @@ impl Credentials {
         let found = if absent { Ok(None) } else { self.read(key).await };
         let problem = match found {
             Ok(Some(data)) => {
-                let credential = self.parse(key, &data)?;
-                let cached = Cached { identity: data.identity, credential: credential.clone() };
-                self.cache.lock().insert(key.clone(), cached);
-                return Ok(credential);
+                let found = self.parse(key, &data);
+                let mut cache = self.cache.lock();
+                let last = cache.remove(key).and_then(|last| last.credential);
+                let cached = Cached {
+                    identity: data.identity,
+                    problem: found.clone().err(),
+                    credential: found.clone().ok().or(last),
+                };
+                cache.insert(key.clone(), cached);
+                return found.map_err(Unreadable::Problem);
             }
             Ok(None) => not_found(key),
             Err(Unreadable::Problem(problem)) => problem,
             Err(server @ Unreadable::Server(_)) => return Err(server),
         };
-        let last = self.cache.lock().get(key).filter(|_| for_deletion).map(|last| last.credential.clone());
+        let cache = self.cache.lock();
+        let last = cache.get(key).filter(|_| for_deletion).and_then(|last| last.credential.clone());
         last.ok_or_else(|| problem.into())
     }
 
-    /// The identity of the Secret from which the remembered credential of an object was read.
+    /// The identity of the Secret with an object's credential, as it was read last.
     pub fn identity(&self, namespace: &Arc<str>, credentials: &CredentialsRef) -> Option<SecretIdentity> {
         let key = credentials.secret(namespace, self.operator.as_ref())?;
         self.cache.lock().get(&key).map(|cached| cached.identity.clone())
@@ -183,7 +219,7 @@ impl Credentials {
     pub fn retain(&self, in_use: impl Fn(&ObjectKey) -> bool) -> HashSet<Fingerprint> {
         let mut cache = self.cache.lock();
         cache.retain(|key, _| in_use(key));
-        cache.values().map(|cached| cached.credential.fingerprint).collect()
+        cache.values().filter_map(|cached| Some(cached.credential.as_ref()?.fingerprint)).collect()
     }
 
     fn parse(&self, key: &ObjectKey, data: &SecretData) -> Result<Credential, Problem> {
@@ -443,12 +479,10 @@ fn unknown_grant(namespace: &str, project: &ProjectId) -> Problem {
     )
 }
 
-/// Faults in the operator's own Secret are logged in full for whoever runs the operator. The object reveals neither
-/// where that Secret is nor what is in it.
-fn operators(key: &ObjectKey, unreadable: Unreadable) -> Unreadable {
+/// What an object tells of a fault in the operator's own Secret: neither where that Secret is nor what is in it.
+fn operators(unreadable: Unreadable) -> Unreadable {
     match unreadable {
         Unreadable::Problem(problem) => {
-            tracing::warn!(secret = %key, "--credentials-secret can't be used: {}", problem.message);
             let message = "the operator's own credentials (--credentials-secret) can't be used; whoever runs the \
                            operator finds the cause in its log";
             Problem::new(problem.reason, message.to_owned()).into()

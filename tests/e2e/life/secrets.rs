@@ -105,6 +105,39 @@ async fn a_secret_that_changes_while_it_is_read(
 const OLD_KEY: &str = "fedcba9876543210fedcba9876540009";
 const API_KEY: &[(&str, &str)] = &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", PRIVATE_KEY)];
 
+/// A Secret with wrong credentials costs one read for each of its states, however many objects and passes need it. The
+/// watch of Secrets is what tells that it is still the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_credentials_are_read_once() {
+    let world = World::with_datadog_key("secret-read-once").await;
+    world.secret("atlas", &[("publicApiKey", PUBLIC_KEY)]).await;
+    let _operator = world.operator(&[rules::SECRETS_WATCHED]).await;
+    let mut objects = Vec::new();
+    for n in 0..8 {
+        objects.push(world.integration(&format!("x-{n}"), &datadog("keys", "api")).await);
+    }
+    for object in &objects {
+        object.reaches("False", "SecretKeyMissing").await;
+    }
+    let reads = || {
+        let of_secret = |event: &&control_plane::AuditEvent| event.verb == "get" && event.name == "atlas";
+        world.requests().iter().filter(of_secret).count()
+    };
+    // Each new object makes one more pass over all of them.
+    for name in ["one", "two"] {
+        world.integration(name, &datadog("keys", "api")).await.reaches("False", "SecretKeyMissing").await;
+    }
+    assert_eq!(reads(), 1, "one read of one state");
+    world.secret("atlas", &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", "")]).await;
+    for object in &objects {
+        object.reaches("False", "SecretKeyInvalid").await;
+    }
+    assert_eq!(reads(), 2, "another state");
+    world.secret("atlas", &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", PRIVATE_KEY)]).await;
+    objects[0].synced().await;
+    assert_eq!(reads(), 3);
+}
+
 const ABSENT: &str = "; create it, and the operator continues automatically (an object uses the Secrets of its own \
                       namespace only)";
 

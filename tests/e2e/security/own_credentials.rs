@@ -319,6 +319,8 @@ async fn bad_credentials(
         };
         let logs = operator.logs();
         assert!(logs.contains(&secret) && logs.contains(cause) && !logs.contains("canaryPRIVATE"), "{logs}");
+        // It was found at the start, and again in the pass.
+        assert_eq!(logs.matches("--credentials-secret can't be used").count(), 1, "said once: {logs}");
     }
     platform.home.secret("own-key", &[("publicApiKey", PUBLIC), ("privateApiKey", PRIVATE)]).await;
     x.synced().await;
