@@ -2,8 +2,9 @@
 //!
 //! A token lives for an hour, an account may hold a hundred tokens, and the token endpoint has a tight rate limit for
 //! each account. So all calls of an account share one token. At four fifths of its life one caller renews it while the
-//! others wait for the result. If Atlas refuses the token, it is replaced once. After the endpoint has answered "too
-//! many", no caller asks again before the time that it named.
+//! others wait for the result. If Atlas refuses the token, it is replaced once. A failed request for a token is
+//! remembered for a while, and meanwhile every caller gets that failure: for as long as the endpoint asked if it answered
+//! "too many", and otherwise for the times below. So the number of calls and projects makes no difference.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,8 +32,11 @@ const LIFE: Duration = Duration::from_secs(3_600);
 const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3_600);
 /// The pause after a rate limit without `Retry-After`. The limit counts the requests of a minute.
 const LIMITED: Duration = Duration::from_secs(60);
-/// The pause after a failed renewal, while the old token is still valid.
-const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
+/// The pause after the endpoint refused the account, and after a failed renewal while the old token is still valid.
+/// Atlas allows ten requests a minute or more, for all accounts that call from one address.
+const REFUSED: Duration = Duration::from_secs(30);
+/// The pause after a request without an answer that was understood. It is short, since an outage may end at any moment.
+const UNANSWERED: Duration = Duration::from_secs(1);
 /// The pause after Atlas refused a fresh token like the one before it. Then the token is not the cause, and each
 /// replacement would use up one more of the hundred tokens that an account may hold.
 const IN_VAIN: Duration = Duration::from_secs(60);
@@ -183,8 +187,8 @@ impl OAuth {
                     let at = Instant::now();
                     let pause = match (failure.kind, &state.token) {
                         (FailureKind::RateLimited, _) => failure.retry_after.unwrap_or(LIMITED),
-                        (_, Some(_)) => RENEWAL_PAUSE,
-                        (_, None) => Duration::ZERO,
+                        (FailureKind::Unauthorized, _) | (_, Some(_)) => REFUSED,
+                        (_, None) => failure.retry_after.unwrap_or(UNANSWERED),
                     };
                     let refusal = Refused { failure, at, until: at + pause };
                     state.refusal.insert(refusal).again(at)

@@ -212,6 +212,56 @@ async fn a_revoked_account() {
     assert!(told(&failure).contains("invalid_client"), "{}", told(&failure));
 }
 
+/// Lets so much time pass for the client. The simulator runs on a clock of its own.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+/// How often a refused account is asked about depends on the time alone, and not on how many calls need a token.
+#[tokio::test]
+async fn a_refused_account_costs_one_request_in_each_pause() {
+    let (world, _) = service_account().await;
+    let session = world.client.session(&account("mdb_sa_sk_wrong"));
+    let many = async || {
+        for outcome in join_all((0..20).map(|_| world.list_as(&session))).await {
+            let failure = outcome.unwrap_err();
+            assert_eq!(
+                (failure.kind, failure.without_call),
+                (FailureKind::Unauthorized, true),
+                "{failure:?}"
+            );
+            assert!(failure.retry_after.is_some_and(|wait| wait <= Duration::from_secs(30)), "{failure:?}");
+        }
+    };
+    for requests in 1..=5 {
+        many().await;
+        pass(Duration::from_secs(20)).await;
+        many().await;
+        assert_eq!(world.sim.counters().token_requests, requests);
+        pass(Duration::from_secs(10)).await;
+    }
+    world.project.allow_service_account("mdb_sa_id_1", "mdb_sa_sk_wrong");
+    assert_eq!(world.list_as(&session).await, Ok(0), "the account is good again after the pause");
+}
+
+/// An endpoint that is down is asked once a second, however many calls need a token.
+#[tokio::test]
+async fn an_endpoint_that_is_down_costs_one_request_a_second() {
+    let (world, session) = service_account().await;
+    world.project.fault(at_token_endpoint(Effect::ServerError).always());
+    for requests in 1..=3 {
+        for _ in 0..5 {
+            assert_eq!(world.list_as(&session).await.unwrap_err().kind, FailureKind::Unavailable);
+        }
+        assert_eq!(world.token_requests().len(), requests);
+        pass(Duration::from_secs(1)).await;
+    }
+    world.project.clear_faults();
+    assert_eq!(world.list_as(&session).await, Ok(0));
+}
+
 /// A token endpoint that never answers leaves no write in doubt.
 #[tokio::test]
 async fn a_silent_endpoint_leaves_nothing_in_doubt() {
