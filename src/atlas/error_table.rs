@@ -56,10 +56,19 @@ pub struct Answer {
     pub who: Who,
     /// What to do.
     pub advice: Advice,
+    /// Whether it refuses the credential itself, whatever the project.
+    pub of_credential: bool,
+}
+
+impl Answer {
+    /// The same answer, which refuses the credential itself, whatever the project.
+    const fn of_credential(self) -> Answer {
+        Answer { of_credential: true, ..self }
+    }
 }
 
 const fn row(status: u16, code: &'static str, on: On, kind: K, who: Who, advice: Advice) -> Answer {
-    Answer { status, code, on, kind, who, advice }
+    Answer { status, code, on, kind, who, advice, of_credential: false }
 }
 
 /// Nobody has to act.
@@ -306,8 +315,9 @@ pub static ANSWERS: &[Answer] = &[
     row(401, "USER_UNAUTHORIZED", Any, K::Unauthorized, Who::Atlas, FIX_ROLE),
     row(401, "NOT_IN_GROUP", Any, K::Unauthorized, Who::Owner, FIX_ORGANISATION),
     row(401, "USER_CANNOT_ACCESS_GROUP", Any, K::Unauthorized, Who::Owner, FIX_ORGANISATION),
-    row(401, "NO_CURRENT_USER", Any, K::Unauthorized, Who::Owner, Advice::always("{another}")),
-    row(401, "", Any, K::Unauthorized, Who::Owner, FIX_KEY),
+    row(401, "NO_CURRENT_USER", Any, K::Unauthorized, Who::Owner, Advice::always("{another}"))
+        .of_credential(),
+    row(401, "", Any, K::Unauthorized, Who::Owner, FIX_KEY).of_credential(),
     row(
         402,
         "",
@@ -315,13 +325,14 @@ pub static ANSWERS: &[Answer] = &[
         K::Forbidden,
         Who::Atlas,
         Advice::always("the organisation is suspended; settle its bill"),
-    ),
-    row(403, "IP_ADDRESS_NOT_ON_ACCESS_LIST", Any, K::Forbidden, Who::Atlas, FIX_ACCESS),
-    row(403, "IP_ADDRESS_NOT_ON_WHITELIST", Any, K::Forbidden, Who::Atlas, FIX_ACCESS),
-    row(403, "RESOURCE_REQUIRES_ACCESS_LIST", Any, K::Forbidden, Who::Atlas, FIX_ACCESS),
-    row(403, "RESOURCE_REQUIRES_WHITELIST", Any, K::Forbidden, Who::Atlas, FIX_ACCESS),
-    row(403, "ORG_REQUIRES_ACCESS_LIST", Any, K::Forbidden, Who::Atlas, FIX_ACCESS),
-    row(403, "ORG_REQUIRES_WHITELIST", Any, K::Forbidden, Who::Atlas, FIX_ACCESS),
+    )
+    .of_credential(),
+    row(403, "IP_ADDRESS_NOT_ON_ACCESS_LIST", Any, K::Forbidden, Who::Atlas, FIX_ACCESS).of_credential(),
+    row(403, "IP_ADDRESS_NOT_ON_WHITELIST", Any, K::Forbidden, Who::Atlas, FIX_ACCESS).of_credential(),
+    row(403, "RESOURCE_REQUIRES_ACCESS_LIST", Any, K::Forbidden, Who::Atlas, FIX_ACCESS).of_credential(),
+    row(403, "RESOURCE_REQUIRES_WHITELIST", Any, K::Forbidden, Who::Atlas, FIX_ACCESS).of_credential(),
+    row(403, "ORG_REQUIRES_ACCESS_LIST", Any, K::Forbidden, Who::Atlas, FIX_ACCESS).of_credential(),
+    row(403, "ORG_REQUIRES_WHITELIST", Any, K::Forbidden, Who::Atlas, FIX_ACCESS).of_credential(),
     row(
         403,
         "",

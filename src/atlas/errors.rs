@@ -88,6 +88,7 @@ pub(super) fn answered(
     let failure = Failure {
         detail: detail.trim_end_matches('.').to_owned(),
         advice: &row.advice,
+        of_credential: row.of_credential,
         // After a 5xx the write may or may not have taken effect.
         outcome_unknown: status >= 500,
         ..Failure::known(row.kind, what)

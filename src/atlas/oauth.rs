@@ -258,5 +258,5 @@ fn refuses_token(response: &Response) -> bool {
 /// Marks a failure before the call: without a token the call itself was never sent.
 fn unsent(failure: Failure) -> Failure {
     let kind = if failure.kind == FailureKind::NotServed { FailureKind::Unavailable } else { failure.kind };
-    Failure { kind, outcome_unknown: false, without_call: true, ..failure }
+    Failure { kind, outcome_unknown: false, of_credential: true, without_call: true, ..failure }
 }

@@ -11,8 +11,8 @@ const HEAD: &str = "\
 Made by `make generate` from the table in `src/atlas/error_table.rs`; a test keeps it current.
 
 *Reason* is the one of `Ready` ([conditions](conditions.md)) while something is owed; objects in sync stay `Ready` where
-the operator retries automatically. The waits between retries grow from a second to five minutes, and respect
-`Retry-After`. A write that may have taken effect without an answer is looked for in Atlas, after twice
+the operator retries automatically. The waits between retries grow from a second to five minutes, or to
+`--resync-interval` where somebody has to act, and respect `Retry-After`. A write that may have taken effect without an answer is looked for in Atlas, after twice
 `--atlas-timeout`, before anything else is done. *On request* means: the annotation
 `atlas-integrations.dev/reconcile-requested-at` gets a new value. An object that still fails after
 `--stall-failing-after` becomes `Stalled`; the retries continue.
@@ -60,7 +60,8 @@ are not understood.
 
 A service account's token is fetched once for all calls of the account, used to four fifths of its life, and then
 renewed; where that fails, it serves to its end. A limited endpoint is not asked again before the time that it names, or
-a minute; calls that need a token meanwhile fail as `RateLimited` at once, those of all projects of the account.
+a minute; calls that need a token meanwhile fail as `RateLimited` at once, those of all projects of the account. An
+account that was refused is not asked about again for half a minute either.
 
 ## HTTP digest
 

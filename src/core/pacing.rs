@@ -18,8 +18,22 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// The wait after the nth failure in a row (from 1). It doubles from a second up to five minutes, and jitter takes
 /// between half and all of that; `random` is uniform over its type.
 pub fn backoff(failures: u32, random: u32) -> Duration {
-    let full =
-        FIRST.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX)).min(LONGEST);
+    jittered(doubled(failures).min(LONGEST), random)
+}
+
+/// The same for a failure that lasts until somebody acts: the wait doubles for as long as it is shorter than `longest`, and
+/// then there is none (`None`).
+pub fn backoff_below(longest: Duration, failures: u32, random: u32) -> Option<Duration> {
+    let full = doubled(failures);
+    (full < longest).then(|| jittered(full, random))
+}
+
+/// A second, doubled for each failure but the first.
+fn doubled(failures: u32) -> Duration {
+    FIRST.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX))
+}
+
+fn jittered(full: Duration, random: u32) -> Duration {
     full / 2 + full.mul_f64(f64::from(random) / f64::from(u32::MAX) / 2.0)
 }
 
@@ -81,6 +95,15 @@ mod tests {
         }
         assert_eq!(backoff(1, u32::MAX), Duration::from_secs(1));
         assert_eq!(backoff(4, u32::MAX), Duration::from_secs(8));
+    }
+
+    #[test]
+    fn waits_that_are_as_long_as_the_longest_are_none() {
+        let below = |failures| backoff_below(Duration::from_secs(600), failures, u32::MAX);
+        assert_eq!(below(1), Some(Duration::from_secs(1)));
+        assert_eq!(below(10), Some(Duration::from_secs(512)), "longer than those after an outage");
+        assert_eq!([below(11), below(12), below(200)], [None; 3]);
+        assert_eq!(backoff_below(FIRST, 1, 0), None);
     }
 
     proptest! {

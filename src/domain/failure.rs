@@ -49,6 +49,9 @@ pub struct Failure {
     pub advice: &'static Advice,
     /// Whether the failed write may still have taken effect, or may yet take effect.
     pub outcome_unknown: bool,
+    /// Whether the credential itself is refused, whatever the project: it is wrong, revoked or expired, its access list
+    /// does not contain the operator, or there is no token for it.
+    pub of_credential: bool,
     /// Whether the call was not even sent because there was no token for it. Then the failure tells nothing about the
     /// project.
     pub without_call: bool,
@@ -67,6 +70,7 @@ impl Failure {
             detail: String::new(),
             advice: &Advice::NONE,
             outcome_unknown: false,
+            of_credential: false,
             without_call: false,
             retry_after: None,
             until: None,

@@ -7,9 +7,9 @@ use super::advice::{Advice, Stake};
 use super::failure::{Failure, FailureKind};
 use super::reason::Prospect;
 
-/// When the operator looks again after a failure, and how to make it look now. The bound is the longest wait of
-/// [`crate::core::pacing::backoff`].
-pub const LOOKS_AGAIN: &str = "the operator looks again within five minutes; to make it look now, set the annotation \
+/// What the operator does after a failure, and how to make it look now. When it looks depends on the failure, on the
+/// resync interval, and on whether other projects use the same credential.
+pub const LOOKS_AGAIN: &str = "the operator looks again automatically; to make it look now, set the annotation \
                                atlas-integrations.dev/reconcile-requested-at to a new value";
 /// The same for a write that Atlas refused as it is.
 const ON_CHANGE: &str = "the operator tries again when the object or its Secrets change, or when the annotation \

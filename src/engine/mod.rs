@@ -11,6 +11,7 @@ mod pass;
 mod queue;
 mod run;
 mod shared;
+mod standing;
 mod store;
 mod turn;
 

@@ -15,11 +15,12 @@ use super::index::{Index, ProjectKey};
 use super::pass::pass;
 use super::queue::Queue;
 use super::shared::{Readiness, Settings, Shared, State, Telemetry};
+use super::standing::Standing;
 use super::store::Store;
 use super::turn::{ProjectMemory, Turn};
 use crate::atlas;
 use crate::cluster::{Events, Namespaces, Secrets, Writer};
-use crate::domain::MemoryKey;
+use crate::domain::{MemoryKey, ProjectId};
 
 /// How long running passes may take to end once the engine stops.
 const STOP_LIMIT: Duration = Duration::from_secs(25);
@@ -57,6 +58,7 @@ impl Engine {
                 own,
                 key,
             ),
+            standing: Standing::default(),
             settings,
             index,
             queue,
@@ -185,6 +187,7 @@ async fn follow(shared: Arc<Shared>, client: kube::Client, state: Arc<State>, no
             janitors.spawn(janitor(Arc::clone(&shared), Duration::ZERO));
             let own = Arc::clone(&shared);
             others.spawn(async move { own.credentials.check_own().await });
+            others.spawn(call_on(Arc::clone(&shared)));
         }
     }
 }
@@ -233,19 +236,29 @@ impl Drop for Held<'_> {
     }
 }
 
+/// Has refused credentials tried, each in its time and by one project: see [`Standing`].
+async fn call_on(shared: Arc<Shared>) {
+    loop {
+        let exists = |project: &ProjectId| shared.index.lock().home(&Some(project.clone())).is_some();
+        let projects = shared.standing.called_on(exists).await;
+        shared.make_due(None, projects.into_iter().map(Some).collect());
+    }
+}
+
 /// Forgets credentials and Secrets to which no object refers any more, and reports the sizes of index and queue; first
 /// after the time `wait`.
 async fn janitor(shared: Arc<Shared>, wait: Duration) {
     tokio::time::sleep(wait).await;
     loop {
-        {
+        let (fingerprints, (objects, projects)) = {
             let mut index = shared.index.lock();
             index.forget_unused();
             let fingerprints: HashSet<_> = shared.credentials.retain(|key| index.secrets.is_referred_to(key));
-            shared.atlas.retain_sessions(&fingerprints);
-            let (objects, projects) = index.size();
-            shared.telemetry.size(objects, projects, shared.queue.waiting());
-        }
+            (fingerprints, index.size())
+        };
+        shared.atlas.retain_sessions(&fingerprints);
+        shared.standing.retain(&fingerprints);
+        shared.telemetry.size(objects, projects, shared.queue.waiting());
         tokio::time::sleep(JANITOR_EVERY).await;
     }
 }

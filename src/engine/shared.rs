@@ -10,6 +10,7 @@ use super::credentials::Credentials;
 use super::election::{ElectionSettings, Lead};
 use super::index::{Index, ProjectKey, Record};
 use super::queue::Queue;
+use super::standing::Standing;
 use super::store::Store;
 use crate::atlas;
 use crate::cluster::{Defaults, Events, Scope, Stored, WriteError};
@@ -100,6 +101,7 @@ pub(super) struct Shared {
     pub queue: Arc<Queue>,
     pub store: Store,
     pub credentials: Credentials,
+    pub standing: Standing,
     pub atlas: atlas::Client,
     pub events: Events,
     pub telemetry: Arc<dyn Telemetry>,

@@ -33,11 +33,26 @@ const ENGINE: &[(&str, &[&str])] = &[
     ("queue", &["index", "turn"]),
     ("store", &["index", "queue"]),
     ("credentials", &["index", "queue"]),
-    ("shared", &["credentials", "election", "index", "queue", "store"]),
+    ("standing", &["jitter"]),
+    ("shared", &["credentials", "election", "index", "queue", "standing", "store"]),
     ("object", &["credentials", "index", "jitter", "shared", "turn"]),
-    ("pass", &["credentials", "index", "jitter", "object", "shared", "turn"]),
+    ("pass", &["credentials", "index", "jitter", "object", "shared", "standing", "turn"]),
     ("follow", &["index", "shared"]),
-    ("run", &["credentials", "election", "follow", "index", "pass", "queue", "shared", "store", "turn"]),
+    (
+        "run",
+        &[
+            "credentials",
+            "election",
+            "follow",
+            "index",
+            "pass",
+            "queue",
+            "shared",
+            "standing",
+            "store",
+            "turn",
+        ],
+    ),
 ];
 
 /// Names that only these files may write, and why.

@@ -15,6 +15,7 @@ pub(super) use secrets::{Known, Secrets};
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use grants::Grants;
@@ -214,6 +215,19 @@ impl Index {
 
     fn known_projects(&self, projects: Vec<ProjectId>) -> Vec<ProjectKey> {
         projects.into_iter().map(Some).filter(|project| self.projects.contains_key(project)).collect()
+    }
+
+    /// A stamp of all by which somebody asks for a look at a project: the specs, requests and deletions of its objects, and
+    /// the states of their Secrets as far as they are known. An equal stamp means that nothing of that has changed.
+    pub fn stamp(&self, project: &ProjectKey) -> u64 {
+        let mut stamp = DefaultHasher::new();
+        for record in self.objects_of(project) {
+            record.stamp(&mut stamp);
+            for secret in record.secret_keys(self.operator_secret.as_ref()) {
+                self.secrets.get(&secret).hash(&mut stamp);
+            }
+        }
+        stamp.finish()
     }
 
     /// The records of a project, in the order of their keys.

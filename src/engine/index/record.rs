@@ -1,5 +1,6 @@
 //! What is remembered of one object: ids, references and digests, no spec and no status.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -123,6 +124,11 @@ impl Record {
             || self.deleting != before.deleting
             || self.requests != before.requests
             || (before.claimed && !self.claimed)
+    }
+
+    /// Adds to a stamp all by which somebody asks for a look at the object, but for its Secrets.
+    pub(super) fn stamp(&self, stamp: &mut impl Hasher) {
+        (self.uid.as_str(), self.generation, self.deleting, self.claimed, &self.requests).hash(stamp);
     }
 
     /// The Secrets that the object refers to, its credentials included; `operator` has the operator's own.

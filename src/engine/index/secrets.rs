@@ -12,7 +12,7 @@ use crate::cluster::{Part, SecretIdentity};
 use crate::domain::{AppliedSecret, ObjectKey, SecretsSince};
 
 /// What is known of a Secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(in crate::engine) enum Known<T> {
     /// Nothing: it was neither listed nor read yet, or Secrets may not be watched.
     #[default]

@@ -88,6 +88,7 @@ pub(super) async fn blocked(
     owner: Option<&Owner>,
 ) -> Result<(), WriteError> {
     let (reason, message, gone) = match blocked {
+        Blocked::Held => return Ok(()),
         Blocked::Secret(Unreadable::Server(why)) => return Err(WriteError::Server(why.clone())),
         Blocked::Secret(Unreadable::Problem(problem)) => {
             let (reason, said) = (problem.reason, &problem.message);

@@ -31,4 +31,6 @@ pub(in crate::engine) enum Blocked {
     Secret(Unreadable),
     /// The LIST, under a credential of this form.
     Failure(Failure, KeyForm),
+    /// Nothing: this pass does not look at Atlas for the object, and leaves it as it is.
+    Held,
 }

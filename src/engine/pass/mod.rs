@@ -14,7 +14,7 @@ use owners::{Holder, described, entry, owners};
 use share::Share;
 
 use super::index::Record;
-use super::object::{View, step};
+use super::object::{Blocked, View, step};
 use super::shared::Shared;
 use super::turn::{Outcome, Turn};
 use crate::atlas::Listing;
@@ -63,6 +63,10 @@ async fn pass_over_project(shared: &Shared, turn: &mut Turn, project: &ProjectId
     let mut round = Vec::new();
     for record in &records[..open] {
         let Some(view) = views.get(&record.key) else { continue };
+        if matches!(view, Some(View::Blocked(Blocked::Held))) {
+            round.push((record, None, Outcome::Done));
+            continue;
+        }
         let outcome = match need(shared, record, view.as_ref(), &owners) {
             Need::Nothing => {
                 if let Some(memory) = turn.memory.known_mut(&record.uid) {

@@ -6,7 +6,7 @@ mod project;
 mod round;
 
 pub(super) use memory::{Confirmed, Grounds, Memory, Said, Signature};
-pub(super) use project::{Pause, ProjectMemory};
+pub(super) use project::{ListKey, Pause, ProjectMemory};
 pub(super) use round::Outcome;
 
 use jiff::Timestamp;
@@ -27,6 +27,10 @@ pub(super) struct Turn {
     pub memory: ProjectMemory,
     /// When the next pass is due if nothing else makes one due earlier, and why.
     next: Option<(Instant, Class)>,
+    /// When a failed LIST may be repeated.
+    retry_at: Option<Instant>,
+    /// A stamp of the state that the pass began with; `None` if the next pass has to look at everything in any case.
+    state: Option<u64>,
     /// Whether the next write may use the part of the project's bucket that is left to people.
     may_use_reserve: bool,
     /// Whether a pause has begun in this turn because the bucket was nearly used up.
@@ -37,7 +41,16 @@ impl Turn {
     /// Creates the turn of a project. `memory` is what the last turn remembered.
     pub fn new(key: ProjectKey, memory: ProjectMemory) -> Turn {
         let may_use_reserve = memory.may_use_reserve();
-        Turn { key, begun: Instant::now(), memory, next: None, may_use_reserve, left_reserve: false }
+        Turn {
+            key,
+            begun: Instant::now(),
+            memory,
+            next: None,
+            retry_at: None,
+            state: None,
+            may_use_reserve,
+            left_reserve: false,
+        }
     }
 
     /// The project.
@@ -65,8 +78,30 @@ impl Turn {
         self.next = Some((before.min(at), other.min(class)));
     }
 
+    /// Makes a pass due at `at` that only repeats failed LISTs, if nothing else is due by then.
+    pub fn retry_lists_at(&mut self, at: Instant) {
+        self.retry_at = Some(self.retry_at.map_or(at, |before| before.min(at)));
+    }
+
+    /// Whether this pass has only failed LISTs to repeat, since nothing else is due yet and the state with this stamp has
+    /// not changed since the last pass.
+    pub fn retries_only(&mut self, state: u64) -> bool {
+        self.state = Some(state);
+        let until = self.memory.take_repeats_only(state, Instant::now());
+        if let Some(until) = until {
+            self.look_again(until);
+        }
+        until.is_some()
+    }
+
+    /// Notes that the pass leaves objects as they are until more is known, so that the next pass looks at them.
+    pub fn holds(&mut self) {
+        self.state = None;
+    }
+
     /// Makes the next pass due at `at`, even if an earlier one was due before. This is for a pass that has panicked.
     pub fn look_again_only(&mut self, at: Instant) {
+        self.retry_at = None;
         self.next = Some((at, Class::Routine));
     }
 
@@ -92,6 +127,9 @@ impl Turn {
         if is_over {
             self.memory.round.end();
         } else {
+            if let Some(at) = self.retry_at.take() {
+                self.is_due(at, Class::Routine);
+            }
             self.memory.round.due = self.next.replace((Instant::now(), Class::Routine));
         }
     }
@@ -158,8 +196,13 @@ impl Turn {
     }
 
     /// Ends the turn. Returns the project, what is remembered of it, and when and why the next pass is due.
-    pub fn end(self) -> (ProjectKey, ProjectMemory, Option<(Instant, Class)>) {
-        (self.key, self.memory, self.next)
+    pub fn end(mut self) -> (ProjectKey, ProjectMemory, Option<(Instant, Class)>) {
+        let retry_at = self.retry_at.filter(|at| self.next.is_none_or(|(next, _)| *at < next));
+        if let (Some((next, _)), Some(_), Some(state)) = (self.next, retry_at, self.state) {
+            self.memory.repeats_only(next, state);
+        }
+        let next = retry_at.map(|at| (at, Class::Routine)).or(self.next);
+        (self.key, self.memory, next)
     }
 }
 
@@ -215,6 +258,41 @@ mod tests {
         turn.look_again(Instant::now() + SECOND);
         turn.look_again_now();
         assert_eq!(turn.end().2, Some((Instant::now(), Class::Asked)));
+    }
+
+    /// A credential that keeps failing must not have the others listed more often.
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_for_a_failed_list_does_nothing_else() {
+        let now = Instant::now();
+        let mut turn = turn();
+        assert!(!turn.retries_only(1));
+        turn.look_again(now + 600 * SECOND);
+        turn.retry_lists_at(now + 2 * SECOND);
+        turn.retry_lists_at(now + SECOND);
+        let (key, memory, next) = turn.end();
+        assert_eq!(next, Some((now + SECOND, Class::Routine)));
+
+        let mut turn = Turn::new(key, memory);
+        assert!(turn.retries_only(1));
+        turn.retry_lists_at(now + 999 * SECOND);
+        let (key, memory, next) = turn.end();
+        assert_eq!(next, Some((now + 600 * SECOND, Class::Routine)), "what else was due stays due");
+        assert!(!Turn::new(key, memory).retries_only(1), "and is no pass for a failed LIST");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_looks_at_everything_if_anything_changed_or_was_held() {
+        for (holds, state) in [(false, 2), (true, 1)] {
+            let mut turn = turn();
+            turn.retries_only(1);
+            if holds {
+                turn.holds();
+            }
+            turn.look_again(Instant::now() + 600 * SECOND);
+            turn.retry_lists_at(Instant::now() + SECOND);
+            let (key, memory, _) = turn.end();
+            assert!(!Turn::new(key, memory).retries_only(state));
+        }
     }
 
     #[tokio::test(start_paused = true)]

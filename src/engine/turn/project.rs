@@ -8,14 +8,16 @@ use tokio::time::Instant;
 use super::memory::Memory;
 use super::round::Round;
 use crate::core::pacing;
-use crate::domain::{Failure, FailureKind};
+use crate::domain::{Failure, FailureKind, Fingerprint, Prospect};
 use crate::engine::jitter::random;
 
 /// What is remembered of a project. The queue stores it only if there is something to remember.
 #[derive(Default)]
 pub(in crate::engine) struct ProjectMemory {
-    /// How many passes failed to LIST since the last pass whose LISTs all succeeded.
-    failures: u32,
+    /// The LISTs that failed when they were made last.
+    lists: HashMap<ListKey, FailedList>,
+    /// Until when a pass has only these LISTs to repeat, as long as the state with this stamp stays as it is.
+    retries_only: Option<(Instant, u64)>,
     /// How often Atlas asked us to back off since the last pass that ended without a pause.
     limited: u32,
     /// How many pauses in a row began because the project's bucket was nearly used up, while owed work waited.
@@ -26,6 +28,26 @@ pub(in crate::engine) struct ProjectMemory {
     pub round: Round,
     /// What is remembered of each object, by uid. Between passes there is no entry without something to remember.
     objects: HashMap<String, Memory>,
+}
+
+/// A LIST of a project: the credential that it is made with, and whether it is the one for FLOWDOCK, where only version
+/// 1.0 shows that type.
+pub(in crate::engine) type ListKey = (Fingerprint, bool);
+
+/// A LIST that failed when it was made last.
+#[derive(Clone)]
+pub(in crate::engine) struct FailedList {
+    /// What its objects report.
+    pub failure: Failure,
+    /// A stamp of the project's state as it then was: objects, requests, Secrets.
+    pub state: u64,
+    /// How often it failed in a row with a failure that passes, or with one for which somebody has to act. A try with a
+    /// credential that is refused everywhere tells nothing about the project, and does not count.
+    failures: u32,
+    /// Whether the last failure passes.
+    passes: bool,
+    /// It is not repeated before this, unless somebody asks for it.
+    pub retry_at: Instant,
 }
 
 /// A time in which the operator makes no calls for a project.
@@ -69,7 +91,8 @@ impl ProjectMemory {
 
     /// Whether there is nothing to remember.
     pub fn is_blank(&self) -> bool {
-        self.failures == 0
+        self.lists.is_empty()
+            && self.retries_only.is_none()
             && self.limited == 0
             && self.reserve_pauses == 0
             && self.pause.is_none()
@@ -124,22 +147,85 @@ impl ProjectMemory {
         pacing::may_use_reserve(self.reserve_pauses)
     }
 
-    /// Notes how the LISTs of a pass went: `failed` if at least one failed, `succeeded` if at least one succeeded.
-    /// Returns how many passes in a row had failed before this pass, and how many have failed now.
-    pub fn listed(&mut self, failed: bool, succeeded: bool) -> (u32, u32) {
-        let before = self.failures;
-        if failed {
-            self.failures = self.failures.saturating_add(1);
-        } else if succeeded {
-            self.failures = 0;
-        }
-        (before, self.failures)
+    /// The LIST, if it failed when it was made last.
+    pub fn failed_list(&self, key: &ListKey) -> Option<&FailedList> {
+        self.lists.get(key)
     }
+
+    /// Forgets all failed LISTs but these.
+    pub fn keep_lists(&mut self, is_made: impl Fn(&ListKey) -> bool) {
+        self.lists.retain(|key, _| is_made(key));
+    }
+
+    /// Notes that a LIST succeeded. Returns whether it had failed before.
+    pub fn list_succeeded(&mut self, key: &ListKey) -> bool {
+        self.lists.remove(key).is_some()
+    }
+
+    /// How often a LIST has failed in a row, now that it has failed again. A `tried` credential is refused everywhere, so
+    /// this failure does not count.
+    pub fn list_failures(&self, key: &ListKey, failure: &Failure, tried: bool) -> u32 {
+        let alike = self.lists.get(key).filter(|list| list.passes == passes(failure));
+        let before = alike.map_or(0, |list| list.failures);
+        if tried { before } else { before.saturating_add(1) }
+    }
+
+    /// Notes that a LIST failed. Returns what its objects report.
+    pub fn list_failed(
+        &mut self,
+        key: ListKey,
+        failure: Failure,
+        state: u64,
+        (failures, retry_at): (u32, Instant),
+    ) -> Failure {
+        let passes = passes(&failure);
+        let failure = self.told(&key, failure);
+        self.lists.insert(key, FailedList { failure: failure.clone(), state, failures, passes, retry_at });
+        failure
+    }
+
+    /// Notes that a LIST was not made, since its credential is refused everywhere. Returns what its objects report.
+    pub fn list_waits(&mut self, key: ListKey, failure: Failure, state: u64) -> Failure {
+        let failure = self.told(&key, failure);
+        let passes = passes(&failure);
+        let new =
+            || FailedList { failure: failure.clone(), state, failures: 0, passes, retry_at: Instant::now() };
+        let list = self.lists.entry(key).or_insert_with(new);
+        (list.failure, list.state) = (failure.clone(), state);
+        failure
+    }
+
+    /// What the objects of a LIST report after this failure of it. If somebody has to act so that it can succeed, a
+    /// failure that passes is no news, and does not take that back.
+    pub fn told(&self, key: &ListKey, failure: Failure) -> Failure {
+        match self.lists.get(key) {
+            Some(known) if passes(&failure) && !passes(&known.failure) => known.failure.clone(),
+            _ => failure,
+        }
+    }
+
+    /// Notes that the next pass has only failed LISTs to repeat, if it begins before `until`, and while the state with
+    /// this stamp stays as it is.
+    pub fn repeats_only(&mut self, until: Instant, state: u64) {
+        self.retries_only = Some((until, state));
+    }
+
+    /// Takes out until when this pass has only failed LISTs to repeat; `None` if it has more to do.
+    pub fn take_repeats_only(&mut self, state: u64, now: Instant) -> Option<Instant> {
+        let (until, noted) = self.retries_only.take()?;
+        (noted == state && now < until).then_some(until)
+    }
+}
+
+/// Whether a failure passes without anybody's help.
+fn passes(failure: &Failure) -> bool {
+    failure.reason().prospect() == Prospect::Passing
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::MemoryKey;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -191,10 +277,13 @@ mod tests {
         assert!(memory.is_blank(), "a pause that is over");
 
         let mut memory = ProjectMemory::default();
-        memory.listed(true, false);
+        let key = list_key("a");
+        fails(&mut memory, key, unavailable());
         assert!(!memory.is_blank(), "a failed LIST");
-        memory.listed(false, true);
+        assert!(memory.list_succeeded(&key) && !memory.list_succeeded(&key));
         assert!(memory.is_blank(), "Atlas can be read again");
+        memory.repeats_only(Instant::now(), 1);
+        assert!(!memory.is_blank(), "what the next pass is for");
 
         let mut memory = ProjectMemory::default();
         let wait = memory.pause_if_asked(&limited()).expect("a pause");
@@ -269,14 +358,91 @@ mod tests {
         assert!(!memory.may_use_reserve(), "a pass ended without a pause");
     }
 
+    fn list_key(credential: &str) -> ListKey {
+        (MemoryKey::generate().expect("randomness").fingerprint([credential]), false)
+    }
+
+    fn refused() -> Failure {
+        Failure::known(FailureKind::Unauthorized, "401")
+    }
+
+    /// The LIST was made and failed. Returns what its objects report.
+    fn fails(memory: &mut ProjectMemory, key: ListKey, failure: Failure) -> Failure {
+        let failures = memory.list_failures(&key, &failure, false);
+        memory.list_failed(key, failure, 0, (failures, Instant::now()))
+    }
+
     #[test]
-    fn passes_count_as_failed_until_all_lists_of_one_succeed() {
+    fn each_list_fails_for_itself() {
+        let (a, b) = (list_key("a"), list_key("b"));
         let mut memory = ProjectMemory::default();
-        assert_eq!(memory.listed(false, true), (0, 0));
-        assert_eq!(memory.listed(true, false), (0, 1));
-        assert_eq!(memory.listed(true, true), (1, 2), "one of several credentials failed");
-        assert_eq!(memory.listed(false, false), (2, 2), "a pass without a LIST tells nothing");
-        assert_eq!(memory.listed(false, true), (2, 0));
-        assert_eq!(memory.listed(true, false), (0, 1));
+        let failures = |memory: &ProjectMemory, key| memory.list_failures(key, &unavailable(), false);
+        for count in 1..4 {
+            assert_eq!(failures(&memory, &a), count);
+            fails(&mut memory, a, unavailable());
+        }
+        assert_eq!(memory.list_failures(&a, &limited(), true), 3, "a try does not count");
+        assert_eq!(failures(&memory, &b), 1);
+        fails(&mut memory, b, limited());
+        memory.list_succeeded(&a);
+        assert_eq!([failures(&memory, &a), failures(&memory, &b)], [1, 2]);
+        memory.keep_lists(|key| *key == a);
+        assert!(memory.failed_list(&b).is_none(), "no object needs it any more");
+    }
+
+    /// A refusal may last for weeks. An outage after that is waited for as any other.
+    #[test]
+    fn refusals_and_outages_are_counted_apart() {
+        let key = list_key("a");
+        let mut memory = ProjectMemory::default();
+        for _ in 0..9 {
+            fails(&mut memory, key, refused());
+        }
+        assert_eq!(memory.list_failures(&key, &limited(), false), 1);
+        fails(&mut memory, key, limited());
+        assert_eq!(memory.list_failures(&key, &unavailable(), false), 2);
+        assert_eq!(memory.list_failures(&key, &refused(), false), 1);
+    }
+
+    #[test]
+    fn an_outage_does_not_take_a_refusal_of_a_list_back() {
+        let (key, other) = (list_key("a"), list_key("b"));
+        let mut memory = ProjectMemory::default();
+        assert_eq!(fails(&mut memory, key, unavailable()), unavailable());
+        assert_eq!(fails(&mut memory, key, limited()), limited(), "one outage and another");
+        assert_eq!(fails(&mut memory, key, refused()), refused());
+        for passing in [unavailable(), limited()] {
+            assert_eq!(memory.told(&key, passing.clone()), refused());
+            assert_eq!(memory.told(&other, passing.clone()), passing, "another credential");
+            assert_eq!(memory.list_waits(key, passing.clone(), 7), refused());
+            assert_eq!(fails(&mut memory, key, passing), refused());
+        }
+        let gone = Failure::known(FailureKind::ProjectNotFound, "404");
+        assert_eq!(fails(&mut memory, key, gone.clone()), gone, "another refusal");
+        memory.list_succeeded(&key);
+        assert_eq!(fails(&mut memory, key, limited()), limited());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_waits_keeps_its_count_and_notes_what_asked_for_it() {
+        let key = list_key("a");
+        let mut memory = ProjectMemory::default();
+        let retry_at = Instant::now() + SECOND;
+        memory.list_failed(key, refused(), 1, (5, retry_at));
+        memory.list_waits(key, refused(), 2);
+        let known = memory.failed_list(&key).expect("it failed");
+        assert_eq!((known.failures, known.retry_at, known.state), (5, retry_at, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_has_more_to_do_once_its_time_has_come_or_anything_has_changed() {
+        let now = Instant::now();
+        for (state, at, expected) in [(1, now, Some(now + SECOND)), (2, now, None), (1, now + SECOND, None)] {
+            let mut memory = ProjectMemory::default();
+            assert_eq!(memory.take_repeats_only(1, now), None);
+            memory.repeats_only(now + SECOND, 1);
+            assert_eq!(memory.take_repeats_only(state, at), expected);
+            assert!(memory.is_blank(), "it is for one pass");
+        }
     }
 }

@@ -2,5 +2,6 @@
 
 mod limits;
 mod quiet;
+mod refused;
 mod table;
 mod turns;

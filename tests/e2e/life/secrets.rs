@@ -110,31 +110,33 @@ const API_KEY: &[(&str, &str)] = &[("publicApiKey", PUBLIC_KEY), ("privateApiKey
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_credentials_are_read_once() {
     let world = World::with_datadog_key("secret-read-once").await;
-    world.secret("atlas", &[("publicApiKey", PUBLIC_KEY)]).await;
-    let _operator = world.operator(&[rules::SECRETS_WATCHED]).await;
+    world.secret("half", &[("publicApiKey", PUBLIC_KEY)]).await;
+    let _operator = world.operator(&[SECRETS_WATCHED]).await;
+    let mut spec = datadog("keys", "api");
+    spec["credentialsSecretRef"] = json!({"name": "half"});
     let mut objects = Vec::new();
     for n in 0..8 {
-        objects.push(world.integration(&format!("x-{n}"), &datadog("keys", "api")).await);
+        objects.push(world.integration(&format!("x-{n}"), &spec).await);
     }
     for object in &objects {
         object.reaches("False", "SecretKeyMissing").await;
     }
     let reads = || {
-        let of_secret = |event: &&control_plane::AuditEvent| event.verb == "get" && event.name == "atlas";
+        let of_secret = |event: &&control_plane::AuditEvent| event.verb == "get" && event.name == "half";
         world.requests().iter().filter(of_secret).count()
     };
     // Each new object makes one more pass over all of them.
     for name in ["one", "two"] {
-        world.integration(name, &datadog("keys", "api")).await.reaches("False", "SecretKeyMissing").await;
+        world.integration(name, &spec).await.reaches("False", "SecretKeyMissing").await;
     }
     assert_eq!(reads(), 1, "one read of one state");
-    world.secret("atlas", &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", "")]).await;
+    world.secret("half", &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", "")]).await;
     for object in &objects {
         object.reaches("False", "SecretKeyInvalid").await;
     }
     assert_eq!(reads(), 2, "another state");
-    world.secret("atlas", &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", PRIVATE_KEY)]).await;
-    objects[0].synced().await;
+    world.secret("half", &[("publicApiKey", PUBLIC_KEY), ("privateApiKey", PRIVATE_KEY)]).await;
+    until_true("the one that owns the place in Atlas", || world.project.stored().len() == 1).await;
     assert_eq!(reads(), 3);
 }
 
