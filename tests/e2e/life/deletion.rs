@@ -50,7 +50,7 @@ impl World {
     Operation::List,
     Effect::ServerError,
     "AtlasUnavailable",
-    "the operator looks again within five minutes"
+    "the operator looks again automatically"
 )]
 #[case::delete_fails("fails", Operation::Delete, Effect::Unavailable { retry_after: None }, "AtlasUnavailable", "the deletion may have taken effect")]
 #[case::unauthorized(

@@ -45,10 +45,7 @@ async fn a_refused_key_is_told_with_the_secret_that_holds_it() {
             "account" => "correct clientId and clientSecret in that Secret",
             _ => "check publicApiKey and privateApiKey in that Secret (not swapped,",
         };
-        assert!(
-            said.contains(advice) && said.contains("the operator looks again within five minutes"),
-            "{said}"
-        );
+        assert!(said.contains(advice) && said.contains("the operator looks again automatically"), "{said}");
         assert!(!said.contains("canaryPRIVATE"), "{said}");
     }
 }

@@ -89,7 +89,7 @@ async fn an_unreachable_atlas_is_said_and_survived() {
     let object = x.reaches("False", "AtlasUnavailable").await;
     let message = message(&object);
     assert!(
-        message.contains("can't be reached") && message.contains("looks again within five minutes"),
+        message.contains("can't be reached") && message.contains("looks again automatically"),
         "{message}"
     );
     assert!(operator.get("/livez").await.unwrap().starts_with("HTTP/1.1 200"));

@@ -153,7 +153,7 @@ const MISTAKES: &[Mistake] = &[
                   {project}: You are not authorized for this resource): check publicApiKey and privateApiKey in \
                   that Secret (not swapped, not revoked, without quotes around them, made in this Atlas and in the \
                   organisation of the project), and that the key has the role Project Owner on the project; the \
-                  operator looks again within five minutes; to make it look now, set the annotation \
+                  operator looks again automatically; to make it look now, set the annotation \
                   atlas-integrations.dev/reconcile-requested-at to a new value",
     },
     Mistake {
@@ -173,7 +173,7 @@ const MISTAKES: &[Mistake] = &[
         message: "Atlas at {atlas} refuses the service account in Secret atlas-api (401 invalid_client to the \
                   request for a service account's token: Invalid credentials provided): correct clientId and \
                   clientSecret in that Secret; the client secret may have expired, or the account may belong to \
-                  another Atlas; the operator looks again within five minutes; to make it look now, set the \
+                  another Atlas; the operator looks again automatically; to make it look now, set the \
                   annotation atlas-integrations.dev/reconcile-requested-at to a new value",
     },
     Mistake {
@@ -230,7 +230,7 @@ const MISTAKES: &[Mistake] = &[
         told: Told::Ready("x", "Unauthorized"),
         message: "Atlas at {atlas} refuses the API key in Secret atlas (401 USER_UNAUTHORIZED to LIST of project \
                   {project}: Current user is not authorized to perform this action): give it the role Project \
-                  Owner on the project; the operator looks again within five minutes; to make it look now, set the \
+                  Owner on the project; the operator looks again automatically; to make it look now, set the \
                   annotation atlas-integrations.dev/reconcile-requested-at to a new value",
     },
     Mistake {
@@ -248,7 +248,7 @@ const MISTAKES: &[Mistake] = &[
         told: Told::Ready("x", "Forbidden"),
         message: "Atlas answered 403 IP_ADDRESS_NOT_ON_ACCESS_LIST to LIST of project {project}: IP address \
                   203.0.113.7 is not allowed to access this resource; add the address that the operator calls from \
-                  to the access list of the API key in Secret atlas; the operator looks again within five minutes; \
+                  to the access list of the API key in Secret atlas; the operator looks again automatically; \
                   to make it look now, set the annotation atlas-integrations.dev/reconcile-requested-at to a new \
                   value",
     },
@@ -269,8 +269,8 @@ const MISTAKES: &[Mistake] = &[
                   {project}: The current user is not in the group, or the group does not exist): use an API key or \
                   service account of the organisation that the project belongs to, with the role Project Owner on \
                   the project. If spec.projectId is wrong, create a new object with the right id, since it can't \
-                  be changed, and delete this one (nothing was created in Atlas); the operator looks again within \
-                  five minutes; to make it look now, set the annotation \
+                  be changed, and delete this one (nothing was created in Atlas); the operator looks again \
+                  automatically; to make it look now, set the annotation \
                   atlas-integrations.dev/reconcile-requested-at to a new value",
     },
     Mistake {
@@ -282,8 +282,8 @@ const MISTAKES: &[Mistake] = &[
         message: "Atlas answered 404 GROUP_NOT_FOUND to LIST of project {project}: No group with ID {project} \
                   exists; check that the project exists, and that the API key in Secret atlas belongs to its \
                   organisation. If spec.projectId is wrong, create a new object with the right id, since it can't \
-                  be changed, and delete this one (nothing was created in Atlas); the operator looks again within \
-                  five minutes; to make it look now, set the annotation \
+                  be changed, and delete this one (nothing was created in Atlas); the operator looks again \
+                  automatically; to make it look now, set the annotation \
                   atlas-integrations.dev/reconcile-requested-at to a new value",
     },
     Mistake {
@@ -301,7 +301,7 @@ const MISTAKES: &[Mistake] = &[
         told: Told::Ready("x", "Forbidden"),
         message: "Atlas answered 402 ORG_SUSPENDED to LIST of project {project}: Organization has an unpaid \
                   invoice that is more than 30 days old; the organisation is suspended; settle its bill; the \
-                  operator looks again within five minutes; to make it look now, set the annotation \
+                  operator looks again automatically; to make it look now, set the annotation \
                   atlas-integrations.dev/reconcile-requested-at to a new value",
     },
     Mistake {
@@ -387,7 +387,7 @@ const MISTAKES: &[Mistake] = &[
         ],
         told: Told::Deletion("d2", "AtlasUnavailable"),
         message: "deletion waits: Atlas answered 503 SERVICE_UNAVAILABLE to LIST of project {project}; the \
-                  operator looks again within five minutes; to make it look now, set the annotation \
+                  operator looks again automatically; to make it look now, set the annotation \
                   atlas-integrations.dev/reconcile-requested-at to a new value. To let the object go and leave the \
                   integration in Atlas, run: kubectl patch atlasintegration d2 -n {namespace} --type=merge -p \
                   '{\"spec\":{\"deletionPolicy\":\"Retain\"}}'; details: The service is temporarily unavailable",
@@ -583,7 +583,7 @@ const MISTAKES: &[Mistake] = &[
         told: Told::Deletion("x", "Rejected"),
         message: "deletion waits: Atlas answered 400 WEBHOOK_NOTIFICATIONS_PRESENT to DELETE WEBHOOK of project \
                   {project}; remove the webhook from the project's alert configurations in Atlas; the operator \
-                  looks again within five minutes; to make it look now, set the annotation \
+                  looks again automatically; to make it look now, set the annotation \
                   atlas-integrations.dev/reconcile-requested-at to a new value. To let the object go and leave the \
                   integration in Atlas, run: kubectl patch atlasintegration x -n {namespace} --type=merge -p \
                   '{\"spec\":{\"deletionPolicy\":\"Retain\"}}'; details: Webhook settings cannot be deleted when \

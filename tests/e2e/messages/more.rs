@@ -301,7 +301,7 @@ const MISTAKES: &[Mistake] = &[
                   5d791c84ff7a2522aaaaaaaa exists; check that the project exists, and that the API key in Secret \
                   atlas belongs to its organisation. If spec.projectId is wrong, create a new object with the right \
                   id, since it can't be changed, and delete this one (nothing was created in Atlas); the operator \
-                  looks again within five minutes; to make it look now, set the annotation \
+                  looks again automatically; to make it look now, set the annotation \
                   atlas-integrations.dev/reconcile-requested-at to a new value",
     },
     Mistake {
