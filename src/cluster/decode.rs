@@ -24,11 +24,29 @@ pub struct Stored {
     pub(super) other_finalizers: Vec<String>,
     /// The status as stored, from which a patch is made.
     pub(super) status: Value,
+    bytes: usize,
+}
+
+impl Stored {
+    /// How much memory it takes, roughly.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The object in this form of the API server, with default policies.
+    #[cfg(test)]
+    pub fn testing(object: Value) -> Option<Stored> {
+        use crate::domain::{AdoptionPolicy, DeletionPolicy};
+        let wire = serde_json::from_value(object).ok()?;
+        decode(wire, Defaults { adoption: AdoptionPolicy::Refuse, deletion: DeletionPolicy::Delete })
+    }
 }
 
 /// Decodes an object. Returns `None` only for something that no API server returns (without uid or namespace).
 pub(super) fn decode(wire: Wire, defaults: Defaults) -> Option<Stored> {
     let Wire { metadata, spec, status } = wire;
+    // The status is kept twice, decoded and as it is.
+    let bytes = size_of::<Stored>() + 2 * (bytes(&spec) + bytes(&status));
     let annotation = |name: &str| metadata.annotations.as_ref().and_then(|all| all.get(name)).cloned();
     let finalizers = metadata.finalizers.clone().unwrap_or_default();
     let object = Object {
@@ -50,8 +68,22 @@ pub(super) fn decode(wire: Wire, defaults: Defaults) -> Option<Stored> {
         status: decode_status(&status),
     };
     let other_finalizers = finalizers.into_iter().filter(|finalizer| finalizer != api::FINALIZER).collect();
-    Some(Stored { object, other_finalizers, status })
+    Some(Stored { object, other_finalizers, status, bytes })
 }
+
+/// How much memory a value takes, roughly.
+fn bytes(value: &Value) -> usize {
+    let inner = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(bytes).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| NODE + name.len() + bytes(value)).sum(),
+    };
+    NODE + inner
+}
+
+/// What a value takes besides its texts: itself, and its share of the collection that has it.
+const NODE: usize = 32;
 
 fn decode_status(status: &Value) -> Status {
     fn part<T: DeserializeOwned>(status: &Value, name: &str) -> Option<T> {

@@ -137,16 +137,24 @@ impl Watches {
         self.warn_of_failure(Watch::Objects, &event);
         self.note_unlisted(shared, &event);
         self.warn_of_empty(&event);
+        let listed = self.are_listed();
         let mut index = shared.index.lock();
         match event {
-            WatchEvent::ListBegins { list } => index.list_begins(list),
+            WatchEvent::ListBegins { list } => {
+                shared.store.doubted();
+                index.list_begins(list);
+            }
             WatchEvent::Present { list, item } => {
                 let projects = index.observe_from(list, &item.object);
                 // An object that owes nothing is new to this process only, so nobody waits for it.
                 let asked = !projects.is_empty() && quiet(&item.object).is_none();
-                return Due { by: asked.then_some(item.object.key.namespace), projects };
+                let by = asked.then(|| Arc::clone(&item.object.key.namespace));
+                // At a start nearly all objects owe nothing, and are not read at all.
+                shared.store.brought(item, listed && !projects.is_empty());
+                return Due { by, projects };
             }
             WatchEvent::Deleted { key } => {
+                shared.store.ended(&key);
                 return Due { projects: index.remove(&key).into_iter().collect(), by: Some(key.namespace) };
             }
             WatchEvent::ListComplete { list } => {

@@ -4,6 +4,7 @@
 mod credentials;
 mod election;
 mod follow;
+mod fresh;
 mod index;
 mod jitter;
 mod object;

@@ -250,6 +250,7 @@ async fn call_on(shared: Arc<Shared>) {
 async fn janitor(shared: Arc<Shared>, wait: Duration) {
     tokio::time::sleep(wait).await;
     loop {
+        shared.store.forget_old();
         let (fingerprints, (objects, projects)) = {
             let mut index = shared.index.lock();
             index.forget_unused();

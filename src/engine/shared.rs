@@ -115,13 +115,13 @@ impl Shared {
         self.lead.may_write(Instant::now())
     }
 
-    /// Reads an object as it is now.
+    /// Reads an object for the plan of a pass; see [`Store::newest`].
     ///
     /// # Errors
     /// [`WriteError::Gone`] if it does not exist any more, [`WriteError::Moved`] if another object has its name or this
     /// process does not lead any more: a LIST belongs to the term in which it was made, and a plan must not outlive it.
     pub async fn read(&self, record: &Record) -> Result<Stored, WriteError> {
-        let stored = self.store.read(&record.key).await?.ok_or(WriteError::Gone)?;
+        let stored = self.store.newest(&record.key).await?.ok_or(WriteError::Gone)?;
         if stored.object.uid == record.uid && self.leads() { Ok(stored) } else { Err(WriteError::Moved) }
     }
 

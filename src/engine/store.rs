@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
+use super::fresh::Fresh;
 use super::index::{Index, Record};
 use super::queue::Queue;
 use crate::cluster::{Stored, WriteError, Writer};
@@ -16,11 +18,53 @@ pub(super) struct Store {
     writer: Writer,
     index: Arc<Mutex<Index>>,
     queue: Arc<Queue>,
+    fresh: Mutex<Fresh>,
 }
 
 impl Store {
     pub fn new(writer: Writer, index: Arc<Mutex<Index>>, queue: Arc<Queue>) -> Store {
-        Store { writer, index, queue }
+        Store { writer, index, queue, fresh: Mutex::default() }
+    }
+
+    /// The watch has brought this object. If it made a pass due, because somebody else created or changed the object,
+    /// [`Store::newest`] returns it to that pass. An earlier state of the object is of no use any more.
+    pub fn brought(&self, stored: Box<Stored>, made_due: bool) {
+        let mut fresh = self.fresh.lock();
+        if made_due {
+            fresh.put(stored, Instant::now());
+        } else {
+            fresh.take(&stored.object.key);
+        }
+    }
+
+    /// The watch has told that this object is gone.
+    pub fn ended(&self, key: &ObjectKey) {
+        self.fresh.lock().take(key);
+    }
+
+    /// A list begins, perhaps since the API server has gone back in time: what the watch has brought before may never
+    /// have been.
+    pub fn doubted(&self) {
+        *self.fresh.lock() = Fresh::default();
+    }
+
+    /// Forgets objects that the watch has brought and no pass has taken.
+    pub fn forget_old(&self) {
+        self.fresh.lock().forget_old(Instant::now());
+    }
+
+    /// Returns the object as the watch has just brought it, if nothing newer is known, and else reads it. For the plan of
+    /// a pass, both are the same: each write that follows names this resourceVersion, so it fails, before anything
+    /// reaches Atlas, unless the object has had this very state all the time.
+    ///
+    /// # Errors
+    /// [`WriteError::Server`].
+    pub async fn newest(&self, key: &ObjectKey) -> Result<Option<Stored>, WriteError> {
+        let brought = self.fresh.lock().take(key);
+        match brought.filter(|stored| self.index.lock().is_newest(&stored.object)) {
+            Some(stored) => Ok(Some(*stored)),
+            None => self.read(key).await,
+        }
     }
 
     /// Reads the object as it is now; returns `None` if it does not exist. The read may show a change that the watch

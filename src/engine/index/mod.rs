@@ -95,6 +95,13 @@ impl Index {
         if self.objects.get(&object.key).is_some() { self.take(object) } else { Vec::new() }
     }
 
+    /// Whether nothing newer is known of the object.
+    pub fn is_newest(&self, object: &Object) -> bool {
+        let version = version(&object.resource_version);
+        let known = self.objects.get(&object.key);
+        known.is_some_and(|record| *record.uid == *object.uid && record.resource_version == version)
+    }
+
     /// Takes what an own write returned, at once: a later pass must not plan from an older view. If another object has
     /// the name by then, the write tells nothing about that object.
     pub fn wrote(&mut self, object: &Object) {

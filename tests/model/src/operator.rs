@@ -1,6 +1,8 @@
 //! An operator's pass, step by step, after `src/engine`: what is decided comes from [`Core`], what happens between two
-//! decisions from here. A read of an object and the write that follows are one step: a write from an older read fails
-//! at the API server and changes nothing. The test `engine` holds this copy against the engine, request by request.
+//! decisions from here. A pass plans from what its operator's index shows, perhaps since before the LIST. Where the object
+//! has changed since, each write that the plan asks for fails at the API server and changes nothing. A pass that reads the
+//! object is one whose watch shows it just before the step. The test `engine` holds this copy against the engine, request
+//! by request.
 
 use atlas_integration_operator::core::outcome::Moved;
 use atlas_integration_operator::core::pacing;
@@ -118,17 +120,27 @@ impl Engine {
         }
     }
 
-    /// One step for an object of the pass: read, plan, and what follows up to a call to Atlas.
+    /// Whether an object has changed since an operator saw it like this, so that no write from this view succeeds.
+    fn is_stale(self, state: &State, slot: usize, view: &Object) -> bool {
+        let unfenced = self.core.lacks(Mutant::NoFence);
+        !unfenced && state.objects[slot].is_none_or(|now| real::bare(&now) != real::bare(view))
+    }
+
+    /// One step for an object of the pass: plan, and what follows up to a call to Atlas.
     pub fn step(self, state: &mut State, op: usize, slot: usize) {
         let Some(pass) = state.operators[op].pass else { return };
         let Some((uid, alone)) = pass.todo[slot] else { return };
-        let unfenced = self.core.lacks(Mutant::NoFence);
-        let object = if unfenced { self.known(state, op, slot) } else { state.objects[slot] };
-        if !unfenced {
-            self.see(state, op, slot);
-        }
-        let Some(object) = object.filter(|object| object.uid == uid) else {
+        let Some(object) = self.known(state, op, slot).filter(|object| object.uid == uid) else {
             return Self::done(state, op, slot);
+        };
+        let stale = self.is_stale(state, slot, &object);
+        if alone && stale {
+            return Self::done(state, op, slot);
+        }
+        // The same object, with what only properties look at as it is now.
+        let object = match state.objects[slot] {
+            Some(now) if real::bare(&now) == real::bare(&object) => now,
+            _ => object,
         };
         if alone {
             return self.without_atlas(state, op, slot, object);
@@ -148,6 +160,11 @@ impl Engine {
             confirmed: memory.confirmed,
         };
         match self.core.plan(&object, sight) {
+            Step::Claim { adopted, kind } => self.begin(state, op, slot, object, Some(adopted), kind, false),
+            Step::Write { kind, repair, identities: false } => {
+                self.begin(state, op, slot, object, None, kind, repair);
+            }
+            _ if stale => Self::done(state, op, slot),
             Step::Gone => Self::done(state, op, slot),
             Step::Settled(reason) => {
                 let shown =
@@ -174,8 +191,7 @@ impl Engine {
                 }
             }
             Step::Delete => self.delete(state, op, slot, object, memory),
-            Step::Claim { adopted, kind } => self.begin(state, op, slot, object, Some(adopted), kind, false),
-            Step::Write { identities: true, .. } => {
+            Step::Write { .. } => {
                 let Secret { version, value } = secret;
                 self.say(state, op, slot, Reason::Synced, Some(pass.listing), |object| {
                     let Some(applied) = object.applied.as_mut() else { return };
@@ -188,7 +204,6 @@ impl Engine {
                 Self::memory(state, op, slot, uid).confirmed = attempt.map(|id| (id, value));
                 Self::done(state, op, slot);
             }
-            Step::Write { kind, repair, .. } => self.begin(state, op, slot, object, None, kind, repair),
         }
     }
 
@@ -243,19 +258,27 @@ impl Engine {
         let Spec { visible, .. } = object.spec;
         let what = Self::wanted(state, &object);
         let Memory { refuted, .. } = *Self::memory(state, op, slot, object.uid);
+        let stale = self.is_stale(state, slot, &object);
         let memory = Self::memory(state, op, slot, object.uid);
         if memory.refused == Some(what) {
-            self.say(state, op, slot, Reason::Rejected, None, |_| {});
+            if !stale {
+                self.say(state, op, slot, Reason::Rejected, None, |_| {});
+            }
             return Self::done(state, op, slot);
         }
         memory.refused = None;
         if repair {
             let wait = pacing::repair_wait(u32::from(memory.repairs));
             if !wait.is_zero() && !self.core.lacks(Mutant::RepairsAtOnce) {
-                self.say(state, op, slot, Reason::Synced, None, |_| {});
+                if !stale {
+                    self.say(state, op, slot, Reason::Synced, None, |_| {});
+                }
                 return Self::done(state, op, slot);
             }
             memory.repairs = (memory.repairs + 1).min(8);
+        }
+        if stale {
+            return Self::done(state, op, slot);
         }
         let may = self.may(&object, pass.listing, refuted);
         let sent = Some(Form { visible, id: 0 });

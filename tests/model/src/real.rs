@@ -283,7 +283,7 @@ impl Core {
 }
 
 /// The object without what only properties look at.
-fn bare(object: &Object) -> Object {
+pub fn bare(object: &Object) -> Object {
     Object { truth: Truth::default(), ..*object }
 }
 
