@@ -159,9 +159,32 @@ fn redact(bytes: &[u8]) {
     if value.chars().count() < 5 || value.contains('*') || plain(value, usize::MAX) != value {
         return;
     }
-    let said = scrub(&format!("{rest}{value}{rest}"), [value]);
-    assert!(!said.contains(value), "{value:?} in {said:?}");
-    assert!(said.chars().count() <= 400 && plain(&said, 400) == said, "{said:?}");
+    let percent: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
+    let headers = serde_json::json!({"Authorization": format!("Bearer {value}")}).to_string();
+    // The secret as a whole, as a token in a header, and as a segment of a path.
+    let url = format!("https://hooks.example/{}", percent.replace('+', "%20"));
+    let long =
+        value.len() >= 8 && !["Bearer", "hooks.example", "https"].iter().any(|word| word.contains(value));
+    let spelled = [
+        (value, value.to_owned()),
+        (value, percent.clone()),
+        (value, escaped(value, |c| format!("\\u{:04x}", u32::from(c)))),
+        (&headers, value.to_owned()),
+        (&headers, escaped(value, |c| format!("&#{};", u32::from(c)))),
+        (&url, value.to_owned()),
+    ];
+    for (secret, spelled) in spelled.into_iter().take(if long { 6 } else { 3 }) {
+        let said = scrub(&format!("{rest}{spelled}{rest}"), [secret]);
+        assert!(!said.contains(value) && !said.contains(&spelled), "{value:?} in {said:?}");
+        assert!(said.chars().count() <= 400 && plain(&said, 400) == said, "{said:?}");
+    }
+}
+
+/// A text in which each character that is neither a letter nor a digit of ASCII is written by `escape`.
+fn escaped(text: &str, escape: impl Fn(char) -> String) -> String {
+    text.chars()
+        .map(|c| if c.is_ascii_alphanumeric() || u32::from(c) > 0xffff { c.to_string() } else { escape(c) })
+        .collect()
 }
 
 #[test]
