@@ -199,7 +199,7 @@ fn spellings(text: &[u8], c: char) -> Vec<usize> {
         let mut at = slashes;
         let found = c.encode_utf16(&mut units).iter().all(|unit| {
             at += text[at..].iter().take_while(|byte| **byte == b'\\').count();
-            let digits = text.get(at + 1..at + 5).and_then(|digits| hex(digits));
+            let digits = text.get(at + 1..at + 5).and_then(hex);
             at += 5;
             text.get(at - 5) == Some(&b'u') && digits == Some(u32::from(*unit))
         });

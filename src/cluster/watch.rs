@@ -347,7 +347,7 @@ where
                 return self.failed(Asked::Watch, &error.into(), Some(Step::Watch(version)));
             }
             Ok(Some(Ok(Change::Error(status)))) => {
-                return self.failed(Asked::Watch, &Problem::Ended(*status), Some(Step::Watch(version)));
+                return self.failed(Asked::Watch, &Problem::Ended(status), Some(Step::Watch(version)));
             }
             Ok(Some(Ok(Change::Bookmark(bookmark)))) => (None, Some(bookmark.metadata.resource_version)),
             Ok(Some(Ok(Change::Added(object) | Change::Modified(object)))) => {
@@ -397,7 +397,7 @@ enum Problem {
     #[error("{}", explain(.0))]
     Call(#[from] Error),
     #[error("the watch ended: {} ({})", .0.reason, .0.code)]
-    Ended(kube::core::Status),
+    Ended(Box<kube::core::Status>),
     #[error("the API server sent no resourceVersion")]
     NoVersion,
     #[error("the API server can't be reached: the watch brought nothing for {} seconds", SILENCE.as_secs())]

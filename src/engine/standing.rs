@@ -316,8 +316,8 @@ impl Refusal {
             }
         }
         self.certain |= failure.without_call;
-        // What passes by itself does not end a refusal that somebody has to mend.
-        if !(is_passing(failure) && !is_passing(&self.failure.0)) {
+        // A failure that passes without anybody's help does not end a refusal that somebody has to mend.
+        if !is_passing(failure) || is_passing(&self.failure.0) {
             self.failure = (failure.clone(), place.project.clone());
         }
     }

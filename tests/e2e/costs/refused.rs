@@ -196,7 +196,7 @@ async fn projects_that_refuse_a_good_key_keep_nobody_waiting() {
     };
     refuse(0..3, &[elsewhere.clone(), fleet.object(7)], ["EU", "US3", "US5"]).await;
     never_refused(&beside).await;
-    refuse(3..7, &[elsewhere.clone()], ["AP1", "US", "EU"]).await;
+    refuse(3..7, std::slice::from_ref(&elsewhere), ["AP1", "US", "EU"]).await;
     never_refused(&history).await;
 }
 
