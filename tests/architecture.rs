@@ -35,6 +35,22 @@ const COUNTS: &[(&str, Source)] = &[
     ("Creating costs {} writes to the API server", requests("Creation", 2)),
     ("writes to the API server and {} calls to Atlas", requests("Creation", 1)),
     ("A quiet resync costs {} LIST", requests("A quiet resync, ten objects", 1)),
+    (
+        "after waits from a second to {} s",
+        after("src/cluster/retry.rs", "LONGEST_WAIT: Duration = Duration::from_secs("),
+    ),
+    (
+        "more than {} s after it last served it",
+        after("src/cluster/retry.rs", "UNSEEN: Duration = Duration::from_secs("),
+    ),
+    (
+        "at most {} seconds, since a list",
+        after("src/cluster/retry.rs", "LONGEST_DISTANCE: Duration = Duration::from_secs("),
+    ),
+    (
+        "refused a watch for more than {} seconds",
+        after("src/cluster/retry.rs", "UNSEEN: Duration = Duration::from_secs("),
+    ),
     ("The first {} repairs", after("src/core/pacing.rs", "FREE_REPAIRS: u32 = ")),
     ("waits, up to {} hours", after("src/core/pacing.rs", "DAY: Duration = Duration::from_secs(")),
     ("a duration of {} second,", after("src/core/election.rs", "RELEASED_SECONDS: i64 = ")),
@@ -63,8 +79,11 @@ const NOT_COUNTED: &[&str] = &[
     "A 429, or any other answer",
     "the claim gets a 409",
     "(410, as an answer",
+    "(403, 429, 5xx)",
     "a 409 because of a twin",
     "409, 429, 500 or 503",
+    // The beginning of a sequence.
+    "after 1, 4, 16, … seconds",
     // Times of the Kubernetes client.
     "brought nothing for 295 s",
     "after 5 minutes at the latest",
