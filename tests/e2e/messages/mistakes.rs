@@ -430,13 +430,14 @@ const MISTAKES: &[Mistake] = &[
             Kubectl("delete atlasintegration x --wait=false"),
         ],
         told: Told::Log("a call to the API server failed"),
-        message: "message=a call to the API server failed: the object was not read: \
+        message: "message=a call to the API server failed: the fence was not stored: \
                   atlasintegrations.atlas-integrations.dev \"x\" is forbidden: User \
-                  \"system:serviceaccount:{namespace}:operator\" cannot get resource \"atlasintegrations\" in API \
-                  group \"atlas-integrations.dev\" in the namespace \"{namespace}\" (403); grant the operator's \
-                  ServiceAccount the verbs of deploy/base/rbac.yaml in this namespace; if the namespace is being \
-                  deleted and its RoleBinding is gone already, apply deploy/cluster-finalizers.yaml; the operator \
-                  retries automatically object={namespace}/x project={project}",
+                  \"system:serviceaccount:{namespace}:operator\" cannot patch resource \
+                  \"atlasintegrations/status\" in API group \"atlas-integrations.dev\" in the namespace \
+                  \"{namespace}\" (403); grant the operator's ServiceAccount the verbs of deploy/base/rbac.yaml in \
+                  this namespace; if the namespace is being deleted and its RoleBinding is gone already, apply \
+                  deploy/cluster-finalizers.yaml; the operator retries automatically object={namespace}/x \
+                  project={project}",
     },
     Mistake {
         number: 28,
