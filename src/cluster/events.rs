@@ -1,6 +1,7 @@
 //! Kubernetes Events: one for each transition, sent in the background. If an Event fails or is dropped, nothing else
 //! fails.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -8,7 +9,9 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{Api, PostParams};
 use kube::{Client, Resource};
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::api::AtlasIntegration;
 use crate::domain::{Object, plain};
@@ -21,6 +24,11 @@ const MAX_NOTE: usize = 1_024;
 /// The API server refuses an Event whose name has more than 253 bytes. So much of the object's name leaves room for the
 /// time.
 const MAX_BEGIN: usize = 200;
+
+/// How many Normal Events may be sent at once, and how many more in each second. Thousands of objects that are created
+/// together would cost the API server as many Events, each as much as a write of an object. Warnings are not limited.
+const BURST: f64 = 500.0;
+const A_SECOND: f64 = 10.0;
 
 /// Normal or Warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +43,30 @@ pub enum EventKind {
 pub struct Events {
     sender: mpsc::Sender<Event>,
     instance: String,
+    allowance: Arc<Mutex<Allowance>>,
+}
+
+/// How many Normal Events may be sent now.
+struct Allowance {
+    left: f64,
+    at: Instant,
+}
+
+impl Allowance {
+    fn new(now: Instant) -> Allowance {
+        Allowance { left: BURST, at: now }
+    }
+
+    /// Takes one, if there is one.
+    fn take(&mut self, now: Instant) -> bool {
+        let grown = now.saturating_duration_since(self.at).as_secs_f64() * A_SECOND;
+        (self.left, self.at) = ((self.left + grown).min(BURST), now);
+        let allowed = self.left >= 1.0;
+        if allowed {
+            self.left -= 1.0;
+        }
+        allowed
+    }
 }
 
 impl Events {
@@ -53,13 +85,21 @@ impl Events {
                 }
             }
         });
-        (Events { sender, instance }, task)
+        let allowance = Arc::new(Mutex::new(Allowance::new(Instant::now())));
+        (Events { sender, instance, allowance }, task)
     }
 
-    /// Queues an Event about `object`. `note` is for people and must contain no secrets.
+    /// Queues an Event about `object`, or drops it: if too many wait, or if it is a Normal one and there were many of them.
+    /// `note` is for people and must contain no secrets.
     pub fn publish(&self, object: &Object, kind: EventKind, reason: &str, action: &str, note: &str) {
         let now = jiff::Timestamp::now();
         let key = &object.key;
+        let dropped = || {
+            tracing::debug!(object = %key, project = object.project().map(display), "type" = object.kind().map(display), reason, "there are too many Events; this one is dropped");
+        };
+        if kind == EventKind::Normal && !self.allowance.lock().take(Instant::now()) {
+            return dropped();
+        }
         let event = Event {
             metadata: ObjectMeta {
                 namespace: Some(key.namespace.to_string()),
@@ -84,7 +124,7 @@ impl Events {
             ..Event::default()
         };
         if self.sender.try_send(event).is_err() {
-            tracing::debug!(object = %key, project = object.project().map(display), "type" = object.kind().map(display), reason, "too many Events wait; this one is dropped");
+            dropped();
         }
     }
 }
@@ -109,6 +149,19 @@ fn cut(note: &str) -> String {
 mod tests {
     use super::*;
     use rstest::rstest;
+
+    /// A burst, then as many as grow back; a pause brings back no more than the burst.
+    #[tokio::test(start_paused = true)]
+    async fn normal_events_are_limited() {
+        let mut now = Instant::now();
+        let mut allowance = Allowance::new(now);
+        let mut all = |now| std::iter::repeat_with(|| allowance.take(now)).take_while(|taken| *taken).count();
+        assert_eq!(all(now), 500);
+        now += Duration::from_millis(1_050);
+        assert_eq!(all(now), 10);
+        now += Duration::from_secs(3_600);
+        assert_eq!(all(now), 500);
+    }
 
     #[rstest]
     #[case::short("datadog", 7)]

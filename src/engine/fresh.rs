@@ -9,12 +9,11 @@ use tokio::time::Instant;
 use crate::cluster::Stored;
 use crate::domain::ObjectKey;
 
-/// How many objects are kept, and how many bytes they may take together. What comes when the store is full is not kept:
-/// passes first need what came first.
-const MOST: usize = 4_096;
-const MOST_BYTES: usize = 8 << 20;
-/// How long an object that no pass has taken is kept.
-const LIFETIME: Duration = Duration::from_secs(60);
+/// How many bytes the objects may take together, enough for about ten thousand. What comes when the store is full is not
+/// kept: passes first need what came first.
+const MOST_BYTES: usize = 16 << 20;
+/// How long an object that no pass has taken is kept. Thousands that are created at once wait for minutes.
+const LIFETIME: Duration = Duration::from_secs(600);
 
 /// Such objects, each until one pass takes it, the watch brings it again or it grows old.
 #[derive(Default)]
@@ -29,7 +28,7 @@ impl Fresh {
         let key = &stored.object.key;
         self.take(key);
         let bytes = self.bytes.saturating_add(stored.bytes());
-        if self.objects.len() < MOST && bytes <= MOST_BYTES {
+        if bytes <= MOST_BYTES {
             self.bytes = bytes;
             self.objects.insert(key.clone(), (now, stored));
         }
@@ -88,22 +87,15 @@ mod tests {
     #[test]
     fn what_came_first_is_kept_and_never_more_than_fits() {
         let (mut fresh, now) = (Fresh::default(), Instant::now());
-        for name in 0..MOST + 10 {
-            fresh.put(stored(name, 1, 0), now);
-        }
-        assert_eq!(fresh.objects.len(), MOST);
-        assert!(version(&mut fresh, 0).is_some() && version(&mut fresh, MOST).is_none());
-        fresh.put(stored(MOST, 1, 0), now);
-        assert!(version(&mut fresh, MOST).is_some(), "there is room again");
-
-        let mut fresh = Fresh::default();
         for name in 0..100 {
             fresh.put(stored(name, 1, 1 << 20), now);
         }
-        assert!((1..=8).contains(&fresh.objects.len()), "{}", fresh.objects.len());
+        assert!((1..=16).contains(&fresh.objects.len()), "{}", fresh.objects.len());
         assert!(fresh.bytes <= MOST_BYTES);
-        assert!(version(&mut fresh, 0).is_some());
-        fresh.put(stored(1, 2, 16 << 20), now);
+        assert!(version(&mut fresh, 0).is_some() && version(&mut fresh, 99).is_none());
+        fresh.put(stored(99, 1, 0), now);
+        assert!(version(&mut fresh, 99).is_some(), "there is room again");
+        fresh.put(stored(1, 2, 32 << 20), now);
         assert_eq!(version(&mut fresh, 1), None, "the earlier state is of no use either");
     }
 
