@@ -97,9 +97,12 @@ impl Index {
 
     /// Whether nothing newer is known of the object.
     pub fn is_newest(&self, object: &Object) -> bool {
-        let version = version(&object.resource_version);
-        let known = self.objects.get(&object.key);
-        known.is_some_and(|record| *record.uid == *object.uid && record.resource_version == version)
+        self.is_at(&object.key, &object.uid, version(&object.resource_version))
+    }
+
+    /// Whether this is the newest resourceVersion that is known of the object.
+    pub fn is_at(&self, key: &ObjectKey, uid: &str, version: u64) -> bool {
+        self.objects.get(key).is_some_and(|record| *record.uid == *uid && record.resource_version == version)
     }
 
     /// Takes what an own write returned, at once: a later pass must not plan from an older view. If another object has

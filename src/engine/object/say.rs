@@ -38,10 +38,13 @@ impl<'a> Echo<'a> {
 /// Whether the object's status already has this very verdict, so that the object need not even be read.
 pub(super) fn already_said(shared: &Shared, turn: &mut Turn, record: &Record, verdict: &Verdict) -> bool {
     let patience = shared.settings.patience;
+    // Somebody may have changed the object since the pass began.
+    let unchanged = shared.index.lock().is_at(&record.key, &record.uid, record.resource_version);
     let memory = turn.object(&record.uid);
     let lasting = memory.lasting(verdict.reason, Instant::now());
     let said = memory.said.as_deref().is_some_and(|Said { version, verdict: said, .. }| {
-        *version == record.resource_version
+        unchanged
+            && *version == record.resource_version
             && said.reason == verdict.reason
             && verdict.message.is_as_told(&said.message.text())
             && said.in_sync == verdict.in_sync
