@@ -47,6 +47,7 @@ fn placeholder(path: &str) -> Option<&'static str> {
         _ if path.ends_with("/resourceVersion") => "1234",
         _ if path.ends_with("/integration/id") => "5d791c84ff7a2522cc4f9ab1",
         "/status/attempt/id" | "/status/applied/attempt" => "0123456789abcdef0123456789abcdef",
+        "/status/applied/fingerprint" => "fedcba9876543210fedcba9876543210",
         // As in Argo CD's own tests.
         "/status/lastHandledReconcileAt" => "0001-01-01T00:00:00Z",
         _ if path.ends_with("/reconcile-requested-at") => "0001-01-01T00:00:00Z",
