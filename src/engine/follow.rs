@@ -146,11 +146,12 @@ impl Watches {
             }
             WatchEvent::Present { list, item } => {
                 let projects = index.observe_from(list, &item.object);
-                // An object that owes nothing is new to this process only, so nobody waits for it.
-                let asked = !projects.is_empty() && quiet(&item.object).is_none();
-                let by = asked.then(|| Arc::clone(&item.object.key.namespace));
                 // At a start nearly all objects owe nothing, and are not read at all.
-                shared.store.brought(item, listed && !projects.is_empty());
+                let made_due = listed && !projects.is_empty();
+                // An object that owes nothing is new to this process only, so nobody waits for it.
+                let asked = made_due && quiet(&item.object).is_none();
+                let by = asked.then(|| Arc::clone(&item.object.key.namespace));
+                shared.store.brought(item, made_due);
                 return Due { by, projects };
             }
             WatchEvent::Deleted { key } => {

@@ -7,7 +7,7 @@ use atlas_sim::{Effect, Exchange, Fault, Operation};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::world::{Object, PRIVATE_KEY, World, condition, until, until_true};
+use crate::world::{PRIVATE_KEY, World, condition, until, until_true};
 
 /// Killed while a create or an update is under way: once it had reached Atlas, once it never did.
 #[rstest]
@@ -174,17 +174,6 @@ impl Touch {
     }
 }
 
-/// Waits until the status names the Secret `keys` as it is now, and Ready says that Atlas has it.
-async fn recorded(world: &World, x: &Object<'_>) -> Value {
-    let secret = world.get("Secret", "keys").await.unwrap();
-    let version = secret["metadata"]["resourceVersion"].clone();
-    let recorded = move |object: &Value| {
-        object["status"]["applied"]["secrets"][0]["resourceVersion"] == version
-            && condition(object, "Ready")["status"] == "True"
-    };
-    x.until("recorded with the Secret as it is", recorded).await
-}
-
 /// A write gives the integration another id, to which alert configurations of others refer. So a Secret that has the same
 /// values costs none, also if the process that wrote them is gone.
 #[rstest]
@@ -211,20 +200,20 @@ async fn a_secret_with_the_same_values_costs_no_write_after_a_restart(
         world.until_looked(1).await;
         touch.happens(&world).await;
     }
-    recorded(&world, &x).await;
+    x.recorded("keys").await;
     // The process has recognised the values, so it knows them from now on; and so does the next one.
     touch.happens(&world).await;
-    recorded(&world, &x).await;
+    x.recorded("keys").await;
     operator.stop().await;
     touch.happens(&world).await;
     let _operator = world.operator(&[]).await;
-    recorded(&world, &x).await;
+    x.recorded("keys").await;
     assert_eq!(world.atlas_writes(), ["POST"]);
     assert_eq!(world.stored_datadog("id"), id);
 
     let other = "fedcba9876543210fedcba9876540007";
     world.secret("keys", &[("api", other)]).await;
-    recorded(&world, &x).await;
+    x.recorded("keys").await;
     assert_eq!(world.stored_datadog("apiKey"), other);
     assert_eq!(world.atlas_writes(), ["POST", "PUT"], "another value is written, once");
 }
@@ -242,13 +231,13 @@ async fn a_value_that_changed_meanwhile_is_written_once() {
     operator.stop().await;
     Touch::Labelled.happens(&world).await;
     let operator = world.operator(&[]).await;
-    recorded(&world, &x).await;
+    x.recorded("keys").await;
     assert_eq!(world.atlas_writes(), ["POST"]);
     operator.stop().await;
     let other = "fedcba9876543210fedcba9876540007";
     world.secret("keys", &[("api", other)]).await;
     let _operator = world.operator(&[]).await;
-    recorded(&world, &x).await;
+    x.recorded("keys").await;
     assert_eq!(world.stored_datadog("apiKey"), other);
     assert_eq!(world.atlas_writes(), ["POST", "PUT"]);
 }
@@ -270,14 +259,14 @@ async fn the_atlas_key_is_rotated_before_the_restart(#[case] name: &str, #[case]
     until_true("a call with the next key", || world.project.count(by_next) > 0).await;
     if renewed {
         Touch::Labelled.happens(&world).await;
-        recorded(&world, &x).await;
+        x.recorded("keys").await;
     }
     operator.stop().await;
     let _operator = world.operator(&[]).await;
     world.until_looked(2).await;
     assert_eq!(world.atlas_writes(), ["POST"], "the rotation of the Atlas key, and the restart");
     Touch::Labelled.happens(&world).await;
-    recorded(&world, &x).await;
+    x.recorded("keys").await;
     let expected: &[&str] = if renewed { &["POST"] } else { &["POST", "PUT"] };
     assert_eq!(world.atlas_writes(), expected);
 }
@@ -312,8 +301,8 @@ async fn a_fingerprint_counts_for_the_attempt_that_it_was_made_for(#[case] chang
     x.set_status(&status).await;
     Touch::Labelled.happens(&world).await;
     let _operator = world.operator(&[]).await;
-    recorded(&world, &y).await;
-    let after = recorded(&world, &x).await;
+    y.recorded("keys").await;
+    let after = x.recorded("keys").await;
     assert_eq!(world.atlas_writes(), ["POST", "POST", "PUT"], "one PUT, for the object that was touched");
     assert!(fingerprint(&after).is_string() && fingerprint(&after) != fingerprint(&before), "a new one");
 }

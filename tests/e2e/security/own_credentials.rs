@@ -164,13 +164,7 @@ async fn no_fingerprint_under_the_operators_own_credentials() {
     assert!(object["status"]["applied"]["fingerprint"].is_null(), "{object:#}");
     let touch = async |label: &str| {
         world.patch("Secret", "keys", &json!({"metadata": {"labels": {"team": label}}})).await;
-        let secret = world.get("Secret", "keys").await.unwrap();
-        let version = secret["metadata"]["resourceVersion"].clone();
-        let recorded = move |object: &Value| {
-            object["status"]["applied"]["secrets"][0]["resourceVersion"] == version
-                && condition(object, "Ready")["status"] == "True"
-        };
-        x.until("recorded with the Secret as it is", recorded).await
+        x.recorded("keys").await
     };
     touch("a").await;
     assert_eq!(world.atlas_writes(), ["POST"], "the process knows the value");

@@ -35,6 +35,17 @@ impl<'a> Object<'a> {
         self.find().await.unwrap_or_else(|| panic!("{} is not there", self.name))
     }
 
+    /// Waits until the status names the Secret of its settings as it is now, and Ready says that Atlas has it.
+    pub async fn recorded(&self, secret: &str) -> Value {
+        let secret = self.world.get("Secret", secret).await.unwrap();
+        let version = secret["metadata"]["resourceVersion"].clone();
+        let recorded = move |object: &Value| {
+            object["status"]["applied"]["secrets"][0]["resourceVersion"] == version
+                && condition(object, "Ready")["status"] == "True"
+        };
+        self.until("recorded with the Secret as it is", recorded).await
+    }
+
     /// As it is now, if it is there.
     pub async fn find(&self) -> Option<Value> {
         self.world.get(KIND, &self.name).await
