@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use crate::cluster::Stored;
 use crate::domain::ObjectKey;
 
-/// How many bytes the objects may take together, enough for about ten thousand. What comes when the store is full is not
+/// How many bytes the objects may take together, enough for about fifteen thousand. What comes when the store is full is not
 /// kept: passes first need what came first.
-const MOST_BYTES: usize = 16 << 20;
+const MOST_BYTES: usize = 24 << 20;
 /// How long an object that no pass has taken is kept. Thousands that are created at once wait for minutes.
 const LIFETIME: Duration = Duration::from_secs(600);
 
@@ -90,7 +90,7 @@ mod tests {
         for name in 0..100 {
             fresh.put(stored(name, 1, 1 << 20), now);
         }
-        assert!((1..=16).contains(&fresh.objects.len()), "{}", fresh.objects.len());
+        assert!((1..=24).contains(&fresh.objects.len()), "{}", fresh.objects.len());
         assert!(fresh.bytes <= MOST_BYTES);
         assert!(version(&mut fresh, 0).is_some() && version(&mut fresh, 99).is_none());
         fresh.put(stored(99, 1, 0), now);
