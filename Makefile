@@ -90,7 +90,7 @@ mutants: tools ## List changes of the decisions that no unit test notices (MUTAN
 
 .PHONY: bench
 bench: tools control-plane ## Measure time, memory and requests (OBJECTS=1000,10000 SCENARIO=creation); write docs/figures.md
-	# Scenarios are creation, lists, edits, memory, tenants and namespaces, several with commas between. BENCH has the
+	# Scenarios are creation, lists, edits, memory, tenants, namespaces and attacks, several with commas between. BENCH has the
 	# further flags of the measuring program, such as BENCH="--foreign 10000"; WRITE is another file than docs/figures.md.
 	# The binary is linked statically, like the one in the image. With a named target, build scripts and macros are not.
 	host="$$(rustc -vV | sed -n 's/^host: //p')"; \

@@ -1,5 +1,6 @@
 //! What can be measured. Each scenario is a file of its own, and says below how its rows are measured.
 
+mod attacks;
 mod creation;
 mod edits;
 mod lists;
@@ -35,6 +36,8 @@ pub enum Scenario {
     Tenants,
     /// Many namespaces, each with a Role of its own.
     Namespaces,
+    /// A victim's rotations while other tenants attack.
+    Attacks,
 }
 
 impl Scenario {
@@ -47,6 +50,7 @@ impl Scenario {
             Scenario::Memory => "Memory",
             Scenario::Tenants => "A tenant with a revoked key",
             Scenario::Namespaces => "Many namespaces",
+            Scenario::Attacks => "Rotations under attack",
         }
     }
 
@@ -59,6 +63,7 @@ impl Scenario {
             Scenario::Memory => memory::METHOD,
             Scenario::Tenants => tenants::METHOD,
             Scenario::Namespaces => namespaces::METHOD,
+            Scenario::Attacks => attacks::METHOD,
         }
     }
 
@@ -79,6 +84,7 @@ impl Scenario {
         let (name, objects, shapes) = (self.name(), list(&args.objects), list(&args.per_project));
         let flags = match self {
             Scenario::Creation => return format!("make bench OBJECTS={objects}"),
+            Scenario::Attacks => return format!("make bench SCENARIO={name}"),
             Scenario::Lists | Scenario::Edits => {
                 return format!(
                     "make bench SCENARIO={name} OBJECTS={objects} BENCH=\"--per-project {shapes}\""
@@ -108,6 +114,7 @@ impl Scenario {
             Scenario::Lists | Scenario::Edits | Scenario::Memory => "Objects, and how many to a project",
             Scenario::Tenants => "Projects under the revoked key",
             Scenario::Namespaces => "Namespaces, and Secrets in each",
+            Scenario::Attacks => "Attackers",
         })
     }
 }
@@ -175,6 +182,9 @@ pub async fn run(
         eprintln!("{namespaces} namespaces with {secrets} Secrets each ...");
         let rows = namespaces::measure(namespaces, secrets, latency).await?;
         add(Scenario::Namespaces, format!("{namespaces}, {secrets}"), rows)?;
+    }
+    if wanted(Scenario::Attacks) {
+        attacks::measure(latency, |column, rows| add(Scenario::Attacks, column.to_owned(), rows)).await?;
     }
     Ok(())
 }
