@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod costs;
+mod hostile;
 mod life;
 mod messages;
 mod others;
