@@ -2,6 +2,7 @@
 
 mod args;
 mod errors_page;
+mod process;
 mod proxy;
 mod reference;
 mod run;

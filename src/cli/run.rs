@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{Adoption, AtlasApi, Deletion, Run};
+use super::process;
 use super::proxy::{self, Proxies};
 use crate::atlas::{self, ApiVersion, VersionChoice};
 use crate::cluster::{self, Defaults, Events, Scope, Writer};
@@ -15,6 +16,7 @@ use crate::telemetry::{self, Metrics};
 /// Runs until a signal tells it to stop.
 pub(super) fn run(args: Run) -> Result<(), String> {
     telemetry::install(args.log_format, args.log_level.clone())?;
+    process::close_memory()?;
     args.check()?;
     // Both HTTP clients use this provider. The process sets it only once, so this can't fail.
     let _ = rustls::crypto::ring::default_provider().install_default();
