@@ -1,4 +1,4 @@
-//! The proxies that the environment names, checked once, at the start.
+//! The proxies that the environment names for the way to Atlas, checked once, at the start.
 //!
 //! The variables are those of curl and most programs: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in upper
 //! case or else in lower case. An empty one counts as unset. The HTTP clients would ignore a value that they can't use,
@@ -19,16 +19,10 @@ const NO: [&str; 2] = ["NO_PROXY", "no_proxy"];
 /// What the variables say.
 #[derive(Default)]
 pub(super) struct Proxies {
-    https: Option<Proxy>,
-    http: Option<Proxy>,
-    all: Option<Proxy>,
+    https: Option<Url>,
+    http: Option<Url>,
+    all: Option<Url>,
     exempt: Vec<Exempt>,
-}
-
-struct Proxy {
-    url: Url,
-    /// The same as the variable has it.
-    written: Uri,
 }
 
 /// Hosts that are reached without a proxy.
@@ -85,17 +79,7 @@ impl Proxies {
         let here = self.exempt.iter().filter(|exempt| exempt.port.is_none_or(|only| only == port));
         let hosts: Vec<&str> = here.map(|exempt| &*exempt.hosts).collect();
         let matcher = Matcher::builder().all("http://proxy").no(hosts.join(",")).build();
-        matcher.intercept(url).map(|_| &proxy.url)
-    }
-
-    /// What to use in place of the proxy that the Kubernetes client has taken for `server`, the API server. It takes
-    /// `HTTPS_PROXY` for a kubeconfig's cluster, whatever `NO_PROXY` says of the server. A proxy that the kubeconfig
-    /// itself names stays.
-    pub fn for_cluster(&self, taken: Uri, server: &Uri) -> Option<Uri> {
-        if self.https.as_ref().is_none_or(|proxy| proxy.written != taken) {
-            return Some(taken);
-        }
-        self.toward(server)?.as_str().parse().ok()
+        matcher.intercept(url).map(|_| proxy)
     }
 }
 
@@ -119,7 +103,7 @@ fn unusable_entry(name: &str, place: usize) -> String {
     )
 }
 
-fn parse(text: &str) -> Result<Proxy, &'static str> {
+fn parse(text: &str) -> Result<Url, &'static str> {
     if text.trim() != text {
         return Err("it begins or ends with white space");
     }
@@ -150,7 +134,7 @@ fn parse(text: &str) -> Result<Proxy, &'static str> {
     if authority.matches('@').count() > 1 || !host || authority.ends_with(':') || url.port() == Some(0) {
         return Err("it names no host and port");
     }
-    Ok(Proxy { url, written })
+    Ok(url)
 }
 
 fn exempt(entry: &str) -> Option<Exempt> {
@@ -330,23 +314,5 @@ mod tests {
             assert!(error.starts_with(&format!("{name} can't be used: entry {place} ")), "{error}");
             assert!(!error.contains("canary"), "{error}");
         }
-    }
-
-    /// A kubeconfig's cluster goes through HTTPS_PROXY unless NO_PROXY says otherwise, and through a proxy of the
-    /// kubeconfig's own in any case.
-    #[rstest]
-    #[case::through_it("proxy:3128", "proxy:3128", "", "http://proxy:3128/")]
-    #[case::exempt("http://proxy:3128", "http://proxy:3128", "10.0.0.0/8", "")]
-    #[case::its_own("http://proxy:3128", "http://own:1/", "10.0.0.0/8", "http://own:1/")]
-    fn the_cluster_of_a_kubeconfig(
-        #[case] variable: &str,
-        #[case] taken: &str,
-        #[case] no_proxy: &str,
-        #[case] expected: &str,
-    ) {
-        let proxies = read(&[("HTTPS_PROXY", variable), ("NO_PROXY", no_proxy)]).unwrap();
-        let server = Uri::from_static("https://10.0.0.1:6443");
-        let found = proxies.for_cluster(taken.parse().unwrap(), &server);
-        assert_eq!(found.map(|uri| uri.to_string()).unwrap_or_default(), expected);
     }
 }

@@ -21,7 +21,7 @@ pub fn reference() -> Result<String, std::fmt::Error> {
          both; each also in lower case; empty means unset): `http://HOST:PORT` or `https://HOST:PORT`, perhaps with \
          `USER:PASSWORD@` before the host, in which other characters than letters, digits and `-._~` are written as `%XX`. \
          `NO_PROXY` lists hosts, domains, addresses and networks that are reached directly, or is `*`. SOCKS is not \
-         supported. In a pod the API server is always reached directly.\n\n\
+         supported. The API server is reached directly, or through the `proxy-url` of the kubeconfig's cluster.\n\n\
          `SSL_CERT_FILE` names a file with CA certificates to use for Atlas in place of the system's, `SSL_CERT_DIR` a \
          folder of such files. Changes of the files are taken up within seconds of the next call to Atlas.\n\n\
          | Flag | Variable | Default | Meaning |\n|---|---|---|---|\n",

@@ -46,7 +46,7 @@ async fn serve(args: Run) -> Result<(), String> {
     let counter = Arc::clone(&metrics);
     let requests = Arc::new(move |operation, status| counter.atlas_request(operation, status));
     let atlas = atlas::Client::new(options, requests).map_err(|error| error.to_string())?;
-    let client = cluster::connect(|taken, server| proxies.for_cluster(taken, server)).await?;
+    let client = cluster::connect().await?;
     let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| format!("pid-{}", std::process::id()));
     let settings = settings(&args, client.default_namespace(), &instance);
     let counter = Arc::clone(&metrics);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use hyper::Uri;
 use kube::client::ClientBuilder;
+use kube::config::Kubeconfig;
 use kube::{Client, Config, Error};
 
 use super::pages::LimitPages;
@@ -14,19 +14,20 @@ const WRITE_LIMIT: Duration = Duration::from_secs(30);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Connects with `KUBECONFIG`, the default kubeconfig or the pod's ServiceAccount, in this order. Only the queue
-/// retries, so the retries of kube are off. A pod reaches its API server directly. For a kubeconfig kube takes a proxy,
-/// which `proxy` may replace; it gets that proxy and the address of the API server.
+/// retries, so the retries of kube are off. The API server is reached directly, unless the kubeconfig's cluster has a
+/// `proxy-url`: the variables `HTTPS_PROXY` and `NO_PROXY` are for the way to Atlas.
 ///
 /// # Errors
 /// Returns a text for a person: what was looked for and what to do.
-pub async fn connect(proxy: impl FnOnce(Uri, &Uri) -> Option<Uri>) -> Result<Client, String> {
+pub async fn connect() -> Result<Client, String> {
     let mut config = Config::infer().await.map_err(|error| {
         format!(
             "no cluster to connect to: neither a kubeconfig (KUBECONFIG or ~/.kube/config) nor a pod's ServiceAccount \
              was found: {error}"
         )
     })?;
-    config.proxy_url = config.proxy_url.take().and_then(|taken| proxy(taken, &config.cluster_url));
+    // Where the kubeconfig names none, kube takes that of `HTTPS_PROXY`, whatever `NO_PROXY` says of the API server.
+    config.proxy_url = config.proxy_url.filter(|_| kubeconfig_names_a_proxy());
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_LIMIT);
     // This is longer than a watch, which the server ends after about five minutes.
@@ -41,4 +42,16 @@ pub async fn connect(proxy: impl FnOnce(Uri, &Uri) -> Option<Uri>) -> Result<Cli
         error => format!("the connection to the API server can't be set up: {error}"),
     })?;
     Ok(client.with_layer(&LimitPages).build())
+}
+
+/// Whether the cluster of the kubeconfig's context has a `proxy-url`.
+fn kubeconfig_names_a_proxy() -> bool {
+    let named = || {
+        let config = Kubeconfig::read().ok()?;
+        let current = config.current_context?;
+        let context = config.contexts.into_iter().find(|context| context.name == current)?.context?;
+        let cluster = config.clusters.into_iter().find(|cluster| cluster.name == context.cluster)?;
+        cluster.cluster?.proxy_url
+    };
+    named().is_some_and(|url| !url.is_empty())
 }

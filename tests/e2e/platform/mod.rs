@@ -9,6 +9,6 @@ mod passes;
 mod refused;
 mod release;
 mod shards;
-mod start;
+pub mod start;
 pub mod waits;
 mod watches;
