@@ -131,7 +131,6 @@ fn rbac_is_exactly_this() {
                 OBJECTS,
                 STATUS,
                 SECRETS,
-                "get,list,watch of /namespaces",
                 EVENTS,
                 "get of apiextensions.k8s.io/customresourcedefinitions only atlasintegrations.atlas-integrations.dev",
             ],

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::crds::CRDS;
 use crate::helm::{ROOT, documents, rendered};
-use crate::render::{MATRIX, kustomized};
+use crate::render::{COMPONENTS, MATRIX, kustomized, with_component};
 use crate::server::PLANE;
 use crate::tools::ask;
 
@@ -126,6 +126,7 @@ fn kubeconform_accepts_all() {
     for folder in ["deploy", "deploy/overlays/namespaced"] {
         objects.extend(kustomized(folder));
     }
+    objects.extend(COMPONENTS.iter().flat_map(|(name, _)| with_component(name)));
     objects.extend(manifests());
     let told = conform(schemas.path(), &objects);
     let expected = json!({"valid": objects.len(), "invalid": 0, "errors": 0, "skipped": 0});

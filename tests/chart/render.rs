@@ -31,6 +31,12 @@ pub const MATRIX: &[&[&str]] = &[
     &["customCA.configMapName=ca", "proxy.url=http://proxy.example.com:3128", "proxy.noProxy={.example.com}"],
     &["networkPolicy.enabled=true"],
     &[
+        "networkPolicy.enabled=true",
+        "networkPolicy.ingress.from[0].podSelector.matchLabels.app=prometheus",
+        "networkPolicy.egress.dns=null",
+        "networkPolicy.egress.to[0].ipBlock.cidr=203.0.113.7/32",
+    ],
+    &[
         "serviceMonitor.enabled=true",
         "serviceMonitor.labels.release=prometheus",
         "serviceMonitor.interval=15s",
@@ -95,6 +101,9 @@ fn versions_are_the_programs() {
 #[case("proxy.url=http://pro xy:3128", "at '/proxy/url'")]
 #[case("proxy.noProxy={https://example.com}", "at '/proxy/noProxy/0'")]
 #[case("proxy.noProxy={a;b}", "at '/proxy/noProxy/0'")]
+#[case("networkPolicy.egress.to[0].cidr=10.0.0.0/8", "additional properties 'cidr' not allowed")]
+#[case("networkPolicy.egress.to[0].ipBlock.except={10.0.0.0/8}", "missing property 'cidr'")]
+#[case("networkPolicy.ingress.from=monitoring", "at '/networkPolicy/ingress/from'")]
 #[case("logs.level=verbose", "at '/logs/level'")]
 #[case("logs.level=warning", "at '/logs/level'")]
 #[case("logs.level=", "at '/logs/level'")]
@@ -160,11 +169,24 @@ fn sorted(objects: Vec<Value>) -> Vec<Value> {
 
 /// What kustomize, which is in kubectl, makes of a folder.
 pub fn kustomized(folder: &str) -> Vec<Value> {
+    kustomize(&format!("{ROOT}/{folder}"))
+}
+
+fn kustomize(folder: &str) -> Vec<Value> {
     let assets = control_plane::Assets::locate().unwrap();
-    let output = std::process::Command::new(assets.kubectl())
-        .args(["kustomize", &format!("{ROOT}/{folder}")])
-        .output();
+    let output = std::process::Command::new(assets.kubectl()).args(["kustomize", folder]).output();
     documents(&succeeds(output.unwrap()))
+}
+
+/// What an overlay makes of `deploy/` and one of its components.
+pub fn with_component(name: &str) -> Vec<Value> {
+    let overlay = tempfile::tempdir().unwrap();
+    // kustomize takes no absolute path.
+    let root = format!("{}{}", "../".repeat(overlay.path().components().count() - 1), &ROOT[1..]);
+    let text = json!({"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
+        "resources": [format!("{root}/deploy")], "components": [format!("{root}/deploy/components/{name}")]});
+    std::fs::write(overlay.path().join("kustomization.yaml"), text.to_string()).unwrap();
+    kustomize(overlay.path().to_str().unwrap())
 }
 
 fn same(deployed: Vec<Value>, charted: Vec<Value>) {
@@ -186,16 +208,25 @@ fn same(deployed: Vec<Value>, charted: Vec<Value>) {
     }
 }
 
-/// `deploy/` has the rule for Namespaces ready for `--credentials-secret`; the chart adds it with the value.
 #[test]
 fn deploy_is_what_the_chart_renders() {
-    let mut deployed = kustomized("deploy");
-    let role = deployed.iter_mut().find(|object| id(object) == format!("ClusterRole {NAME}")).unwrap();
-    let rules = role["rules"].as_array_mut().unwrap();
-    let before = rules.len();
-    rules.retain(|rule| rule["resources"] != json!(["namespaces"]));
-    assert_eq!(rules.len(), before - 1);
-    same(deployed, rendered(&[]));
+    same(kustomized("deploy"), rendered(&[]));
+}
+
+/// The components of `deploy/`, each with the value of the chart that does the same.
+pub const COMPONENTS: [(&str, &str); 2] = [
+    ("credentials-secret", "credentials.secretName=atlas"),
+    ("network-policy", "networkPolicy.enabled=true"),
+];
+
+#[test]
+fn components_are_what_the_chart_renders() {
+    let folder = std::fs::read_dir(format!("{ROOT}/deploy/components")).unwrap();
+    let found: BTreeSet<String> = folder.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(found, COMPONENTS.iter().map(|(name, _)| (*name).to_owned()).collect());
+    for (component, set) in COMPONENTS {
+        same(with_component(component), rendered(&[set]));
+    }
 }
 
 #[test]
@@ -365,19 +396,55 @@ fn the_crd_is_kept_unless_told_otherwise() {
     assert!(!rendered(&["crds.enabled=false"]).iter().any(|object| id(object) == crd));
 }
 
+/// The policy's rules that are rendered with these values.
+fn network(sets: &[&str]) -> Value {
+    let objects = rendered(&[sets, &["networkPolicy.enabled=true"]].concat());
+    find(&objects, &format!("NetworkPolicy {NAME}"))["spec"].clone()
+}
+
 #[test]
 fn egress_is_to_dns_the_api_server_and_atlas_or_the_proxy() {
-    let ports = |sets: &[&str]| -> Vec<u64> {
-        let objects = rendered(&[sets, &["networkPolicy.enabled=true"]].concat());
-        let policy = find(&objects, &format!("NetworkPolicy {NAME}"));
-        let ports = policy["spec"]["egress"][0]["ports"].as_array().unwrap().iter();
-        ports.map(|port| port["port"].as_u64().unwrap()).collect()
+    let ports = |sets: &[&str]| -> Vec<Vec<u64>> {
+        let policy = network(sets);
+        let ports = |rule: &Value| {
+            let ports = rule["ports"].as_array().unwrap().iter();
+            ports.map(|port| port["port"].as_u64().unwrap()).collect()
+        };
+        policy["egress"].as_array().unwrap().iter().map(ports).collect()
     };
-    assert_eq!(ports(&[]), [53, 53, 443, 6443]);
+    assert_eq!(ports(&[]), [vec![53, 53], vec![443, 6443]]);
     assert_eq!(
         ports(&["proxy.url=http://proxy:3128", "networkPolicy.apiServerPorts={6443}"]),
-        [53, 53, 6443, 3128]
+        [vec![53, 53], vec![6443, 3128]]
     );
+}
+
+/// T38: metrics are for the namespace of Prometheus, DNS is in the cluster, and with a list of peers no rule is left
+/// that reaches any address.
+#[test]
+fn a_taken_operator_reaches_what_the_values_allow() {
+    let namespace =
+        |name: &str| json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}});
+    let policy = network(&[]);
+    assert_eq!(policy["policyTypes"], json!(["Ingress", "Egress"]));
+    let ingress =
+        json!([{"ports": [{"protocol": "TCP", "port": "http"}], "from": [namespace("monitoring")]}]);
+    assert_eq!(policy["ingress"], ingress);
+    let dns = json!([namespace("kube-system"), {"ipBlock": {"cidr": "169.254.20.10/32"}}]);
+    assert_eq!(policy["egress"][0]["to"], dns);
+
+    let policy = network(&[
+        "networkPolicy.ingress.from[0].podSelector.matchLabels.app=prometheus",
+        "networkPolicy.egress.dns[0].ipBlock.cidr=203.0.113.53/32",
+        "networkPolicy.egress.to[0].ipBlock.cidr=203.0.113.7/32",
+        "networkPolicy.egress.to[1].podSelector.matchLabels.app=proxy",
+    ]);
+    let proxy = |app: &str| json!({"podSelector": {"matchLabels": {"app": app}}});
+    assert_eq!(policy["ingress"][0]["from"], json!([proxy("prometheus")]));
+    let rules = policy["egress"].as_array().unwrap();
+    let to: Vec<&Value> = rules.iter().map(|rule| &rule["to"]).collect();
+    let block = |cidr: &str| json!({"ipBlock": {"cidr": cidr}});
+    assert_eq!(to, [&json!([block("203.0.113.53/32")]), &json!([block("203.0.113.7/32"), proxy("proxy")])]);
 }
 
 #[test]

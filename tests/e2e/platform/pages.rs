@@ -484,11 +484,15 @@ async fn by_kustomize() {
         .take();
     assert!(watched.as_array().unwrap().contains(&"--watch-namespace=payments".into()), "{watched}");
 
-    reader.one_of("docs/tenancy.md", "kubectl -n atlas-integration-operator patch deployment", &[], "");
+    reader.take_files("docs/tenancy.md", &[]);
+    reader.one_of("docs/tenancy.md", "kubectl apply -k overlay", &[], "");
     let args =
         shared.get(&["deployment", NAME, "-n", NAME])["spec"]["template"]["spec"]["containers"][0]["args"]
             .take();
     assert_eq!(args.as_array().unwrap().last().unwrap(), "--credentials-secret=atlas");
+    let role = shared.get(&["clusterrole", NAME]);
+    let rules = role["rules"].as_array().unwrap();
+    assert!(rules.iter().any(|rule| rule["resources"] == json!(["namespaces"])), "{role}");
 
     let mut way = reader.follow("docs/install.md", "What a namespace may do", &[]);
     way.step();
@@ -517,7 +521,7 @@ async fn from_installing_to_uninstalling() {
     let text = std::fs::read_to_string(format!("{ROOT}/docs/install.md")).unwrap();
     let flags: Vec<&str> =
         text.lines().filter_map(|line| line.split("| `--set ").nth(1)?.split('`').next()).collect();
-    assert_eq!(flags.len(), 6, "{flags:?}");
+    assert_eq!(flags.len(), 7, "{flags:?}");
     for flag in flags {
         reader.run(&format!("helm template x charts/{NAME} --set {flag}")).unwrap();
     }

@@ -441,7 +441,8 @@ async fn without_leave_to_watch_namespaces() {
 /// The Roles of docs/tenancy.md, for these namespaces and this operator.
 fn documented_roles(tenant: &str, home: &str) -> String {
     let text = include_str!("../../../docs/tenancy.md");
-    let (_, rest) = text.split_once("```yaml\n").unwrap();
+    let (_, section) = text.split_once("\n## One operator for each tenant\n").unwrap();
+    let (_, rest) = section.split_once("```yaml\n").unwrap();
     let (yaml, _) = rest.split_once("```").unwrap();
     let account = "name: atlas-integration-operator, namespace: atlas-integration-operator";
     assert_eq!(yaml.matches(account).count(), 2);

@@ -88,11 +88,7 @@ pub const RUN: &[(&str, &str, &str)] = &[
     ("docs/templates.md", "Helm", "platform::pages::templates_arrive_as_written"),
     ("docs/templates.md", "Shell", "platform::pages::templates_arrive_as_written"),
     ("docs/tenancy.md", "One platform key", "platform::pages::from_installing_to_uninstalling"),
-    (
-        "docs/tenancy.md",
-        "kubectl -n atlas-integration-operator patch deployment",
-        "platform::pages::by_kustomize",
-    ),
+    ("docs/tenancy.md", "kubectl apply -k overlay", "platform::pages::by_kustomize"),
     ("docs/uninstall.md", "In order", "platform::pages::from_installing_to_uninstalling"),
     (
         "docs/uninstall.md",
