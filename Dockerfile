@@ -3,9 +3,10 @@
 #   docker build --tag atlas-integration-operator:0.1.0 .
 #   docker buildx build --platform linux/amd64,linux/arm64 --tag REGISTRY/atlas-integration-operator:0.1.0 --push .
 #
-# The compiler is the one of rust-toolchain.toml, to the last digit, as a shorter tag would move to others. It runs on
-# the builder's own architecture and compiles for the other one: emulated, it would take many times as long.
-FROM --platform=$BUILDPLATFORM docker.io/library/rust:1.95.0-slim-bookworm AS build
+# The compiler is the one of rust-toolchain.toml. A tag can be moved, so the digest alone decides what is pulled: that of
+# the list of all architectures (docs/image.md says how to find another one). The compiler runs on the builder's own
+# architecture and compiles for the other one: emulated, it would take many times as long.
+FROM --platform=$BUILDPLATFORM docker.io/library/rust:1.95.0-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082 AS build
 ARG TARGETARCH
 # No versions of packages: Debian serves a version only until its next fix.
 RUN case "$TARGETARCH" in \

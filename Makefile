@@ -12,12 +12,17 @@ WRITE ?= docs/figures.md
 FUZZ_SECONDS ?= 60
 MUTANTS ?= src/core/**/*.rs src/domain/**/*.rs
 MUTANTS_VERSION = 27.1.0
+DENY_VERSION = 0.20.2
+CYCLONEDX_VERSION = 0.5.9
 BUILT = $${CARGO_TARGET_DIR:-target}/debug
 IMAGE ?= atlas-integration-operator
 # The image's tag. A test checks that the Dockerfile and the chart name the same version.
 VERSION = $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
 RUST_IMAGE = $(shell sed -n 's/^FROM .* \(.*\) AS build$$/\1/p' Dockerfile)
 NEEDS = command -v $(1) > /dev/null || { echo "$(1) is not on PATH: $(2)" >&2; exit 1; }
+# A subcommand of cargo, in the very version that this file was written for.
+SUBCOMMAND = [ "$$($(CARGO) $(1) --version 2> /dev/null | sed 's/.* //')" = "$(2)" ] || { \
+	echo "cargo-$(1) $(2) is not installed: cargo install --locked cargo-$(1) --version $(2)" >&2; exit 1; }
 
 .PHONY: help
 help: ## List the targets
@@ -82,9 +87,7 @@ model: tools ## Check the model in larger worlds than `make test` does; this tak
 
 .PHONY: mutants
 mutants: tools ## List changes of the decisions that no unit test notices (MUTANTS="src/core/plan.rs": only these files)
-	@[ "$$($(CARGO) mutants --version 2> /dev/null)" = "cargo-mutants $(MUTANTS_VERSION)" ] || { \
-		echo "cargo-mutants $(MUTANTS_VERSION) is not installed: cargo install --locked cargo-mutants --version $(MUTANTS_VERSION)" >&2; \
-		exit 1; }
+	@$(call SUBCOMMAND,mutants,$(MUTANTS_VERSION))
 	mkdir -p target
 	$(CARGO) mutants --package atlas-integration-operator $(foreach file,$(MUTANTS),--file '$(file)') --output target -- --lib
 
@@ -118,14 +121,27 @@ test-tools: tools ## Build the tests' other tools (Helm, kstatus, Flux, Argo CD,
 generate: tools ## Regenerate crds/, the chart's README and CRD, docs/reference.md, docs/errors.md, argocd-cm.yaml
 	UPDATE=1 $(CARGO) test --locked --quiet --test generated
 
+.PHONY: audit
+audit: ## Look up advisories and withdrawn versions of all crates, and check licences (needs GitHub; docs/image.md)
+	@$(call SUBCOMMAND,deny,$(DENY_VERSION))
+	# The crates of the tests run on our machines too.
+	$(CARGO) deny --locked --workspace check advisories licenses sources
+	# A crate in two versions is bad for the image alone.
+	$(CARGO) deny --locked --exclude-dev check bans
+
 .PHONY: build
 build: tools ## Build the release binary
 	$(CARGO) build --locked --release
 
 .PHONY: image
-image: ## Build the image for amd64 and arm64 into target/image (as root where containers can't run, with BUILDAH_ISOLATION=chroot)
+image: ## Build the image for amd64 and arm64 into target/image (BASE=IMAGE: compile in this one, as docs/image.md says)
 	@$(call NEEDS,buildah,install Debian's package buildah; with Docker see docs/image.md)
-	scripts/image.sh $(IMAGE) $(VERSION)
+	scripts/image.sh $(IMAGE) $(VERSION) $(BASE)
+
+.PHONY: sbom
+sbom: ## Write the image's bill of materials (CycloneDX), one for each architecture, into target/sbom
+	@$(call SUBCOMMAND,cyclonedx,$(CYCLONEDX_VERSION))
+	CARGO="$(CARGO)" scripts/sbom.sh
 
 .PHONY: image-base
 image-base: ## Make a stand-in for the image in the Dockerfile's FROM, where its registry can't be reached (as root)

@@ -4,9 +4,9 @@
 #
 #     scripts/image-base.sh IMAGE
 #
-# The image's tag names what goes into it: the compiler's version first, Debian's release last.
+# The tag of that image names what goes into the stand-in: the compiler's version first, Debian's release last.
 set -euo pipefail
-image="$1"
+image="${1%@*}"
 version="${image##*:}"
 version="${version%%-*}"
 release="${image##*-}"
@@ -28,4 +28,6 @@ cp /etc/ssl/certs/ca-certificates.crt "$root"/usr/local/cargo/
 buildah config --env RUSTUP_HOME=/usr/local/rustup --env CARGO_HOME=/usr/local/cargo \
 	--env CARGO_HTTP_CAINFO=/usr/local/cargo/ca-certificates.crt \
 	--env PATH=/usr/local/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
+image="localhost/${image##*/}"
 buildah commit "$container" "$image"
+echo "build with it by: make image BASE=$image"

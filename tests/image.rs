@@ -44,7 +44,7 @@ fn the_dockerfile_agrees_with_the_sources() {
     let channel = text("rust-toolchain.toml").split_once("channel = \"").unwrap().1.to_owned();
     let channel = channel.split('"').next().unwrap();
     for expected in [
-        format!("FROM --platform=$BUILDPLATFORM docker.io/library/rust:{channel}-slim-bookworm AS build\n"),
+        format!("FROM --platform=$BUILDPLATFORM docker.io/library/rust:{channel}-slim-bookworm@sha256:"),
         format!("--tag {NAME}:{VERSION} "),
         format!("org.opencontainers.image.title=\"{}\"", env!("CARGO_PKG_NAME")),
         format!("org.opencontainers.image.description=\"{}\"", env!("CARGO_PKG_DESCRIPTION")),
