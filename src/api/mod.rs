@@ -24,8 +24,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::IntegrationType;
 
-/// API group of the kind.
-pub const GROUP: &str = "atlas-integrations.dev";
 /// Our finalizer. Together with [`CLAIM_ANNOTATION`] it is the claim on a place in Atlas.
 pub const FINALIZER: &str = "atlas-integrations.dev/finalizer";
 /// Holds the claim as JSON: `{uid, time, sent, adopted}`.

@@ -6,7 +6,7 @@ use kube::client::ClientBuilder;
 use kube::config::Kubeconfig;
 use kube::{Client, Config, Error};
 
-use super::pages::LimitPages;
+use super::pages::LimitAnswers;
 
 /// How long a call other than a watch may wait for a byte of the answer.
 const READ_LIMIT: Duration = Duration::from_secs(300);
@@ -41,7 +41,7 @@ pub async fn connect() -> Result<Client, String> {
         }
         error => format!("the connection to the API server can't be set up: {error}"),
     })?;
-    Ok(client.with_layer(&LimitPages).build())
+    Ok(client.with_layer(&LimitAnswers).build())
 }
 
 /// Whether the cluster of the kubeconfig's context has a `proxy-url`.

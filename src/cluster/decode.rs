@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::mapping::{self, Defaults};
+use super::sieve::MOST_FINALIZERS;
 use super::wire::Wire;
 use crate::api;
 use crate::domain::{
@@ -15,13 +16,16 @@ use crate::domain::{
 /// The longest echo of a request in the status (the schema's `maxLength`).
 const MAX_REQUEST: usize = 253;
 
+/// What is wrong with an object whose finalizers are not all read.
+pub(super) const TOO_MANY_FINALIZERS: &str = "metadata.finalizers has more than 64 entries, and the operator reads no more; remove those that nobody needs";
+
 /// An object, with those parts of its stored form that a patch needs.
 #[derive(Clone, Debug)]
 pub struct Stored {
     /// The object.
     pub object: Object,
-    /// Finalizers that are not ours.
-    pub(super) other_finalizers: Vec<String>,
+    /// Finalizers that are not ours; `None` if there are too many to be read.
+    pub(super) other_finalizers: Option<Vec<String>>,
     /// The status as stored, from which a patch is made.
     pub(super) status: Value,
     bytes: usize,
@@ -45,10 +49,12 @@ impl Stored {
 /// Decodes an object. Returns `None` only for something that no API server returns (without uid or namespace).
 pub(super) fn decode(wire: Wire, defaults: Defaults) -> Option<Stored> {
     let Wire { metadata, spec, status } = wire;
-    // The status is kept twice, decoded and as it is.
-    let bytes = size_of::<Stored>() + 2 * (bytes(&spec) + bytes(&status));
+    let annotations = metadata.annotations.iter().flatten().map(|(_, text)| text.len()).sum::<usize>();
+    // The status is kept twice, decoded and as it is. A claim that is decoded takes several times its length.
+    let bytes = size_of::<Stored>() + 2 * (bytes(&spec) + bytes(&status)) + 8 * annotations;
     let annotation = |name: &str| metadata.annotations.as_ref().and_then(|all| all.get(name)).cloned();
     let finalizers = metadata.finalizers.clone().unwrap_or_default();
+    let has_too_many = finalizers.len() > MOST_FINALIZERS;
     let object = Object {
         key: ObjectKey {
             namespace: metadata.namespace.as_deref()?.into(),
@@ -64,10 +70,11 @@ pub(super) fn decode(wire: Wire, defaults: Defaults) -> Option<Stored> {
         released: annotation(api::RELEASED_ANNOTATION).is_some(),
         reconcile_requested: annotation(api::RECONCILE_ANNOTATION).map(|text| plain(&text, MAX_REQUEST)),
         rewrite_requested: annotation(api::REWRITE_ANNOTATION).map(|text| plain(&text, MAX_REQUEST)),
-        spec: mapping::spec(spec, defaults),
+        spec: if has_too_many { Err(TOO_MANY_FINALIZERS.to_owned()) } else { mapping::spec(spec, defaults) },
         status: decode_status(&status),
     };
-    let other_finalizers = finalizers.into_iter().filter(|finalizer| finalizer != api::FINALIZER).collect();
+    let others = || finalizers.into_iter().filter(|finalizer| finalizer != api::FINALIZER).collect();
+    let other_finalizers = (!has_too_many).then(others);
     Some(Stored { object, other_finalizers, status, bytes })
 }
 
@@ -162,6 +169,27 @@ mod tests {
         let why = object(&spec).spec.expect_err("no reference");
         assert!(why.contains("spec can't be read") && !why.contains("canary"), "{why}");
         assert!(object(&Value::Null).spec.is_err());
+    }
+
+    /// Whoever writes finalizers has to write all of them, so an object with more than are read is not written.
+    #[test]
+    fn an_object_with_too_many_finalizers_is_invalid() {
+        let stored = |others: usize| {
+            let spec = serde_json::json!({"projectId": "5d791c84ff7a2522cc4f9aa1", "type": "MICROSOFT_TEAMS",
+                "microsoftTeams": {"webhookUrlSecretRef": {"name": "teams", "key": "url"}}});
+            let mut finalizers = vec![api::FINALIZER.to_owned()];
+            finalizers.extend((0..others).map(|number| format!("others/{number}")));
+            let metadata = serde_json::json!({"name": "x", "namespace": "ns", "uid": "u", "resourceVersion": "1",
+                "finalizers": finalizers});
+            Stored::testing(serde_json::json!({"metadata": metadata, "spec": spec})).expect("decodes")
+        };
+        let most = stored(MOST_FINALIZERS - 1);
+        assert_eq!(most.other_finalizers.map(|others| others.len()), Some(MOST_FINALIZERS - 1));
+        assert!(most.object.spec.is_ok() && most.object.finalizer);
+        let more = stored(MOST_FINALIZERS);
+        assert_eq!(more.other_finalizers, None);
+        let why = more.object.spec.expect_err("too many");
+        assert!(why.contains(&format!("more than {MOST_FINALIZERS} entries")), "{why}");
     }
 
     /// A reference with an empty name is a mistake. It must not lead to the operator's own credentials.

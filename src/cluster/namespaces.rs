@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, ObjectMeta};
 
+use super::pages::Pages;
 use super::secrets::ReadError;
 use super::watch::{WatchEvent, Which, watch};
 use super::wire::Metadata;
@@ -59,9 +60,9 @@ impl Namespaces {
 }
 
 /// Watches what all Namespaces of the cluster grant, by their metadata.
-pub fn watch_namespaces(client: &Client) -> BoxStream<'static, WatchEvent<Grant>> {
+pub fn watch_namespaces(client: &Client, pages: &Pages) -> BoxStream<'static, WatchEvent<Grant>> {
     let api: Api<Metadata<Namespace>> = Api::all(client.clone());
-    watch(0, api, &Which::default(), |wire: Metadata<Namespace>| {
+    watch(0, api, pages, &Which::default(), |wire: Metadata<Namespace>| {
         let projects = projects(&wire.metadata);
         Some(Grant { namespace: wire.metadata.name?, projects })
     })

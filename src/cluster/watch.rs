@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::decode::{Stored, decode};
 use super::mapping::Defaults;
-use super::pages::is_too_large;
+use super::pages::{Pages, Turn, is_too_large};
 use super::retry::{Asked, Fault, Next, Retry};
 use super::secrets::SecretIdentity;
 use super::wire::{Metadata, Wire};
@@ -140,25 +140,26 @@ type Stream<T> = BoxStream<'static, WatchEvent<T>>;
 /// Watches `AtlasIntegration` objects. An object that can't be decoded at all is left out.
 pub fn watch_objects(
     client: &Client,
+    pages: &Pages,
     scope: &Scope,
     selector: Option<&str>,
     defaults: Defaults,
 ) -> Stream<Stored> {
     let which = Which { labels: selector.map(str::to_owned), fields: None };
     let watches = scope.parts().into_iter().enumerate().map(|(list, part)| {
-        watch(list, api(client, &part), &which, move |wire: Wire| decode(wire, defaults))
+        watch(list, api(client, &part), pages, &which, move |wire: Wire| decode(wire, defaults))
     });
     select_all(watches).boxed()
 }
 
 /// Watches the metadata of Secrets in these parts of the cluster: names and identities, never values.
-pub fn watch_secrets(client: &Client, parts: &[Part]) -> Stream<(ObjectKey, SecretIdentity)> {
+pub fn watch_secrets(client: &Client, pages: &Pages, parts: &[Part]) -> Stream<(ObjectKey, SecretIdentity)> {
     let watches = parts.iter().enumerate().map(|(list, part)| {
         let fields = match part {
             Part::Secret(only) => Some(format!("metadata.name={}", only.name)),
             Part::All | Part::Namespace(_) => None,
         };
-        watch(list, api(client, part), &Which { labels: None, fields }, secret_item)
+        watch(list, api(client, part), pages, &Which { labels: None, fields }, secret_item)
     });
     select_all(watches).boxed()
 }
@@ -195,6 +196,7 @@ pub(super) struct Which {
 pub(super) fn watch<K, T>(
     list: usize,
     api: Api<K>,
+    pages: &Pages,
     which: &Which,
     item: impl Fn(K) -> Option<T> + Send + 'static,
 ) -> Stream<T>
@@ -204,7 +206,7 @@ where
 {
     let Which { labels, fields } = which;
     let (label_selector, field_selector) = (labels.clone(), fields.clone());
-    let pages = ListParams {
+    let page = ListParams {
         label_selector: label_selector.clone(),
         field_selector: field_selector.clone(),
         limit: Some(most::<K>()),
@@ -213,7 +215,9 @@ where
     let watcher = Watcher {
         list,
         api,
-        pages,
+        pages: pages.clone(),
+        turn: None,
+        page,
         changes: WatchParams { label_selector, field_selector, ..WatchParams::default() },
         item,
         step: Step::Begin,
@@ -234,7 +238,10 @@ fn most<K: Resource>() -> u32 {
 struct Watcher<K, T, F> {
     list: usize,
     api: Api<K>,
-    pages: ListParams,
+    pages: Pages,
+    /// The turn for the page that is asked for or told.
+    turn: Turn,
+    page: ListParams,
     changes: WatchParams,
     item: F,
     /// What is done next, after `wait`.
@@ -270,7 +277,7 @@ where
                 match objects.next().map(&self.item) {
                     Some(Some(item)) => return WatchEvent::Present { list: self.list, item: Box::new(item) },
                     Some(None) => {}
-                    None => self.shown = None,
+                    None => (self.shown, self.turn) = (None, None),
                 }
                 continue;
             }
@@ -294,21 +301,26 @@ where
     }
 
     async fn page(&mut self, token: Option<String>) {
-        self.pages.continue_token = token.clone();
-        let limit = self.pages.limit.unwrap_or(1);
-        let page = match self.api.list(&self.pages).await {
+        self.page.continue_token = token.clone();
+        let limit = self.page.limit.unwrap_or(1);
+        if self.turn.is_none() {
+            self.turn = self.pages.turn().await;
+        }
+        let page = match self.api.list(&self.page).await {
             Ok(page) => page,
-            Err(error) if limit > 1 && is_too_large(&error) => {
-                self.pages.limit = Some((limit / 4).max(1));
-                self.step = Step::Page(token);
-                return;
-            }
             Err(error) => {
+                // The next one has fewer objects, since an API server that can't make a large page fails in many ways.
+                self.page.limit = Some((limit / 4).max(1));
+                if limit > 1 && is_too_large(&error) {
+                    self.step = Step::Page(token);
+                    return;
+                }
+                self.turn = None;
                 return self.failed(Asked::List, &error.into(), token.map(|token| Step::Page(Some(token))));
             }
         };
         // Objects that are so large are rare.
-        self.pages.limit = Some(most::<K>().min(limit * 2));
+        self.page.limit = Some(most::<K>().min(limit * 2));
         self.shown = Some(page.items.into_iter());
         let some = |text: Option<String>| text.filter(|text| !text.is_empty());
         self.step = match (some(page.metadata.continue_), some(page.metadata.resource_version)) {

@@ -20,6 +20,8 @@ enum Answer {
     Status(u16),
     /// A page that shows the Secret of this name, and the token of the next one.
     Page(&'static str, Option<&'static str>),
+    /// A page that shows it, if no more than so many objects are asked for.
+    PageOf(u32, &'static str),
     /// Changes, after which the watch stays open, or ends.
     Changes(Vec<Value>, bool),
 }
@@ -36,12 +38,16 @@ fn change(kind: &str, object: &Value) -> Value {
     json!({"type": kind, "object": object})
 }
 
+/// A parameter of a request.
+fn parameter<'a>(request: &'a Request<Body>, name: &str) -> Option<&'a str> {
+    let mut pairs = request.uri().query().unwrap_or_default().split('&');
+    pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
 /// The words for a request: "list", "page TOKEN" or "watch VERSION".
 fn in_words(request: &Request<Body>) -> String {
-    let query = request.uri().query().unwrap_or_default();
-    let of = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-    match (of("watch"), of("continue")) {
-        (Some(_), _) => format!("watch {}", of("resourceVersion").unwrap_or_default()),
+    match (parameter(request, "watch"), parameter(request, "continue")) {
+        (Some(_), _) => format!("watch {}", parameter(request, "resourceVersion").unwrap_or_default()),
         (None, Some(token)) => format!("page {token}"),
         (None, None) => "list".to_owned(),
     }
@@ -56,7 +62,12 @@ fn watched(
     let service = tower::service_fn(move |request: Request<Body>| {
         let words = in_words(&request);
         let mut log = log.lock();
-        let answer = answer(log.len(), &words);
+        let limit = parameter(&request, "limit").and_then(|limit| limit.parse().ok());
+        let answer = match answer(log.len(), &words) {
+            Answer::PageOf(most, _) if limit > Some(most) => Answer::Status(504),
+            Answer::PageOf(_, name) => Answer::Page(name, None),
+            answer => answer,
+        };
         log.push((words, begun.elapsed()));
         let (code, lines, ends) = match answer {
             Answer::Status(code) => {
@@ -71,6 +82,7 @@ fn watched(
                 (200, vec![page], true)
             }
             Answer::Changes(changes, ends) => (200, changes, ends),
+            Answer::PageOf(..) => unreachable!("it is replaced above"),
         };
         let lines =
             lines.into_iter().map(|line| Ok::<_, Infallible>(Frame::data(Bytes::from(format!("{line}\n")))));
@@ -81,7 +93,7 @@ fn watched(
         std::future::ready(Ok::<_, Infallible>(response))
     });
     let api = Api::<Metadata<Secret>>::all(Client::new(service, "ns"));
-    (requests, watch(7, api, &Which::default(), secret_item))
+    (requests, watch(7, api, &Pages::default(), &Which::default(), secret_item))
 }
 
 /// Follows the watch for so many seconds. Returns what it told, in words.
@@ -228,4 +240,16 @@ async fn a_change_without_a_version_is_told_and_a_list_follows() {
     let told = told(&mut events, 60).await;
     assert_eq!(told[4..6], ["without a", "the API server sent no resourceVersion"]);
     assert_eq!(words(&requests), ["list", "watch 5", "list", "watch 5"]);
+}
+
+/// An API server that can't make a page in time answers with an error, or not at all. It is asked for a smaller one.
+#[tokio::test(start_paused = true)]
+async fn a_page_that_fails_is_asked_for_with_fewer_objects() {
+    let (requests, mut events) = watched(|_, words| match words {
+        "list" => Answer::PageOf(40, "a"),
+        _ => Answer::Changes(Vec::new(), false),
+    });
+    let told = told(&mut events, 60).await;
+    assert_eq!(told.last().map(String::as_str), Some("works"), "{told:?}");
+    assert_eq!(words(&requests), ["list", "list", "list", "watch 5"]);
 }

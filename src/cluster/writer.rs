@@ -8,7 +8,7 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, Resource};
 use serde_json::{Map, Value, json};
 
-use super::decode::{Stored, decode};
+use super::decode::{Stored, TOO_MANY_FINALIZERS, decode};
 use super::encode;
 use super::mapping::Defaults;
 use super::wire::Wire;
@@ -100,7 +100,7 @@ impl Writer {
     /// A [`WriteError`].
     pub async fn claim(&self, stored: &Stored, claim: &Claim) -> Result<Stored, WriteError> {
         let text = serde_json::to_string(claim).map_err(|error| WriteError::Server(error.to_string()))?;
-        let mut finalizers = stored.other_finalizers.clone();
+        let mut finalizers = other_finalizers(stored, "claim")?;
         finalizers.push(FINALIZER.to_owned());
         let annotations = json!({CLAIM_ANNOTATION: text, RELEASED_ANNOTATION: null});
         self.metadata(stored, "claim", json!({"finalizers": finalizers, "annotations": annotations})).await
@@ -113,7 +113,8 @@ impl Writer {
     /// A [`WriteError`].
     pub async fn release(&self, stored: &Stored, at: jiff::Timestamp) -> Result<Stored, WriteError> {
         let annotations = json!({CLAIM_ANNOTATION: null, RELEASED_ANNOTATION: at.to_string()});
-        let change = json!({"finalizers": stored.other_finalizers, "annotations": annotations});
+        let finalizers = other_finalizers(stored, "release")?;
+        let change = json!({"finalizers": finalizers, "annotations": annotations});
         self.metadata(stored, "release", change).await
     }
 
@@ -198,6 +199,12 @@ impl Writer {
             _ => Err(WriteError::Server("whether the kind is being removed can't be read".to_owned())),
         }
     }
+}
+
+/// The finalizers that a write of them must leave.
+fn other_finalizers(stored: &Stored, write: &'static str) -> Result<Vec<String>, WriteError> {
+    let refused = || WriteError::Refused { write, why: TOO_MANY_FINALIZERS.to_owned() };
+    stored.other_finalizers.clone().ok_or_else(refused)
 }
 
 fn precondition(stored: &Stored) -> Map<String, Value> {

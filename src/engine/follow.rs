@@ -9,7 +9,8 @@ use futures::stream::BoxStream;
 use super::index::ProjectKey;
 use super::shared::{Settings, Shared};
 use crate::cluster::{
-    Grant, Part, Scope, SecretIdentity, Stored, WatchEvent, watch_namespaces, watch_objects, watch_secrets,
+    Grant, Pages, Part, Scope, SecretIdentity, Stored, WatchEvent, watch_namespaces, watch_objects,
+    watch_secrets,
 };
 use crate::core::quiet::quiet;
 use crate::domain::ObjectKey;
@@ -19,6 +20,7 @@ type Secret = (ObjectKey, SecretIdentity);
 /// The watches, and which of their first lists are not complete yet.
 pub(super) struct Watches {
     client: kube::Client,
+    pages: Pages,
     objects: BoxStream<'static, WatchEvent<Stored>>,
     secrets: BoxStream<'static, WatchEvent<Secret>>,
     namespaces: BoxStream<'static, WatchEvent<Grant>>,
@@ -49,8 +51,9 @@ impl Watches {
     /// only Secrets to which an object refers.
     pub fn begin(client: kube::Client, settings: &Settings) -> Watches {
         let selector = settings.selector.as_deref();
+        let pages = Pages::default();
         Watches {
-            objects: watch_objects(&client, &settings.scope, selector, settings.defaults),
+            objects: watch_objects(&client, &pages, &settings.scope, selector, settings.defaults),
             secrets: futures::stream::pending().boxed(),
             namespaces: futures::stream::pending().boxed(),
             parts: settings.scope.parts().into_iter().chain(secret_apart(settings)).collect(),
@@ -60,6 +63,7 @@ impl Watches {
             empty: (0..settings.scope.lists()).collect(),
             all_begun: false,
             client,
+            pages,
         }
     }
 
@@ -120,7 +124,7 @@ impl Watches {
     fn begin_others(&mut self, shared: &Shared) {
         let settings = &shared.settings;
         if settings.watch_secrets {
-            self.secrets = watch_secrets(&self.client, &self.parts);
+            self.secrets = watch_secrets(&self.client, &self.pages, &self.parts);
             self.open.extend((0..self.parts.len()).map(|list| (Watch::Secrets, list)));
         } else {
             shared.index.lock().secrets.unwatched(0, Part::All);
@@ -128,7 +132,7 @@ impl Watches {
         // A Role can't allow a watch of Namespaces. So if the scope is a list of namespaces, the operator reads each
         // Namespace when it needs it.
         if settings.credentials_secret.is_some() && settings.scope == Scope::All {
-            self.namespaces = watch_namespaces(&self.client);
+            self.namespaces = watch_namespaces(&self.client, &self.pages);
             self.open.insert((Watch::Namespaces, 0));
         }
     }

@@ -1,5 +1,6 @@
 //! Attacks: by tenants, by neighbours, by readers, and by an Atlas, or a proxy before it, that is not what it should be.
 //! Each attack is made on the real thing, and its test fails if it comes through.
 
+mod a01_metadata;
 mod a12_process;
 pub mod tenant;
