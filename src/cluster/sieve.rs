@@ -289,40 +289,36 @@ impl Sieve {
 
     /// How many bytes of a piece belong to a value that has begun, and whether it ends with them.
     fn rest_of_value(&mut self, piece: &[u8]) -> (usize, bool) {
-        let mut at = 0;
-        while let Some(byte) = piece.get(at).copied() {
-            if self.escaped {
-                self.escaped = false;
-            } else if self.string {
-                let Some(plain) = piece[at..].iter().position(|byte| matches!(byte, b'"' | b'\\')) else {
-                    return (piece.len(), false);
-                };
-                at += plain;
-                self.escaped = piece[at] == b'\\';
-                self.string = self.escaped;
-                if !self.string && self.depth == 0 {
-                    return (at + 1, true);
-                }
+        let (mut at, mut is_end) = (0, false);
+        let (mut depth, mut string, mut escaped) = (self.depth, self.string, self.escaped);
+        while at < piece.len() && !is_end {
+            let byte = piece[at];
+            if escaped {
+                escaped = false;
+            } else if string {
+                escaped = byte == b'\\';
+                string = byte != b'"';
+                is_end = !string && depth == 0;
             } else {
                 match byte {
-                    b'"' => self.string = true,
-                    b'{' | b'[' => self.depth += 1,
+                    b'"' => string = true,
+                    b'{' | b'[' => depth += 1,
                     // The end of a number, or of another value without brackets.
-                    b'}' | b']' | b',' | b' ' | b'\n' | b'\r' | b'\t' if self.depth == 0 => {
-                        return (at, true);
+                    b'}' | b']' | b',' | b' ' | b'\n' | b'\r' | b'\t' if depth == 0 => {
+                        is_end = true;
+                        break;
                     }
                     b'}' | b']' => {
-                        self.depth -= 1;
-                        if self.depth == 0 {
-                            return (at + 1, true);
-                        }
+                        depth -= 1;
+                        is_end = depth == 0;
                     }
                     _ => {}
                 }
             }
             at += 1;
         }
-        (at, false)
+        (self.depth, self.string, self.escaped) = (depth, string, escaped);
+        (at, is_end)
     }
 }
 
