@@ -195,10 +195,10 @@ mod tests {
             let begin = format!(r#"{{"metadata": {{{next}"resourceVersion": "1"}}, "items": ["#);
             let item = move |number| {
                 let comma = if number > from { "," } else { "" };
-                let begin = format!(r#"{comma}{{"metadata": {{"ownerReferences": [""#);
+                let begin = format!(r#"{comma}{{"metadata": {{"labels": {{"a": ""#);
                 let end = move || {
                     format!(
-                        r#""], "name": "x-{number}", "namespace": "ns", "uid": "u-{number}", "resourceVersion": "1"}},
+                        r#""}}, "name": "x-{number}", "namespace": "ns", "uid": "u-{number}", "resourceVersion": "1"}},
                         "spec": {{"webhook": {{"bodyTemplate": "{}"}}}}}}"#,
                         "z".repeat(template)
                     )

@@ -3,4 +3,3 @@
 
 mod a01_metadata;
 mod a12_process;
-pub mod tenant;
