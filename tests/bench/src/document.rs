@@ -5,7 +5,7 @@ const INTRODUCTION: &str = "\
     section and leaves the others as they are. In a run, the operator, kube-apiserver, etcd, the simulator \
     of Atlas and the measuring program share the cores of one machine. The operator's binary is linked in \
     the same way as that of the image. On other machines the times differ, so compare the ratios: both of \
-    their sides are from the same run.";
+    their sides are from the same run. A run that was ended early has the columns that were complete.";
 
 /// The width of the page.
 const WIDTH: usize = 120;
