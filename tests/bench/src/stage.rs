@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use atlas_integration_stage::samples::{self, Sample};
 use atlas_integration_stage::{self as shared, ACCOUNT};
@@ -79,6 +79,13 @@ impl Stage {
         Ok(api.create(&PostParams::default(), &object).await?)
     }
 
+    /// Creates objects, several at a time, and returns their names.
+    pub async fn create_all(&self, objects: impl IntoIterator<Item = Value>) -> Result<Vec<String>, Failed> {
+        let creations = stream::iter(objects)
+            .map(|object| async move { Ok(self.create(&object).await?.metadata.name.unwrap_or_default()) });
+        creations.buffer_unordered(CONCURRENCY).try_collect().await
+    }
+
     /// New projects in which this key is good.
     pub fn projects(&self, key: &Key, number: usize) -> Vec<Project> {
         let first = self.projects.fetch_add(number, Ordering::Relaxed) + 1;
@@ -103,29 +110,19 @@ impl Stage {
         self.create_credential(namespace, &BENCH).await?;
         let projects = self.projects(&BENCH, projects);
         let keys = keys(1);
-        let secrets = stream::iter(&projects).map(|project| {
-            let secret = secret(namespace, &keys_of(project), &keys);
-            async move { self.create(&secret).await.map(drop) }
-        });
-        secrets.buffer_unordered(CONCURRENCY).try_collect::<Vec<()>>().await?;
+        self.create_all(projects.iter().map(|project| secret(namespace, &keys_of(project), &keys))).await?;
         Ok(projects)
     }
 
     /// Creates the ten objects of each project.
     pub async fn create_objects(&self, namespace: &str, projects: &[Project]) -> Result<(), Failed> {
-        let objects = projects.iter().flat_map(|project| objects(namespace, project));
-        let creations =
-            stream::iter(objects).map(|object| async move { self.create(&object).await.map(drop) });
-        creations.buffer_unordered(CONCURRENCY).try_collect::<Vec<()>>().await.map(drop)
+        self.create_all(projects.iter().flat_map(|project| objects(namespace, project))).await.map(drop)
     }
 
     /// Secrets that no object refers to.
     pub async fn create_foreign_secrets(&self, namespace: &str, number: usize) -> Result<(), Failed> {
         let value = json!({"value": "x".repeat(1_000)});
-        let secrets = (0..number).map(|n| secret(namespace, &foreign(n), &value));
-        let creations =
-            stream::iter(secrets).map(|secret| async move { self.create(&secret).await.map(drop) });
-        creations.buffer_unordered(CONCURRENCY).try_collect::<Vec<()>>().await.map(drop)
+        self.create_all((0..number).map(|n| secret(namespace, &foreign(n), &value))).await.map(drop)
     }
 
     /// Deletes them. One request for all would run into the API server's time limit.
@@ -196,6 +193,18 @@ pub fn keys(number: usize) -> Value {
     let headers = json!({"X-Token": text}).to_string();
     json!({"hex": datadog_key(number), "url": format!("https://hooks.example.com/{number}"), "headers": headers,
         "text": text})
+}
+
+/// Waits until Atlas has the DATADOG key of the nth set of values in a project.
+pub async fn until_key(project: &Project, number: usize, limit: Duration) -> Result<(), Failed> {
+    let (key, begun) = (datadog_key(number), Instant::now());
+    while project.stored_type("DATADOG").is_none_or(|stored| stored["apiKey"] != key) {
+        if begun.elapsed() > limit {
+            return Err("a rotated key never reached Atlas".into());
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
 }
 
 /// Which of these a sample's value is written as.

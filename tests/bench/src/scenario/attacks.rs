@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 use atlas_integration_stage::samples;
 use atlas_sim::{Effect, Fault, Project};
 use futures::future::try_join_all;
-use futures::stream::{self, StreamExt, TryStreamExt};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::Failed;
 use crate::operator::{Operator, became};
 use crate::rows::{Rows, Times, mebibytes, milliseconds, ratio};
-use crate::stage::{self, CONCURRENCY, Key, Stage};
+use crate::stage::{self, Key, Stage};
 
 pub const METHOD: &str = "\
     The victim has one object in sync. Its key in the Secret is changed 50 times, one after another; a \
@@ -81,7 +80,7 @@ impl Attack {
                 let mut fault = Fault::new(Effect::RateLimited { retry_after: Some(3_600) }).always();
                 fault.when.credential = Some(ATTACKER.public.to_owned());
                 victim.fault(fault);
-                create(stage, vec![object(namespace, victim, "pausing", "atlas")]).await
+                stage.create_all([object(namespace, victim, "pausing", "atlas")]).await
             }
             Attack::BadKeys => {
                 let keys = (0..BAD_KEYS).map(|number| {
@@ -89,17 +88,17 @@ impl Attack {
                         "privateApiKey": format!("{number:08x}-1a2b-4c3d-9e8f-1234567890ab")});
                     stage::secret(namespace, &format!("bad-{number}"), &values)
                 });
-                create(stage, keys.collect()).await?;
+                stage.create_all(keys).await?;
                 let objects = (0..BAD_KEYS).map(|number| {
                     object(namespace, victim, &format!("bad-{number}"), &format!("bad-{number}"))
                 });
-                create(stage, objects.collect()).await
+                stage.create_all(objects).await
             }
             Attack::Flapping => {
                 let projects = stage.projects(&ATTACKER, SHARERS);
                 let objects =
                     projects.iter().map(|project| object(namespace, project, project.id(), "atlas"));
-                create(stage, objects.collect()).await
+                stage.create_all(objects).await
             }
             Attack::Answers => {
                 let projects = stage.projects(&ATTACKER, FLOODED);
@@ -114,7 +113,7 @@ impl Attack {
                 }
                 let objects =
                     projects.iter().map(|project| object(namespace, project, project.id(), "atlas"));
-                create(stage, objects.collect()).await
+                stage.create_all(objects).await
             }
         }
     }
@@ -176,7 +175,7 @@ async fn case(attacks: &[Attack], latency: Duration) -> Result<(Times, u64), Fai
     stage.plane.kubectl(&["create", "namespace", VICTIM.org])?;
     stage.create_credential(VICTIM.org, &VICTIM).await?;
     stage.create(&stage::secret(VICTIM.org, "keys", &stage::keys(1))).await?;
-    create(&stage, vec![object(VICTIM.org, &victim, "victim", "atlas")]).await?;
+    stage.create(&object(VICTIM.org, &victim, "victim", "atlas")).await?;
     let operator = Operator::start_with_resyncs(&stage, &[]).await?;
     operator.until("in sync", |operator| became(operator, "Synced") >= 1.0).await?;
     let mut running = Vec::new();
@@ -204,13 +203,7 @@ async fn rotations(stage: &Stage, victim: &Project) -> Result<Times, Failed> {
         let change = json!({"stringData": stage::keys(number)});
         let api = stage.api("Secret", VICTIM.org);
         api.patch("keys", &PatchParams::default(), &Patch::Merge(&change)).await?;
-        let key = stage::datadog_key(number);
-        while victim.stored_type("DATADOG").is_none_or(|stored| stored["apiKey"] != key) {
-            if begun.elapsed() > LIMIT {
-                return Err("a rotated key never reached Atlas".into());
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        stage::until_key(victim, number, LIMIT).await?;
         times.push(begun.elapsed());
     }
     Ok(Times::new(times))
@@ -222,11 +215,4 @@ fn object(namespace: &str, project: &Project, name: &str, credential: &str) -> V
     object["metadata"]["name"] = name.into();
     object["spec"]["credentialsSecretRef"]["name"] = credential.into();
     object
-}
-
-/// Creates objects, several at a time, and returns their names.
-async fn create(stage: &Stage, objects: Vec<Value>) -> Result<Vec<String>, Failed> {
-    let creations = stream::iter(&objects).map(|object| stage.create(object));
-    let created: Vec<_> = creations.buffered(CONCURRENCY).try_collect().await?;
-    Ok(created.into_iter().filter_map(|object| object.metadata.name).collect())
 }

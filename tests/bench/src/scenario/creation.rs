@@ -108,15 +108,9 @@ fn requests(
 async fn rotations(stage: &Stage, projects: &[Project]) -> Result<Times, Failed> {
     let mut times = Vec::new();
     for (number, project) in projects.iter().take(ROTATIONS).enumerate() {
-        let key = stage::datadog_key(number + 2);
         let begun = Instant::now();
         stage.rotate("bench", project, number + 2).await?;
-        while project.stored_type("DATADOG").is_none_or(|stored| stored["apiKey"] != key) {
-            if begun.elapsed() > Duration::from_secs(60) {
-                return Err("a rotated key never reached Atlas".into());
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        stage::until_key(project, number + 2, Duration::from_secs(60)).await?;
         times.push(begun.elapsed());
         // The other objects of the Secret follow; the next one begins when they are done.
         let done = |project: &Project| {
