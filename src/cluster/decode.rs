@@ -17,7 +17,8 @@ use crate::domain::{
 const MAX_REQUEST: usize = 253;
 
 /// What is wrong with an object whose finalizers are not all read.
-pub(super) const TOO_MANY_FINALIZERS: &str = "metadata.finalizers has more than 64 entries, and the operator reads no more; remove those that nobody needs";
+pub(super) const TOO_MANY_FINALIZERS: &str = "metadata.finalizers has more than 64 entries, and the operator reads no \
+     more; remove those that nobody needs";
 
 /// An object, with those parts of its stored form that a patch needs.
 #[derive(Clone, Debug)]

@@ -5,13 +5,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use kube::client::Body;
 
-/// A Secret holds at most 1 MiB. Base64, annotations and managed fields make it longer on the wire.
-const MAX_BYTES: usize = 4 << 20;
 const TIME_LIMIT: Duration = Duration::from_secs(15);
 
 /// Identifies a state of a Secret: equal identities mean equal values.
@@ -90,7 +88,8 @@ impl Secrets {
             403 => return Err(ReadError::Forbidden),
             status => return server(format!("the API server answered {status}")),
         }
-        let Ok(body) = Limited::new(response.into_body(), MAX_BYTES).collect().await else {
+        // The client ends an answer that is too large.
+        let Ok(body) = response.into_body().collect().await else {
             return server("the API server's answer broke off or is too large");
         };
         let Ok(secret) = serde_json::from_slice::<Secret>(&body.to_bytes()) else {

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use crate::cluster::Stored;
 use crate::domain::ObjectKey;
 
-/// How many bytes the objects may take together, enough for about fifteen thousand. What comes when the store is full is not
-/// kept: passes first need what came first.
+/// How many bytes the objects may take together, enough for about fifteen thousand. What comes when the store is full is
+/// not kept: passes first need what came first.
 const MOST_BYTES: usize = 24 << 20;
 /// How long an object that no pass has taken is kept. Thousands that are created at once wait for minutes.
 const LIFETIME: Duration = Duration::from_secs(600);
