@@ -291,8 +291,7 @@ async fn a_thousand_objects_behind_tight_limits() {
         let posts = project.count(|e| e.method == "POST" && e.status == 200);
         assert_eq!(posts, samples.len(), "each once");
     }
-    // Few are limited on a machine that has much else to do, since the operator is slow there itself.
-    assert!(limited >= PROJECTS / 10, "{limited} answers were limited: the test is not tight");
+    assert!(limited >= PROJECTS / 2, "{limited} answers were limited: the test is not tight");
     // The projects take turns: before anybody has its last integration, everybody has its first.
     let posts = |project: &Project| -> Vec<Instant> {
         let exchanges = project.exchanges();
