@@ -35,7 +35,10 @@ pub fn instead(effect: &Effect, request: &Request, target: &Target, settings: &S
         Effect::Unavailable { retry_after } => ApiError::unavailable(*retry_after),
         Effect::Maintenance => ApiError::maintenance(),
         Effect::Suspended => ApiError::suspended(),
-        Effect::Error { status, error_code, detail } => ApiError::new(*status, error_code, detail.as_str()),
+        Effect::Error { status, error_code, detail, retry_after, .. } => {
+            let error = ApiError::new(*status, error_code, detail.as_str());
+            ApiError { retry_after: *retry_after, ..error }
+        }
         Effect::EchoBody => echo(request),
         Effect::Answer { status, content_type, body } => {
             let mut reply = Reply::new(*status);
@@ -51,10 +54,14 @@ pub fn instead(effect: &Effect, request: &Request, target: &Target, settings: &S
         _ => return None,
     };
     let mut reply = Reply::error(&error);
-    let of_bucket = matches!(effect, Effect::RateLimitedTokenBucket { .. });
-    if of_bucket && settings.rate_headers {
+    let remaining = match effect {
+        Effect::RateLimitedTokenBucket { .. } if settings.rate_headers => Some(0),
+        Effect::Error { remaining, .. } => *remaining,
+        _ => None,
+    };
+    if let Some(remaining) = remaining {
         reply.headers.push(("RateLimit-Limit", settings.rate_capacity.to_string()));
-        reply.headers.push(("RateLimit-Remaining", "0".to_owned()));
+        reply.headers.push(("RateLimit-Remaining", remaining.to_string()));
     }
     Some(reply)
 }

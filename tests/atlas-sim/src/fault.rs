@@ -59,6 +59,12 @@ impl Fault {
         self
     }
 
+    /// Only requests that name this public key or client id.
+    pub fn by(mut self, credential: &str) -> Self {
+        self.when.credential = Some(credential.to_owned());
+        self
+    }
+
     /// That many times.
     pub fn times(mut self, times: u32) -> Self {
         self.times = Some(times);
@@ -142,6 +148,12 @@ pub enum Effect {
         error_code: String,
         /// Text.
         detail: String,
+        /// Seconds for `Retry-After`.
+        #[serde(default)]
+        retry_after: Option<u64>,
+        /// Requests for `RateLimit-Remaining`.
+        #[serde(default)]
+        remaining: Option<u32>,
     },
     /// 400 `INVALID_ATTRIBUTE` whose text repeats every text of the request body, secrets included.
     EchoBody,
@@ -253,7 +265,8 @@ impl Effect {
 
     /// Any error of Atlas.
     pub fn error(status: u16, error_code: &str, detail: &str) -> Self {
-        Self::Error { status, error_code: error_code.to_owned(), detail: detail.to_owned() }
+        let (error_code, detail) = (error_code.to_owned(), detail.to_owned());
+        Self::Error { status, error_code, detail, retry_after: None, remaining: None }
     }
 }
 
