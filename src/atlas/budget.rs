@@ -2,13 +2,13 @@
 //! leave a part of the limit to people.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use reqwest::header::HeaderMap;
 
-use crate::domain::ProjectId;
+use crate::domain::{Fingerprint, ProjectId};
 
-/// A project's token bucket, as the latest answer shows it. All users of the project draw on it.
+/// A project's token bucket, as the latest answer to one credential shows it. All users of the project draw on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Requests that fit into the bucket.
@@ -17,26 +17,27 @@ pub struct Budget {
     pub remaining: u32,
 }
 
-/// The budgets that no caller has taken yet.
+/// The budgets that no caller has taken yet, each by the credential whose call was answered: what Atlas tells one tenant
+/// must not slow down another, who uses the same project under a credential of their own.
 #[derive(Default)]
-pub(super) struct Budgets(Mutex<HashMap<ProjectId, Budget>>);
+pub(super) struct Budgets(Mutex<HashMap<(ProjectId, Fingerprint), Budget>>);
 
 impl Budgets {
-    pub(super) fn take(&self, project: &ProjectId) -> Option<Budget> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(project)
+    pub(super) fn take(&self, project: &ProjectId, credential: Fingerprint) -> Option<Budget> {
+        self.lock().remove(&(project.clone(), credential))
     }
 
-    /// Remembers the budget in the headers of an answer. A 401 changes nothing: a caller without access to the project
-    /// must not change what is known of it.
-    pub(super) fn note(&self, project: &ProjectId, status: u16, headers: &HeaderMap) {
-        if status == 401 {
-            return;
-        }
-        let mut budgets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Remembers the budget in the headers of an answer.
+    pub(super) fn note(&self, project: &ProjectId, credential: Fingerprint, headers: &HeaderMap) {
+        let of = (project.clone(), credential);
         match read(headers) {
-            Some(budget) => budgets.insert(project.clone(), budget),
-            None => budgets.remove(project),
+            Some(budget) => self.lock().insert(of, budget),
+            None => self.lock().remove(&of),
         };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(ProjectId, Fingerprint), Budget>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

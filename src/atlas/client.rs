@@ -91,7 +91,7 @@ impl Client {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let make = || {
             let (http, requests) = (Arc::clone(&self.http), Arc::clone(&self.requests));
-            Arc::new(Session::new(http, &self.base, self.time_limit, &credential.key, requests))
+            Arc::new(Session::new(http, &self.base, self.time_limit, credential, requests))
         };
         Arc::clone(sessions.entry(credential.fingerprint).or_insert_with(make))
     }
@@ -102,10 +102,10 @@ impl Client {
         sessions.retain(|fingerprint, _| in_use.contains(fingerprint));
     }
 
-    /// What is left of a project's rate limit according to the latest answer. Returns each value once; `None` if the
-    /// answer did not tell, or if this was called since.
-    pub fn take_budget(&self, project: &ProjectId) -> Option<Budget> {
-        self.budgets.take(project)
+    /// What is left of a project's rate limit according to the latest answer to a call under this credential. Returns each
+    /// value once; `None` if the answer did not tell, or if this was called since.
+    pub fn take_budget(&self, project: &ProjectId, credential: Fingerprint) -> Option<Budget> {
+        self.budgets.take(project, credential)
     }
 
     /// The API version for calls about this type; `None` until it is settled.
@@ -342,7 +342,7 @@ impl Client {
         let exchange = async {
             let response = session.send(request).await?;
             let head = Head::of(&response);
-            self.budgets.note(call.project, head.status, response.headers());
+            self.budgets.note(call.project, session.credential(), response.headers());
             Ok::<_, SendError>((head, read(response, MAX_BODY).await))
         };
         let Ok(outcome) = tokio::time::timeout(self.time_limit, exchange).await else {

@@ -41,7 +41,10 @@ pub struct Credential {
 }
 
 /// The state that calls under one credential share: a digest challenge or a token.
-pub struct Session(Kind);
+pub struct Session {
+    credential: Fingerprint,
+    kind: Kind,
+}
 
 enum Kind {
     Digest(Digest),
@@ -54,21 +57,27 @@ impl Session {
         http: Arc<Http>,
         base: &Url,
         time_limit: Duration,
-        key: &Key,
+        credential: &Credential,
         requests: Requests,
     ) -> Session {
-        Session(match key.clone() {
+        let kind = match credential.key.clone() {
             Key::ApiKey { public_key, private_key } => Kind::Digest(Digest::new(public_key, private_key)),
             Key::ServiceAccount { client_id, client_secret } => {
                 let account = (client_id, client_secret);
                 Kind::OAuth(Box::new(OAuth::new(http, base, time_limit, account, requests)))
             }
-        })
+        };
+        Session { credential: credential.fingerprint, kind }
+    }
+
+    /// The fingerprint of the credential.
+    pub fn credential(&self) -> Fingerprint {
+        self.credential
     }
 
     /// The form of the credential.
     pub fn form(&self) -> KeyForm {
-        match &self.0 {
+        match &self.kind {
             Kind::Digest(_) => KeyForm::ApiKey,
             Kind::OAuth(_) => KeyForm::ServiceAccount,
         }
@@ -81,7 +90,7 @@ impl Session {
         attempt: &str,
         integration: &Integration<SecretValue>,
     ) -> Option<String> {
-        let credential = match &self.0 {
+        let credential = match &self.kind {
             Kind::Digest(digest) => digest.secret(),
             Kind::OAuth(oauth) => oauth.secret(),
         };
@@ -91,7 +100,7 @@ impl Session {
 
     /// The credential's parts, for scrubbing them from texts.
     pub(super) fn secrets(&self) -> [&str; 2] {
-        match &self.0 {
+        match &self.kind {
             Kind::Digest(digest) => digest.secrets(),
             Kind::OAuth(oauth) => oauth.secrets(),
         }
@@ -99,7 +108,7 @@ impl Session {
 
     /// Sends one call, and repeats it once if the server asks for another challenge or token.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, SendError> {
-        match &self.0 {
+        match &self.kind {
             Kind::Digest(digest) => digest.send(request).await,
             Kind::OAuth(oauth) => oauth.send(request).await,
         }

@@ -157,27 +157,30 @@ async fn sessions_are_per_whole_key() {
     assert_eq!(world.list().await, Ok(1));
 }
 
-/// What Atlas says of a project's rate limit is kept by project, until an answer says nothing of it.
+/// What Atlas says of a project's rate limit to one credential is kept for that one, until an answer says nothing of it.
 #[tokio::test]
-async fn budgets_are_those_of_the_latest_answer() {
+async fn budgets_are_those_of_the_latest_answer_to_a_credential() {
     let world = world().await;
+    let taken = |session: &Session| world.client.take_budget(&world.id, session.credential());
     world.project.settings(|settings| settings.rate_capacity = 90);
-    assert_eq!(world.client.take_budget(&world.id), None, "nothing was asked yet");
+    assert_eq!(taken(&world.session), None, "nothing was asked yet");
     world.list().await.unwrap();
     world.create().await.unwrap();
     let after_two = Some(Budget { limit: 90, remaining: 88 });
 
     let stranger = world.client.session(&credential("canary-private-key-0002"));
     world.client.list(&stranger, &world.id, false).await.unwrap_err();
-    assert_eq!(world.client.take_budget(&world.id), after_two, "who is refused does not change it");
-    assert_eq!(world.client.take_budget(&world.id), None, "taken");
+    assert_eq!(taken(&stranger), None, "nothing was told to it");
+    assert_eq!(taken(&world.session), after_two, "who is refused does not change it");
+    assert_eq!(taken(&world.session), None, "taken");
 
     world.project.fault(Fault::new(Effect::RateLimitedTokenBucket { retry_after: Some(7) }));
     world.list().await.unwrap_err();
-    assert_eq!(world.client.take_budget(&world.id), Some(Budget { limit: 90, remaining: 0 }));
+    assert_eq!(taken(&stranger), None, "it was told to another credential");
+    assert_eq!(taken(&world.session), Some(Budget { limit: 90, remaining: 0 }));
 
     world.list().await.unwrap();
     world.project.settings(|settings| settings.rate_headers = false);
     world.list().await.unwrap();
-    assert_eq!(world.client.take_budget(&world.id), None, "the latest answer says nothing");
+    assert_eq!(taken(&world.session), None, "the latest answer says nothing");
 }

@@ -227,17 +227,18 @@ impl Index {
         projects.into_iter().map(Some).filter(|project| self.projects.contains_key(project)).collect()
     }
 
-    /// A stamp of all by which somebody asks for a look at a project: the specs, requests and deletions of its objects, and
-    /// the states of their Secrets as far as they are known. An equal stamp means that nothing of that has changed.
-    pub fn stamp(&self, project: &ProjectKey) -> u64 {
-        let mut stamp = DefaultHasher::new();
-        for record in self.objects_of(project) {
+    /// For each object a stamp of all by which somebody asks for a look at it: its spec, requests and deletion, and the states
+    /// of its Secrets as far as they are known. An equal stamp means that nothing of that has changed.
+    pub fn stamps(&self, records: &[Record]) -> Vec<u64> {
+        let stamp = |record: &Record| {
+            let mut stamp = DefaultHasher::new();
             record.stamp(&mut stamp);
             for secret in record.secret_keys(self.operator_secret.as_ref()) {
                 self.secrets.get(&secret).hash(&mut stamp);
             }
-        }
-        stamp.finish()
+            stamp.finish()
+        };
+        records.iter().map(stamp).collect()
     }
 
     /// The records of a project, in the order of their keys.

@@ -1,5 +1,7 @@
 //! Deletes an integration in three steps: make the fence, send the DELETE, remove the finalizer.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::fence::{self, Begun};
@@ -18,13 +20,13 @@ use crate::engine::turn::Turn;
 /// somebody else has changed the object meanwhile.
 const RELEASE_TRIES: usize = 3;
 
-/// Deletes the integration in Atlas, unless the project is paused, and then releases the object.
+/// Deletes the integration in Atlas, unless its credential is paused, and then releases the object.
 pub(super) async fn delete(
     shared: &Shared,
     turn: &mut Turn,
     (record, stored): (&Record, &Stored),
     spec: &Spec,
-    session: &Session,
+    session: &Arc<Session>,
 ) -> Result<(), WriteError> {
     let object = &stored.object;
     let kind = spec.integration.integration_type();
@@ -40,20 +42,28 @@ pub(super) async fn delete(
     if let Some(verdict) = fence::held_back(turn, object, &signature) {
         return say::say(shared, turn, stored, verdict, Echo::Keep).await;
     }
-    if unseen::paused(shared, turn, record, session.form()).await? {
+    if unseen::paused(shared, turn, record, session).await? {
         return Ok(());
     }
     let attempt = outcome::deletion(object, fence::attempt_id(object), Timestamp::now());
     let fence = Fence::Attempt;
     let begun = Begun { project: &spec.project, attempt, fence, signature: &signature };
     let Some(fenced) = fence::raise(shared, turn, stored, begun).await? else { return Ok(()) };
-    let (mut stored, attempt, result) = fenced.delete(&shared.atlas, session, kind).await.record_in(turn);
+    let (mut stored, attempt, result) =
+        fenced.delete(&shared.atlas, session, kind).await.record_in(turn, session.credential());
     if let Err(failure) = result {
         let reason = failure.reason();
         let case = told::case(shared, &spec.credentials, session.form(), Stake::Deletion);
         let case = Case { landing_limit: Some(shared.atlas.landing_limit()), ..case };
         let verdict = Verdict::new(reason, told::waits(&case, &stored.object.key, &failure));
-        fence::remember_failure(shared, turn, &stored.object, (signature, &verdict), &failure, false);
+        fence::remember_failure(
+            shared,
+            turn,
+            &stored.object,
+            (signature, &verdict),
+            (&failure, false),
+            session.credential(),
+        );
         return say::say(shared, turn, &stored, verdict, Echo::Keep).await;
     }
     let memory = turn.object(&stored.object.uid);

@@ -16,8 +16,8 @@ use crate::core::deletion::deletion_waits;
 use crate::core::outcome::{self, Fence};
 use crate::core::pacing;
 use crate::domain::{
-    AppliedSecret, Attempt, Failure, Integration, IntegrationType, Message, Object, ProjectId, Reason,
-    Redacted, SecretValue, Spec,
+    AppliedSecret, Attempt, Failure, Fingerprint, Integration, IntegrationType, Message, Object, ProjectId,
+    Reason, Redacted, SecretValue, Spec,
 };
 use crate::engine::credentials::Resolved;
 use crate::engine::jitter::random;
@@ -135,12 +135,16 @@ impl Fenced {
 }
 
 impl<T> CallResult<T> {
-    /// Records in `turn` that a write was sent. Of a failure it also records the pause that Atlas asked for, and whether
+    /// Records in `turn` that a write was sent with a credential. Of a failure it also records the pause that Atlas asked for, and whether
     /// the outcome of the call is known. Returns the object as the fence left it, the attempt, and the result.
-    pub(super) fn record_in(self, turn: &mut Turn) -> (Stored, Attempt, Result<T, Failure>) {
-        turn.wrote();
+    pub(super) fn record_in(
+        self,
+        turn: &mut Turn,
+        credential: Fingerprint,
+    ) -> (Stored, Attempt, Result<T, Failure>) {
+        turn.memory.limits(credential).wrote();
         if let Err(failure) = &self.result {
-            turn.pause_if_asked(failure);
+            turn.pause_if_asked(credential, failure);
             turn.object(&self.stored.object.uid).call_failed(self.attempt.time, failure);
         }
         (self.stored, self.attempt, self.result)
@@ -271,8 +275,8 @@ pub(super) fn remember_failure(
     turn: &mut Turn,
     object: &Object,
     (signature, verdict): (Signature, &Verdict),
-    failure: &Failure,
-    for_good: bool,
+    (failure, for_good): (&Failure, bool),
+    credential: Fingerprint,
 ) {
     let memory = turn.object(&object.uid);
     let mut wait = pacing::backoff(memory.fails(), random()).max(failure.retry_after.unwrap_or_default());
@@ -281,7 +285,7 @@ pub(super) fn remember_failure(
     }
     hold_back(turn, object, signature, verdict, (!for_good).then_some(wait));
     // A call that Atlas limited waits for the end of the pause, like all others.
-    turn.waits(&object.uid);
+    turn.waits(&object.uid, credential);
 }
 
 /// Holds a write back for this time, or (`None`) for good. The turn looks again when it may be sent.

@@ -88,7 +88,7 @@ pub(super) async fn step(
 }
 
 /// Whether an object that needed a call when it was planned last, and has not changed since, still has to wait with it
-/// for the end of a pause of the project. Such an object need not be read to tell.
+/// for the end of a pause. Such an object need not be read to tell.
 async fn waits_on(
     shared: &Shared,
     turn: &mut Turn,
@@ -97,7 +97,7 @@ async fn waits_on(
 ) -> Result<bool, WriteError> {
     let said = turn.memory.known(&record.uid).and_then(|memory| memory.said.as_deref());
     let same = waited.is_some() && said.is_some_and(|said| said.version == record.resource_version);
-    Ok(same && unseen::paused(shared, turn, record, seen.session.form()).await?)
+    Ok(same && unseen::paused(shared, turn, record, &seen.session).await?)
 }
 
 /// Looks at the object again after a wait, since a call to the API server failed.

@@ -1,19 +1,20 @@
 //! Objects for which Atlas is not read, since they need no look at it, or could not be.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::planned::{Sight, planned};
 use super::say::{self, Echo, release};
 use super::told;
 use super::view::Blocked;
+use crate::atlas::Session;
 use crate::cluster::{Stored, WriteError};
 use crate::core::conditions::{InSync, Verdict};
 use crate::core::deletion::deletion_lacks;
 use crate::core::plan::{Owner, Plan, deletion_without_atlas};
 use crate::core::quiet::is_applied;
-use crate::domain::{
-    ConditionType, FailureKind, KeyForm, Message, Prospect, Reason, SecretsSince, Spec, Stake,
-};
+use crate::domain::{ConditionType, FailureKind, Message, Prospect, Reason, SecretsSince, Spec, Stake};
 use crate::engine::credentials::Unreadable;
 use crate::engine::index::Record;
 use crate::engine::shared::Shared;
@@ -98,7 +99,7 @@ pub(super) async fn blocked(
             };
             (reason, message, false)
         }
-        Blocked::Failure(failure, form) => {
+        Blocked::Failure(failure, session) => {
             // An object without a spec has no view of Atlas.
             let Some(spec) = &record.spec else { return Err(WriteError::Moved) };
             let stake = match record {
@@ -106,7 +107,7 @@ pub(super) async fn blocked(
                 Record { applied: true, .. } | Record { claimed: true, .. } => Stake::Integration,
                 _ => Stake::Nothing,
             };
-            let case = told::case(shared, &spec.credentials, *form, stake);
+            let case = told::case(shared, &spec.credentials, session.form(), stake);
             let message = match stake {
                 Stake::Deletion => told::waits(&case, &record.key, failure),
                 Stake::Integration | Stake::Nothing => case.message(failure),
@@ -115,10 +116,15 @@ pub(super) async fn blocked(
         }
     };
     let passing = reason.prospect() == Prospect::Passing;
+    let waits = |turn: &mut Turn| {
+        if let Blocked::Failure(_, session) = blocked {
+            turn.waits(&record.uid, session.credential());
+        }
+    };
     let mut verdict = Verdict::new(reason, message);
     if record.deleting {
         if passing {
-            turn.waits(&record.uid);
+            waits(turn);
         }
         return blocked_deletion(shared, turn, record, verdict, (gone, owner)).await;
     }
@@ -128,7 +134,7 @@ pub(super) async fn blocked(
         }
         match last_word(shared, turn, record, owner) {
             Some(stands) => verdict = stands,
-            None => turn.waits(&record.uid),
+            None => waits(turn),
         }
     }
     if say::already_said(shared, turn, record, &verdict) {
@@ -138,16 +144,17 @@ pub(super) async fn blocked(
     say::say(shared, turn, &stored, verdict, Echo::Keep).await
 }
 
-/// If the project is paused: notes that the object waits with the call that it needs, and stores that. Returns whether
-/// the call must not be made now. `form` is that of the object's credential.
+/// If the credential of this session is paused in the project: notes that the object waits with the call that it needs,
+/// and stores that. Returns whether the call must not be made now.
 pub(super) async fn paused(
     shared: &Shared,
     turn: &mut Turn,
     record: &Record,
-    form: KeyForm,
+    session: &Arc<Session>,
 ) -> Result<bool, WriteError> {
-    let Some(pause) = turn.check_pause(|project| shared.atlas.take_budget(project)) else { return Ok(false) };
-    blocked(shared, turn, record, &Blocked::Failure(pause.failure, form), None).await?;
+    let Some(pause) = turn.check_pause(&shared.atlas, session) else { return Ok(false) };
+    let blocked_by = Blocked::Failure(pause.failure, Arc::clone(session));
+    blocked(shared, turn, record, &blocked_by, None).await?;
     Ok(true)
 }
 

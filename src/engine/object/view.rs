@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::atlas::{Listing, Session};
-use crate::domain::{Failure, KeyForm};
+use crate::domain::Failure;
 use crate::engine::credentials::Unreadable;
 
 /// What an object sees of Atlas: a session and a complete LIST, or what keeps it from that.
@@ -29,8 +29,8 @@ pub(in crate::engine) struct Seen {
 pub(in crate::engine) enum Blocked {
     /// The credentials: their Secret, or a missing grant.
     Secret(Unreadable),
-    /// The LIST, under a credential of this form.
-    Failure(Failure, KeyForm),
+    /// The LIST, under the credential of this session.
+    Failure(Failure, Arc<Session>),
     /// Nothing: this pass does not look at Atlas for the object, and leaves it as it is.
     Held,
 }

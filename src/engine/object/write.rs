@@ -1,6 +1,8 @@
 //! Writes one integration. The steps, in this order: read the Secrets, make the fence (for the first write the claim),
 //! write to Atlas, store the status. This file also handles the failure of each step.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -33,7 +35,7 @@ const STATUS_TRIES: usize = 3;
 /// One write to Atlas.
 pub(super) struct Job<'a> {
     pub spec: &'a Spec,
-    pub session: &'a Session,
+    pub session: &'a Arc<Session>,
     /// The integration that LIST showed in the place, if there is one.
     pub entry: Option<&'a Redacted>,
     pub write: Write,
@@ -54,7 +56,7 @@ impl Job<'_> {
     }
 }
 
-/// Carries a write out, unless the project is paused.
+/// Carries a write out, unless its credential is paused.
 pub(super) async fn write(
     shared: &Shared,
     turn: &mut Turn,
@@ -90,7 +92,7 @@ pub(super) async fn write(
         // again.
         return say::say(shared, turn, stored, verdict, Echo::Keep).await;
     }
-    if unseen::paused(shared, turn, record, job.session.form()).await? {
+    if unseen::paused(shared, turn, record, job.session).await? {
         return Ok(());
     }
     let drift = why.filter(Why::only_drift).map(|why| why.drift);
@@ -108,7 +110,8 @@ pub(super) async fn write(
     let fence = outcome::fence(object, job.claiming, job.write, &attempt);
     let begun = Begun { project: &job.spec.project, attempt, fence, signature: &signature };
     let Some(fenced) = fence::raise(shared, turn, stored, begun).await? else { return Ok(()) };
-    let (stored, attempt, result) = send(shared, &job, fenced, &resolved).await.record_in(turn);
+    let (stored, attempt, result) =
+        send(shared, &job, fenced, &resolved).await.record_in(turn, job.session.credential());
     match result {
         Ok(entry) => {
             let written =
@@ -341,7 +344,14 @@ async fn fail(
         }
     };
     let verdict = Verdict::new(failed.reason, message);
-    fence::remember_failure(shared, turn, &stored.object, (signature, &verdict), failure, failed.for_good);
+    fence::remember_failure(
+        shared,
+        turn,
+        &stored.object,
+        (signature, &verdict),
+        (failure, failed.for_good),
+        job.session.credential(),
+    );
     if let Some(note) = failed.release {
         stored = say::release(shared, turn, &stored, note).await?;
     }

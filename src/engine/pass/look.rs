@@ -1,6 +1,6 @@
 //! Observe: what each object of a project sees of Atlas.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -15,7 +15,7 @@ use crate::engine::jitter::random;
 use crate::engine::object::{Blocked, Seen, View};
 use crate::engine::shared::Shared;
 use crate::engine::standing::{Leave, Place};
-use crate::engine::turn::{ListKey, Pause, Turn};
+use crate::engine::turn::{ListKey, Turn};
 
 /// What each object sees that the pass has reached; `None` for an object that needs no look at Atlas.
 pub(super) type Views = HashMap<ObjectKey, Option<View>>;
@@ -24,72 +24,152 @@ pub(super) type Views = HashMap<ObjectKey, Option<View>>;
 struct Group<'a> {
     key: ListKey,
     session: Arc<Session>,
-    records: Vec<&'a Record>,
+    /// By their place in the line.
+    records: BTreeMap<usize, &'a Record>,
     namespaces: Vec<Arc<str>>,
+    /// A stamp of all by which somebody asks for the LIST.
+    state: u64,
 }
 
-/// Lists the project once for each credential, as far as there is time. If a LIST failed, the turn looks again; that pass
-/// makes only the LISTs that failed, unless something else has changed or is due by then.
-pub(super) async fn look(shared: &Shared, turn: &mut Turn, project: &ProjectId, records: &[Record]) -> Views {
-    let mut views = Views::new();
-    // Of the same moment as the records: what changes from here on is for the next pass.
-    let state = shared.index.lock().stamp(turn.key());
-    let mut groups = groups(shared, project, records, &mut views).await;
-    let reached = views.len() + groups.iter().map(|group| group.records.len()).sum::<usize>();
-    if turn.memory.round.is_blank() && reached == records.len() {
-        turn.memory.keep_lists(|key| groups.iter().any(|group| group.key == *key));
+impl Group<'_> {
+    /// Whether one of the objects has a write that Atlas confirmed. Status says so, which no tenant can write.
+    fn is_proven(&self) -> bool {
+        self.records.values().any(|record| record.applied)
     }
-    if turn.memory.round.is_blank() {
-        // What failed comes first: if it succeeds now, the others are listed as well. Within a round everybody keeps the
-        // place in the line.
-        groups.sort_by_key(|group| turn.memory.failed_list(&group.key).is_none());
+}
+
+/// The look of a pass at Atlas: one LIST after another, one for each credential, as far as there is time. If a LIST failed,
+/// the turn looks again; that pass makes only the LISTs that failed, unless something else has changed or is due by then.
+pub(super) struct Look<'a> {
+    groups: Vec<Group<'a>>,
+    /// The next group to list.
+    next: usize,
+    /// Whether only failed LISTs are to be repeated.
+    retries_only: bool,
+    proven: Share,
+    unproven: Share,
+    /// What was seen so far.
+    pub views: Views,
+}
+
+impl<'a> Look<'a> {
+    /// Reads the credentials of the first `open` records, as far as there is time.
+    pub async fn begin(
+        shared: &Shared,
+        turn: &mut Turn,
+        project: &ProjectId,
+        (records, open): (&'a [Record], usize),
+    ) -> Look<'a> {
+        // Of the same moment as the records: what changes from here on is for the next pass.
+        let stamps = shared.index.lock().stamps(records);
+        let mut views = Views::new();
+        let mut groups = groups(shared, project, (&records[..open], &stamps), &mut views).await;
+        let reached = views.len() + groups.iter().map(|group| group.records.len()).sum::<usize>();
+        if turn.memory.round.is_blank() && reached == open {
+            turn.memory.keep_lists(|key| groups.iter().any(|group| group.key == *key));
+        }
+        let retries_only = turn.retries_only(combined(&stamps));
+        if retries_only {
+            // If one of them succeeds now, the others are listed as well.
+            groups.sort_by_key(|group| turn.memory.failed_list(&group.key).is_none());
+        } else {
+            take_turns(&mut groups);
+        }
+        let (proven, unproven) = (Share::default(), Share::of_unproven());
+        Look { groups, next: 0, retries_only, proven, unproven, views }
     }
-    let mut retries_only = turn.retries_only(state);
-    let mut listing = Share::default();
-    let listed_at = Instant::now();
-    for group in groups {
-        let listed = match check_pause(shared, turn) {
-            Some(pause) => Some(Err(turn.memory.told(&group.key, pause.failure))),
-            // The term has ended, and no step gets past its read.
-            None if !shared.leads() => break,
-            None if listing.is_over(shared) => break,
-            None if retries_only && turn.memory.failed_list(&group.key).is_none() => None,
-            None => listing.spend(list(shared, turn, project, (&group, state))).await,
-        };
-        let view = match listed {
-            Some(Ok(listing)) => {
-                retries_only = false;
-                let listing = Arc::new(listing);
-                View::Seen(Seen { session: Arc::clone(&group.session), listing, listed_at })
+
+    /// Makes the next LIST for which there is time. Returns the objects that it is for, whose view is known now; `None` if
+    /// there is none.
+    pub async fn next(
+        &mut self,
+        shared: &Shared,
+        turn: &mut Turn,
+        project: &ProjectId,
+    ) -> Option<Vec<&'a Record>> {
+        loop {
+            let group = self.groups.get(self.next)?;
+            self.next += 1;
+            let share = if group.is_proven() { &mut self.proven } else { &mut self.unproven };
+            let listed = match turn.check_pause(&shared.atlas, &group.session) {
+                Some(pause) => Some(Err(turn.memory.told(&group.key, pause.failure))),
+                // The term has ended, and no step gets past its read.
+                None if !shared.leads() => return None,
+                None if share.is_over(shared) => continue,
+                None if self.retries_only && turn.memory.failed_list(&group.key).is_none() => None,
+                None => share.spend(list(shared, turn, project, group)).await,
+            };
+            let view = match listed {
+                Some(Ok((listing, listed_at))) => {
+                    self.retries_only = false;
+                    View::Seen(Seen {
+                        session: Arc::clone(&group.session),
+                        listing: Arc::new(listing),
+                        listed_at,
+                    })
+                }
+                Some(Err(failure)) => View::Blocked(Blocked::Failure(failure, Arc::clone(&group.session))),
+                None => View::Blocked(Blocked::Held),
+            };
+            self.views.extend(group.records.values().map(|record| (record.key.clone(), Some(view.clone()))));
+            return Some(group.records.values().copied().collect());
+        }
+    }
+
+    /// The pass ends. Its turn looks again at the end of each pause.
+    pub fn end(self, shared: &Shared, turn: &mut Turn) {
+        for group in self.groups {
+            let waits = |record: &&Record| {
+                turn.memory.known(&record.uid).is_some_and(|memory| memory.waiting_since.is_some())
+            };
+            let owed_waits = group.records.values().any(waits);
+            match turn.check_pause(&shared.atlas, &group.session) {
+                Some(pause) => {
+                    turn.look_again(pause.until);
+                    turn.memory.limits(group.session.credential()).passed_in_pause(owed_waits);
+                }
+                None => turn.memory.limits(group.session.credential()).passed(),
             }
-            Some(Err(failure)) => View::Blocked(Blocked::Failure(failure, group.session.form())),
-            None => View::Blocked(Blocked::Held),
-        };
-        views.extend(group.records.into_iter().map(|record| (record.key.clone(), Some(view.clone()))));
+        }
     }
-    if let Some(pause) = check_pause(shared, turn) {
-        turn.look_again(pause.until);
-    }
-    views
 }
 
-/// The pause of the project, if it is paused now; see [`Turn::check_pause`].
-pub(super) fn check_pause(shared: &Shared, turn: &mut Turn) -> Option<Pause> {
-    turn.check_pause(|project| shared.atlas.take_budget(project))
+/// One stamp for several, whatever their order.
+fn combined(stamps: &[u64]) -> u64 {
+    stamps.iter().fold(0, |all, stamp| all.wrapping_add(*stamp))
 }
 
-/// Finds the LIST that shows each object's type, as far as there is time to read credentials. Objects that need no LIST, or
-/// whose credentials can't be read, get their view.
+/// Sorts the groups so that those with a confirmed write come first: a place has one of them, so they are few. After them
+/// the namespaces take turns, so that a tenant who names a project under many credentials leaves the others their place in
+/// the line.
+fn take_turns(groups: &mut [Group<'_>]) {
+    let mut turns: HashMap<Arc<str>, usize> = HashMap::new();
+    groups.sort_by_cached_key(|group| {
+        if group.is_proven() {
+            return 0;
+        }
+        let home = group.records.values().next().map(|record| Arc::clone(&record.key.namespace));
+        let turn = turns.entry(home.unwrap_or_default()).or_default();
+        *turn += 1;
+        *turn
+    });
+}
+
+/// Finds the LIST that shows each object's type, as far as there is time to read credentials: at first for objects with a
+/// write that Atlas confirmed, for which see [`take_turns`]. Objects that need no LIST, or whose credentials can't be read,
+/// get their view.
 async fn groups<'a>(
     shared: &Shared,
     project: &ProjectId,
-    records: &'a [Record],
+    (records, stamps): (&'a [Record], &[u64]),
     views: &mut Views,
 ) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
-    let mut places: HashMap<ListKey, usize> = HashMap::new();
+    let mut found_at: HashMap<ListKey, usize> = HashMap::new();
     let mut reading = Share::default();
-    for record in records {
+    let line = records.iter().zip(stamps).enumerate();
+    let (proven, others): (Vec<_>, Vec<_>) = line.partition(|(_, (record, _))| record.applied);
+    for (place, (record, stamp)) in proven.into_iter().chain(others) {
         if reading.is_over(shared) {
             break;
         }
@@ -104,12 +184,13 @@ async fn groups<'a>(
                 continue;
             }
         };
-        let place = *places.entry(key).or_insert_with(|| {
-            groups.push(Group { key, session, records: Vec::new(), namespaces: Vec::new() });
+        let group = *found_at.entry(key).or_insert_with(|| {
+            groups.push(Group { key, session, records: BTreeMap::new(), namespaces: Vec::new(), state: 0 });
             groups.len() - 1
         });
-        let group = &mut groups[place];
-        group.records.push(record);
+        let group = &mut groups[group];
+        group.records.insert(place, record);
+        group.state = combined(&[group.state, *stamp]);
         if !group.namespaces.contains(&record.key.namespace) {
             group.namespaces.push(Arc::clone(&record.key.namespace));
         }
@@ -133,18 +214,18 @@ async fn session(shared: &Shared, project: &ProjectId, record: &Record) -> Optio
     }))
 }
 
-/// Makes a LIST, unless it has to wait: then its failure stands. `None` if nothing is known yet. Where the project's state
-/// is another one than at the last failure, somebody asks for the LIST now.
+/// Makes a LIST, and returns when it was begun as well, unless it has to wait: then its failure stands. `None` if nothing is
+/// known yet. Where the state of the group is another one than at the last failure, somebody asks for the LIST now.
 async fn list(
     shared: &Shared,
     turn: &mut Turn,
     project: &ProjectId,
-    (group, state): (&Group<'_>, u64),
-) -> Option<Result<Listing, Failure>> {
+    group: &Group<'_>,
+) -> Option<Result<(Listing, Instant), Failure>> {
     let (credential, flowdock) = group.key;
     let place = Place { project, namespaces: &group.namespaces };
     let known = turn.memory.failed_list(&group.key);
-    let requested = known.is_some_and(|known| known.state != state);
+    let requested = known.is_some_and(|known| known.state != group.state);
     let tried = match shared.standing.ask(credential, place, requested) {
         Leave::Call => {
             let waits = known.filter(|known| !requested && Instant::now() < known.retry_at);
@@ -155,12 +236,13 @@ async fn list(
             false
         }
         Leave::Try => true,
-        Leave::Wait(failure) => return Some(Err(turn.memory.list_waits(group.key, failure, state))),
+        Leave::Wait(failure) => return Some(Err(turn.memory.list_waits(group.key, failure, group.state))),
         Leave::Hold => {
             turn.holds();
             return None;
         }
     };
+    let listed_at = Instant::now();
     let listing = shared.atlas.list(&group.session, project, flowdock).await;
     let due = match &listing {
         Ok(_) => {
@@ -170,12 +252,15 @@ async fn list(
             shared.standing.succeeded(credential)
         }
         Err(failure) => {
-            turn.pause_if_asked(failure);
+            turn.pause_if_asked(credential, failure);
             shared.standing.failed(credential, place, tried, failure)
         }
     };
     shared.make_due(None, due.into_iter().map(Some).collect());
-    Some(listing.map_err(|failure| failed(shared, turn, project, (group, state), (failure, tried))))
+    match listing {
+        Ok(listing) => Some(Ok((listing, listed_at))),
+        Err(failure) => Some(Err(failed(shared, turn, project, group, (failure, tried)))),
+    }
 }
 
 /// Notes that a LIST failed, and when it may be repeated. Returns what its objects report. The status of an object in
@@ -184,7 +269,7 @@ fn failed(
     shared: &Shared,
     turn: &mut Turn,
     project: &ProjectId,
-    (group, state): (&Group<'_>, u64),
+    group: &Group<'_>,
     (failure, tried): (Failure, bool),
 ) -> Failure {
     if turn.memory.failed_list(&group.key).is_none() {
@@ -199,7 +284,7 @@ fn failed(
         pacing::backoff_below(shared.settings.resync_interval, failures, random())
     };
     let resync = shared.next_resync(project, now);
-    let retry_at = match check_pause(shared, turn) {
+    let retry_at = match turn.check_pause(&shared.atlas, &group.session) {
         Some(pause) => pause.until,
         None => wait
             .map_or(resync, |wait| resync.min(now + wait))
@@ -208,5 +293,5 @@ fn failed(
     if !tried {
         turn.retry_lists_at(retry_at);
     }
-    turn.memory.list_failed(group.key, failure, state, (failures, retry_at))
+    turn.memory.list_failed(group.key, failure, group.state, (failures, retry_at))
 }

@@ -5,12 +5,12 @@ mod look;
 mod owners;
 mod share;
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use tokio::time::Instant;
 
-use look::{check_pause, look};
-use owners::{Holder, described, entry, owners};
+use look::{Look, Views};
+use owners::{Holder, Owners, described, entry};
 use share::Share;
 
 use super::index::Record;
@@ -19,13 +19,13 @@ use super::shared::Shared;
 use super::turn::{Outcome, Turn};
 use crate::atlas::Listing;
 use crate::core::plan::Owner;
-use crate::domain::{IntegrationType, ProjectId, SecretsSince};
+use crate::domain::{ProjectId, SecretsSince};
 
 /// Runs one pass. Afterwards `turn` holds when the next one is due.
 pub(super) async fn pass(shared: &Shared, turn: &mut Turn) {
     let mut records = shared.index.lock().of_project(turn.key());
     if records.is_empty() {
-        turn.outlast_pause();
+        turn.outlast_pauses();
     } else if shared.leads() {
         match turn.key().clone() {
             Some(project) => pass_over_project(shared, turn, &project, &mut records).await,
@@ -53,49 +53,89 @@ async fn pass_over_unreadable(shared: &Shared, turn: &mut Turn, records: &mut [R
     end_round(turn, open, &round);
 }
 
-/// The objects of a project.
+/// The objects of a project. Each credential's objects have their steps right after their own LIST, where nothing that the
+/// other LISTs may show can change what they need: so nobody waits for LISTs under the credentials of others. All other
+/// objects follow once every LIST was made.
 async fn pass_over_project(shared: &Shared, turn: &mut Turn, project: &ProjectId, records: &mut [Record]) {
     let open = sort(turn, records);
-    let views = look(shared, turn, project, &records[..open]).await;
+    let records = &*records;
+    let mut look = Look::begin(shared, turn, project, (records, open)).await;
     turn.look_again(shared.next_resync(project, Instant::now()));
-    let owners = owners(shared, turn, records, &views);
-    let mut steps = Share::default();
-    let mut round = Vec::new();
-    for record in &records[..open] {
-        let Some(view) = views.get(&record.key) else { continue };
-        if matches!(view, Some(View::Blocked(Blocked::Held))) {
-            round.push((record, None, Outcome::Done));
-            continue;
+    let mut acts = Acts { records, owners: Owners::default(), steps: Share::default(), reached: Vec::new() };
+    while let Some(seen) = look.next(shared, turn, project).await {
+        acts.decided(shared, turn, &look.views, seen).await;
+    }
+    acts.all(shared, turn, &look.views, open).await;
+    let reached: Vec<_> =
+        acts.reached.iter().map(|(record, entry, outcome)| (*record, *entry, *outcome)).collect();
+    look.end(shared, turn);
+    end_round(turn, open, &reached);
+}
+
+/// The steps of a pass.
+struct Acts<'a> {
+    records: &'a [Record],
+    owners: Owners<'a>,
+    steps: Share,
+    /// The objects that the pass has reached, with what each saw in its place, and what became of it.
+    reached: Vec<(&'a Record, Option<bool>, Outcome)>,
+}
+
+impl<'a> Acts<'a> {
+    /// Takes those of the objects whose place is decided already, as long as there is time.
+    async fn decided(&mut self, shared: &Shared, turn: &mut Turn, views: &Views, seen: Vec<&'a Record>) {
+        for record in seen {
+            self.owners.decide(shared, turn, (self.records, views), record.kind());
+            if !self.steps.is_over(shared) {
+                self.take(shared, turn, views, record, false).await;
+            }
         }
-        let outcome = match need(shared, record, view.as_ref(), &owners) {
+    }
+
+    /// Takes all objects that the pass has seen and not taken yet.
+    async fn all(&mut self, shared: &Shared, turn: &mut Turn, views: &Views, open: usize) {
+        let taken: HashSet<&str> = self.reached.iter().map(|(record, ..)| record.uid.as_str()).collect();
+        let left: Vec<&Record> = self.records[..open]
+            .iter()
+            .filter(|record| !taken.contains(record.uid.as_str()) && views.contains_key(&record.key))
+            .collect();
+        for record in left {
+            self.owners.decide(shared, turn, (self.records, views), record.kind());
+            self.take(shared, turn, views, record, true).await;
+        }
+    }
+
+    /// Takes one object. If its place is not decided, that is the outcome only once nothing `more` can be seen.
+    async fn take(
+        &mut self,
+        shared: &Shared,
+        turn: &mut Turn,
+        views: &Views,
+        record: &'a Record,
+        last: bool,
+    ) {
+        let Some(view) = views.get(&record.key) else { return };
+        if matches!(view, Some(View::Blocked(Blocked::Held))) {
+            self.reached.push((record, None, Outcome::Done));
+            return;
+        }
+        let outcome = match need(shared, record, view.as_ref(), &self.owners) {
             Need::Nothing => {
                 if let Some(memory) = turn.memory.known_mut(&record.uid) {
                     memory.rests();
                 }
                 Outcome::Done
             }
-            Need::Others => Outcome::Undecided,
-            Need::Step(_) if steps.is_over(shared) => Outcome::Late,
+            Need::Others if last => Outcome::Undecided,
+            Need::Others => return,
+            Need::Step(_) if self.steps.is_over(shared) => Outcome::Late,
             Need::Step(owner) => {
-                steps.spend(step(shared, turn, record, view.as_ref(), owner.as_ref())).await;
+                self.steps.spend(step(shared, turn, record, view.as_ref(), owner.as_ref())).await;
                 Outcome::Done
             }
         };
-        round.push((record, entry(turn, record, &views).flatten(), outcome));
+        self.reached.push((record, entry(turn, record, views).flatten(), outcome));
     }
-    let waits =
-        |record: &Record| turn.memory.known(&record.uid).is_some_and(|memory| memory.waiting_since.is_some());
-    let owed_waits = records.iter().any(waits);
-    match check_pause(shared, turn) {
-        Some(pause) => {
-            if owed_waits {
-                turn.look_again(pause.until);
-            }
-            turn.pass_paused(owed_waits);
-        }
-        None => turn.memory.reset_limited(),
-    }
-    end_round(turn, open, &round);
 }
 
 /// What an object needs in a pass.
@@ -108,14 +148,9 @@ enum Need {
     Step(Option<Owner>),
 }
 
-fn need(
-    shared: &Shared,
-    record: &Record,
-    view: Option<&View>,
-    owners: &HashMap<IntegrationType, Holder<'_>>,
-) -> Need {
+fn need(shared: &Shared, record: &Record, view: Option<&View>, owners: &Owners<'_>) -> Need {
     let sees = matches!(view, Some(View::Seen(_)));
-    let owner = match record.kind().and_then(|kind| owners.get(&kind)) {
+    let owner = match record.kind().and_then(|kind| owners.of(kind)) {
         Some(Holder::Undecided) if sees => return Need::Others,
         // An object that does not see Atlas may lose the place only to one that would win whatever it saw.
         Some(Holder::Owner(owner)) if owner.uid != record.uid && (sees || owner.applied) => {
@@ -131,7 +166,7 @@ fn need(
 
 /// Sorts the objects that still need a turn in the round before the others, and returns how many they are. Of those, the
 /// ones that had no turn for the longest time come first; then those that wait for the longest time for the end of a
-/// pause of the project; then the oldest.
+/// pause; then the oldest.
 fn sort(turn: &Turn, records: &mut [Record]) -> usize {
     let round = &turn.memory.round;
     records.sort_by_cached_key(|record| {

@@ -21,38 +21,55 @@ pub(super) enum Holder<'a> {
     Undecided,
 }
 
-/// Who has each type's place. If a pass is too short to reach all objects, an object that it did not reach counts as an
-/// earlier pass of the round saw it. If none did, the place is undecided unless that object would change nothing.
-pub(super) fn owners<'a>(
+/// Who has the places of a project, as far as a pass has decided it.
+#[derive(Default)]
+pub(super) struct Owners<'a>(HashMap<IntegrationType, Holder<'a>>);
+
+impl<'a> Owners<'a> {
+    /// Who has the place of a type.
+    pub fn of(&self, kind: IntegrationType) -> Option<&Holder<'a>> {
+        self.0.get(&kind)
+    }
+
+    /// Decides who has the place of a type, unless this pass has decided that already: what a step then did is not in the
+    /// records, which are as old as the pass. An object that the pass has not reached counts as an earlier pass of the
+    /// round saw it. If none did, the place is undecided unless that object would change nothing.
+    pub fn decide(
+        &mut self,
+        shared: &Shared,
+        turn: &Turn,
+        (records, views): (&'a [Record], &Views),
+        kind: Option<IntegrationType>,
+    ) {
+        let Some(kind) = kind else { return };
+        if matches!(self.0.get(&kind), None | Some(Holder::Undecided)) {
+            self.0.insert(kind, holder(shared, turn, (records, views), kind));
+        }
+    }
+}
+
+fn holder<'a>(
     shared: &Shared,
     turn: &Turn,
-    records: &'a [Record],
-    views: &Views,
-) -> HashMap<IntegrationType, Holder<'a>> {
-    let mut owners = HashMap::new();
-    for kind in IntegrationType::ALL {
-        let rivals: Vec<&Record> = records.iter().filter(|record| record.kind() == Some(kind)).collect();
-        if rivals.is_empty() {
-            continue;
-        }
-        let winner_if = |unknown: Option<bool>| {
-            let candidates: Vec<Candidate<'_>> =
-                rivals.iter().map(|record| candidate(shared, turn, record, (views, unknown))).collect();
-            let uid = winner(&candidates);
-            rivals.iter().copied().find(|record| Some(record.uid.as_str()) == uid)
-        };
-        // An object without a LIST competes the least, and one that sees the place empty the most.
-        let all_known = rivals.iter().all(|record| entry(turn, record, views).is_some());
-        let least = winner_if(None);
-        let most = if all_known { least } else { winner_if(Some(false)) };
-        let holder = match (least, most) {
-            (Some(least), Some(most)) if least.uid == most.uid => Holder::Owner(least),
-            (None, None) => Holder::Nobody,
-            _ => Holder::Undecided,
-        };
-        owners.insert(kind, holder);
+    (records, views): (&'a [Record], &Views),
+    kind: IntegrationType,
+) -> Holder<'a> {
+    let rivals: Vec<&Record> = records.iter().filter(|record| record.kind() == Some(kind)).collect();
+    let winner_if = |unknown: Option<bool>| {
+        let candidates: Vec<Candidate<'_>> =
+            rivals.iter().map(|record| candidate(shared, turn, record, (views, unknown))).collect();
+        let uid = winner(&candidates);
+        rivals.iter().copied().find(|record| Some(record.uid.as_str()) == uid)
+    };
+    // An object without a LIST competes the least, and one that sees the place empty the most.
+    let all_known = rivals.iter().all(|record| entry(turn, record, views).is_some());
+    let least = winner_if(None);
+    let most = if all_known { least } else { winner_if(Some(false)) };
+    match (least, most) {
+        (Some(least), Some(most)) if least.uid == most.uid => Holder::Owner(least),
+        (None, None) => Holder::Nobody,
+        _ => Holder::Undecided,
     }
-    owners
 }
 
 /// Whether the object's own LIST showed an integration in its place: in this pass, or else in an earlier one of the

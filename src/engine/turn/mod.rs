@@ -1,22 +1,23 @@
 //! A turn: the permission to run a pass over one project, together with all that this process remembers of the project.
 //! The queue hands the turn to a pass by value, so only that pass can change it.
 
+mod limits;
 mod memory;
 mod project;
 mod round;
 
+pub(super) use limits::Pause;
 pub(super) use memory::{Confirmed, Grounds, Memory, Said, Signature};
-pub(super) use project::{ListKey, Pause, ProjectMemory};
+pub(super) use project::{ListKey, ProjectMemory};
 pub(super) use round::Outcome;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::index::ProjectKey;
-use crate::atlas::Budget;
-use crate::core::pacing;
+use crate::atlas::{self, Budget, Session};
 use crate::core::turns::Class;
-use crate::domain::{Failure, FailureKind, ProjectId};
+use crate::domain::{Failure, Fingerprint, ProjectId};
 
 /// The permission to run one pass over a project.
 pub(super) struct Turn {
@@ -31,26 +32,13 @@ pub(super) struct Turn {
     retry_at: Option<Instant>,
     /// A stamp of the state that the pass began with; `None` if the next pass has to look at everything in any case.
     state: Option<u64>,
-    /// Whether the next write may use the part of the project's bucket that is left to people.
-    may_use_reserve: bool,
-    /// Whether a pause has begun in this turn because the bucket was nearly used up.
-    left_reserve: bool,
 }
 
 impl Turn {
     /// Creates the turn of a project. `memory` is what the last turn remembered.
-    pub fn new(key: ProjectKey, memory: ProjectMemory) -> Turn {
-        let may_use_reserve = memory.may_use_reserve();
-        Turn {
-            key,
-            begun: Instant::now(),
-            memory,
-            next: None,
-            retry_at: None,
-            state: None,
-            may_use_reserve,
-            left_reserve: false,
-        }
+    pub fn new(key: ProjectKey, mut memory: ProjectMemory) -> Turn {
+        memory.turn_begins();
+        Turn { key, begun: Instant::now(), memory, next: None, retry_at: None, state: None }
     }
 
     /// The project.
@@ -105,10 +93,10 @@ impl Turn {
         self.next = Some((at, Class::Routine));
     }
 
-    /// Makes a pass due at the end of the pause, if there is one. Without this the queue would forget a project that
-    /// has no objects, and with it the pause, which also holds for objects that are created meanwhile.
-    pub fn outlast_pause(&mut self) {
-        if let Some(until) = self.memory.current_pause(Instant::now()).map(|pause| pause.until) {
+    /// Makes a pass due at the end of the longest pause, if there is one. Without this the queue would forget a project that
+    /// has no objects, and with it the pauses, which also hold for objects that are created meanwhile.
+    pub fn outlast_pauses(&mut self) {
+        if let Some(until) = self.memory.paused_until(Instant::now()) {
             self.look_again(until);
         }
     }
@@ -134,43 +122,37 @@ impl Turn {
         }
     }
 
-    /// Pauses the project if Atlas asked us to back off; see [`ProjectMemory::pause_if_asked`].
-    pub fn pause_if_asked(&mut self, failure: &Failure) {
-        if let (Some(project), Some(wait)) = (&self.key, self.memory.pause_if_asked(failure)) {
+    /// Pauses the calls under a credential if Atlas asked us to back off; see [`Limits::pause_if_asked`].
+    ///
+    /// [`Limits::pause_if_asked`]: limits::Limits::pause_if_asked
+    pub fn pause_if_asked(&mut self, credential: Fingerprint, failure: &Failure) {
+        let Some(project) = &self.key else { return };
+        if let Some(wait) = self.memory.limits(credential).pause_if_asked(failure) {
             let seconds = wait.as_secs();
-            tracing::info!(%project, seconds, "no call to the project for a while: {}", failure.summary());
+            tracing::info!(%project, seconds, "no call under a credential for a while: {}", failure.summary());
         }
     }
 
-    /// Returns the pause of the project, if it is paused now. Begins a pause if the last answer of Atlas left little of
-    /// the project's token bucket; `take_budget` tells what it left. It begins none before the turn's first write to
-    /// Atlas if owed work has waited for too many such pauses already.
-    pub fn check_pause(&mut self, take_budget: impl FnOnce(&ProjectId) -> Option<Budget>) -> Option<Pause> {
+    /// Returns the pause of a session's credential, if it is paused now. Begins a pause if the last answer to the credential
+    /// left little of the project's token bucket.
+    pub fn check_pause(&mut self, atlas: &atlas::Client, session: &Session) -> Option<Pause> {
+        let credential = session.credential();
+        self.pause_of(credential, |project| atlas.take_budget(project, credential))
+    }
+
+    fn pause_of(
+        &mut self,
+        credential: Fingerprint,
+        take_budget: impl FnOnce(&ProjectId) -> Option<Budget>,
+    ) -> Option<Pause> {
         let project = self.key.as_ref()?;
-        let budget = take_budget(project);
+        let limits = self.memory.limits(credential);
         let now = Instant::now();
-        if self.memory.current_pause(now).is_none()
-            && !self.may_use_reserve
-            && let Some(wait) = budget.and_then(|budget| pacing::reserve_wait(budget.limit, budget.remaining))
-        {
-            let message = "the project's rate of requests is nearly used up, and the rest is left to people";
-            tracing::info!(%project, seconds = wait.as_secs(), "{message}");
-            self.memory.begin_pause(wait, Failure::known(FailureKind::RateLimited, message));
-            self.left_reserve = true;
+        if let Some(wait) = take_budget(project).and_then(|budget| limits.pause_if_low(budget, now)) {
+            let seconds = wait.as_secs();
+            tracing::info!(%project, seconds, "{}", limits::NEARLY_USED_UP);
         }
-        self.memory.current_pause(now).cloned()
-    }
-
-    /// Notes that a write was sent to Atlas. If little is left of the project's bucket, the other writes wait again.
-    pub fn wrote(&mut self) {
-        self.may_use_reserve = false;
-    }
-
-    /// Notes whether owed work waits at the end of a pass that paused the project.
-    pub fn pass_paused(&mut self, owed_waits: bool) {
-        if self.left_reserve {
-            self.memory.reserve_paused(owed_waits);
-        }
+        limits.current_pause(now).cloned()
     }
 
     /// The memory of an object; see [`ProjectMemory::object`].
@@ -178,9 +160,9 @@ impl Turn {
         self.memory.object(uid)
     }
 
-    /// Notes that an object waits for the end of the project's pause, if there is one.
-    pub fn waits(&mut self, uid: &str) {
-        if self.memory.current_pause(Instant::now()).is_some() {
+    /// Notes that an object waits for the end of its credential's pause, if there is one.
+    pub fn waits(&mut self, uid: &str, credential: Fingerprint) {
+        if self.memory.limits(credential).current_pause(Instant::now()).is_some() {
             let begun = self.begun;
             self.memory.object(uid).waiting_since.get_or_insert(begun);
         }
@@ -197,6 +179,7 @@ impl Turn {
 
     /// Ends the turn. Returns the project, what is remembered of it, and when and why the next pass is due.
     pub fn end(mut self) -> (ProjectKey, ProjectMemory, Option<(Instant, Class)>) {
+        self.memory.turn_ends(Instant::now());
         let retry_at = self.retry_at.filter(|at| self.next.is_none_or(|(next, _)| *at < next));
         if let (Some((next, _)), Some(_), Some(state)) = (self.next, retry_at, self.state) {
             self.memory.repeats_only(next, state);
@@ -211,6 +194,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::domain::{FailureKind, MemoryKey};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -222,13 +206,17 @@ mod tests {
         Turn::new(project(), ProjectMemory::default())
     }
 
+    fn credential(name: &str) -> Fingerprint {
+        MemoryKey::generate().expect("randomness").fingerprint([name])
+    }
+
+    fn limited(seconds: u32) -> Failure {
+        Failure { retry_after: Some(seconds * SECOND), ..Failure::known(FailureKind::RateLimited, "429") }
+    }
+
     /// An answer that leaves little of the project's token bucket.
     fn nearly_used_up(_: &ProjectId) -> Option<Budget> {
         Some(Budget { limit: 1_200, remaining: 1 })
-    }
-
-    fn half_used(_: &ProjectId) -> Option<Budget> {
-        Some(Budget { limit: 1_200, remaining: 600 })
     }
 
     #[test]
@@ -339,92 +327,50 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_makes_a_pass_due_at_its_end() {
+    async fn the_longest_pause_makes_a_pass_due_at_its_end() {
         let mut turn = turn();
         let until = Instant::now() + 30 * SECOND;
-        let limited =
-            Failure { retry_after: Some(30 * SECOND), ..Failure::known(FailureKind::RateLimited, "429") };
-        turn.pause_if_asked(&limited);
-        turn.outlast_pause();
+        for (name, seconds) in [("a", 20), ("b", 30), ("c", 10)] {
+            turn.pause_if_asked(credential(name), &limited(seconds));
+        }
+        turn.outlast_pauses();
         assert_eq!(turn.end().2, Some((until, Class::Routine)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_project_without_a_pause_has_none_to_outlast() {
         let mut turn = turn();
-        turn.outlast_pause();
+        turn.outlast_pauses();
         assert_eq!(turn.end().2, None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_project_rests_once_its_bucket_is_nearly_used_up() {
+    async fn a_low_bucket_pauses_the_credential_that_was_told_so() {
+        let [a, b] = ["a", "b"].map(credential);
         let mut turn = turn();
-        assert!(turn.check_pause(|_| None).is_none(), "Atlas did not tell what is left");
-        assert!(turn.check_pause(half_used).is_none(), "enough is left");
-        let pause = turn.check_pause(nearly_used_up).expect("a pause");
-        assert_eq!(pause.until, Instant::now() + 15 * SECOND);
-        assert_eq!(pause.failure.kind, FailureKind::RateLimited);
-        tokio::time::advance(14 * SECOND).await;
-        assert!(turn.check_pause(|_| None).is_some(), "the pause lasts, whatever is left meanwhile");
-        tokio::time::advance(SECOND).await;
-        assert!(turn.check_pause(|_| None).is_none(), "the pause is over");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_low_bucket_does_not_shorten_the_wait_that_atlas_asked_for() {
-        let mut turn = turn();
-        let limited =
-            Failure { retry_after: Some(60 * SECOND), ..Failure::known(FailureKind::RateLimited, "429") };
-        turn.pause_if_asked(&limited);
-        let pause = turn.check_pause(nearly_used_up).expect("a pause");
-        assert_eq!(pause.until, Instant::now() + 60 * SECOND);
-        assert_eq!(pause.failure, limited);
-    }
-
-    /// A turn after `pauses` pauses for the sake of people, in each of which owed work waited.
-    fn turn_after(pauses: u32) -> Turn {
-        let mut memory = ProjectMemory::default();
-        for _ in 0..pauses {
-            memory.reserve_paused(true);
-        }
-        Turn::new(project(), memory)
-    }
-
-    /// Somebody else keeps the bucket nearly empty. Owed work waits for three pauses, then one write goes out in each
-    /// turn, and after it the project is paused again.
-    #[tokio::test(start_paused = true)]
-    async fn owed_work_does_not_wait_for_ever() {
-        for pauses in 0..3 {
-            let mut turn = turn_after(pauses);
-            assert!(turn.check_pause(nearly_used_up).is_some(), "after {pauses} pauses");
-            turn.pass_paused(true);
-            assert_eq!(turn.memory.may_use_reserve(), pauses == 2);
-        }
-        let mut turn = turn_after(3);
-        assert!(turn.check_pause(nearly_used_up).is_none(), "the LISTs and the first write are made");
-        assert!(turn.check_pause(nearly_used_up).is_none());
-        turn.wrote();
-        assert!(turn.check_pause(nearly_used_up).is_some(), "one write, and no more");
-        turn.pass_paused(false);
-        assert!(!turn.memory.may_use_reserve(), "nothing is owed any more");
+        assert!(turn.pause_of(a, |_| None).is_none(), "Atlas did not tell what is left");
+        assert!(turn.pause_of(a, nearly_used_up).is_some());
+        assert!(turn.pause_of(a, |_| None).is_some(), "the pause lasts, whatever is left meanwhile");
+        assert!(turn.pause_of(b, |_| None).is_none(), "nobody told the other one");
+        turn.waits("x", b);
+        assert!(turn.memory.known("x").is_none(), "it waits for no pause");
+        turn.waits("x", a);
+        assert!(turn.memory.known("x").is_some_and(|memory| memory.waiting_since.is_some()));
     }
 
     /// The part for people is ours to leave. What Atlas asks for is not.
     #[tokio::test(start_paused = true)]
-    async fn a_429_is_kept_to_however_long_owed_work_has_waited() {
-        let limited =
-            Failure { retry_after: Some(60 * SECOND), ..Failure::known(FailureKind::RateLimited, "429") };
-        let mut turn = turn_after(99);
-        turn.pause_if_asked(&limited);
-        let pause = turn.check_pause(nearly_used_up).expect("a pause");
-        assert_eq!((pause.until, pause.failure), (Instant::now() + 60 * SECOND, limited));
-        turn.pass_paused(false);
-        assert!(turn.memory.may_use_reserve(), "such a pause counts for nothing");
+    async fn a_low_bucket_does_not_shorten_the_wait_that_atlas_asked_for() {
+        let a = credential("a");
+        let mut turn = turn();
+        turn.pause_if_asked(a, &limited(60));
+        let pause = turn.pause_of(a, nearly_used_up).expect("a pause");
+        assert_eq!((pause.until, pause.failure), (Instant::now() + 60 * SECOND, limited(60)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn objects_of_no_project_are_not_paused() {
         let mut turn = Turn::new(None, ProjectMemory::default());
-        assert!(turn.check_pause(nearly_used_up).is_none());
+        assert!(turn.pause_of(credential("a"), nearly_used_up).is_none());
     }
 }

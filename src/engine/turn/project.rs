@@ -1,15 +1,13 @@
 //! What this process remembers of a project and of its objects, in addition to what the cluster stores.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::limits::Limits;
 use super::memory::Memory;
 use super::round::Round;
-use crate::core::pacing;
-use crate::domain::{Failure, FailureKind, Fingerprint, Prospect};
-use crate::engine::jitter::random;
+use crate::domain::{Failure, Fingerprint, Prospect};
 
 /// What is remembered of a project. The queue stores it only if there is something to remember.
 #[derive(Default)]
@@ -18,12 +16,8 @@ pub(in crate::engine) struct ProjectMemory {
     lists: HashMap<ListKey, FailedList>,
     /// Until when a pass has only these LISTs to repeat, as long as the state with this stamp stays as it is.
     retries_only: Option<(Instant, u64)>,
-    /// How often Atlas asked us to back off since the last pass that ended without a pause.
-    limited: u32,
-    /// How many pauses in a row began because the project's bucket was nearly used up, while owed work waited.
-    reserve_pauses: u32,
-    /// While the pause lasts, the operator makes no call to Atlas for the project.
-    pause: Option<Box<Pause>>,
+    /// What Atlas told each credential of the project's rate limits.
+    limits: HashMap<Fingerprint, Limits>,
     /// The round that the project is in, if one pass is too short for it.
     pub round: Round,
     /// What is remembered of each object, by uid. Between passes there is no entry without something to remember.
@@ -39,7 +33,7 @@ pub(in crate::engine) type ListKey = (Fingerprint, bool);
 pub(in crate::engine) struct FailedList {
     /// What its objects report.
     pub failure: Failure,
-    /// A stamp of the project's state as it then was: objects, requests, Secrets.
+    /// A stamp of what asks for it, as it then was: its objects, their requests and Secrets.
     pub state: u64,
     /// How often it failed in a row with a failure that passes, or with one for which somebody has to act. A try with a
     /// credential that is refused everywhere tells nothing about the project, and does not count.
@@ -48,14 +42,6 @@ pub(in crate::engine) struct FailedList {
     passes: bool,
     /// It is not repeated before this, unless somebody asks for it.
     pub retry_at: Instant,
-}
-
-/// A time in which the operator makes no calls for a project.
-#[derive(Clone)]
-pub(in crate::engine) struct Pause {
-    pub until: Instant,
-    /// The failure that waiting objects report.
-    pub failure: Failure,
 }
 
 impl ProjectMemory {
@@ -93,58 +79,30 @@ impl ProjectMemory {
     pub fn is_blank(&self) -> bool {
         self.lists.is_empty()
             && self.retries_only.is_none()
-            && self.limited == 0
-            && self.reserve_pauses == 0
-            && self.pause.is_none()
+            && self.limits.is_empty()
             && self.round.is_blank()
             && self.objects.is_empty()
     }
 
-    /// Returns the pause, if it is not over at `now`.
-    pub fn current_pause(&mut self, now: Instant) -> Option<&Pause> {
-        self.pause = self.pause.take().filter(|pause| pause.until > now);
-        self.pause.as_deref()
+    /// What Atlas told the credential of the project's rate limits.
+    pub fn limits(&mut self, credential: Fingerprint) -> &mut Limits {
+        self.limits.entry(credential).or_default()
     }
 
-    /// Pauses the project for the time `wait`. Waiting objects report `failure`.
-    pub fn begin_pause(&mut self, wait: Duration, failure: Failure) {
-        self.pause = Some(Box::new(Pause { until: Instant::now() + wait, failure }));
+    /// A turn begins.
+    pub fn turn_begins(&mut self) {
+        self.limits.values_mut().for_each(Limits::turn_begins);
     }
 
-    /// Begins a pause if Atlas asked us to back off: by a 429, or by any answer with `Retry-After`. Returns the length
-    /// of the pause. A failure to get a token (`without_call`) begins no pause: it concerns only one account and must
-    /// not delay objects with other credentials.
-    pub fn pause_if_asked(&mut self, failure: &Failure) -> Option<Duration> {
-        if failure.without_call {
-            return None;
-        }
-        let wait = match (failure.retry_after, failure.kind) {
-            (Some(wait), _) => wait,
-            // Atlas did not say how long to wait. The pause takes some seconds at first, and more each time it happens
-            // again.
-            (None, FailureKind::RateLimited) => pacing::backoff(self.limited.saturating_add(4), random()),
-            (None, _) => return None,
-        };
-        self.limited = self.limited.saturating_add(1);
-        self.begin_pause(wait, failure.clone());
-        Some(wait)
+    /// A turn ends: what is over need not be remembered.
+    pub fn turn_ends(&mut self, now: Instant) {
+        self.limits.retain(|_, limits| limits.current_pause(now).is_some() || !limits.is_blank());
+        self.limits.shrink_to(2 * self.limits.len());
     }
 
-    /// Resets the counts of limited calls and of pauses: a pass ended without a pause.
-    pub fn reset_limited(&mut self) {
-        self.limited = 0;
-        self.reserve_pauses = 0;
-    }
-
-    /// Notes that a pause began because the project's bucket was nearly used up, and whether owed work waits for its
-    /// end.
-    pub fn reserve_paused(&mut self, owed_waits: bool) {
-        self.reserve_pauses = if owed_waits { self.reserve_pauses.saturating_add(1) } else { 0 };
-    }
-
-    /// Whether the next write may use the part of the bucket that is left to people.
-    pub fn may_use_reserve(&self) -> bool {
-        pacing::may_use_reserve(self.reserve_pauses)
+    /// The end of the longest pause.
+    pub fn paused_until(&mut self, now: Instant) -> Option<Instant> {
+        self.limits.values_mut().filter_map(|limits| Some(limits.current_pause(now)?.until)).max()
     }
 
     /// The LIST, if it failed when it was made last.
@@ -152,9 +110,14 @@ impl ProjectMemory {
         self.lists.get(key)
     }
 
-    /// Forgets all failed LISTs but these.
+    /// Forgets all failed LISTs but these, and what Atlas told other credentials of its limits, once their pauses are over.
     pub fn keep_lists(&mut self, is_made: impl Fn(&ListKey) -> bool) {
+        let now = Instant::now();
         self.lists.retain(|key, _| is_made(key));
+        self.limits.retain(|credential, limits| {
+            limits.current_pause(now).is_some()
+                || [false, true].iter().any(|flowdock| is_made(&(*credential, *flowdock)))
+        });
     }
 
     /// Notes that a LIST succeeded. Returns whether it had failed before.
@@ -224,8 +187,10 @@ fn passes(failure: &Failure) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::domain::MemoryKey;
+    use crate::domain::{FailureKind, MemoryKey};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -271,12 +236,6 @@ mod tests {
         assert!(!memory.is_blank(), "an object");
 
         let mut memory = ProjectMemory::default();
-        memory.begin_pause(SECOND, unavailable());
-        assert!(!memory.is_blank(), "a pause");
-        assert!(memory.current_pause(Instant::now() + SECOND).is_none());
-        assert!(memory.is_blank(), "a pause that is over");
-
-        let mut memory = ProjectMemory::default();
         let key = list_key("a");
         fails(&mut memory, key, unavailable());
         assert!(!memory.is_blank(), "a failed LIST");
@@ -286,76 +245,33 @@ mod tests {
         assert!(!memory.is_blank(), "what the next pass is for");
 
         let mut memory = ProjectMemory::default();
-        let wait = memory.pause_if_asked(&limited()).expect("a pause");
-        assert!(memory.current_pause(Instant::now() + wait).is_none());
-        assert!(!memory.is_blank(), "a count of limited calls, for the length of the next pause");
-        memory.reset_limited();
+        memory.limits(key.0).pause_if_asked(&limited());
+        assert!(!memory.is_blank(), "what Atlas told of its limits");
+        memory.limits(key.0).passed();
+        memory.turn_ends(Instant::now() + 60 * SECOND);
         assert!(memory.is_blank(), "a pass without a pause");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_lasts_until_its_time_has_come() {
-        let start = Instant::now();
+    async fn what_atlas_told_one_credential_counts_for_no_other() {
+        let [(a, _), (b, _)] = [list_key("a"), list_key("b")];
         let mut memory = ProjectMemory::default();
-        assert!(memory.current_pause(start).is_none());
-        memory.begin_pause(10 * SECOND, unavailable());
-        for at in [start, start + 9 * SECOND] {
-            let pause = memory.current_pause(at).expect("a pause");
-            assert_eq!((pause.until, &pause.failure), (start + 10 * SECOND, &unavailable()));
-        }
-        assert!(memory.current_pause(start + 10 * SECOND).is_none());
-        assert!(memory.current_pause(start).is_none(), "a pause that was over once does not come back");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_project_pauses_for_as_long_as_atlas_asks_for() {
-        for failure in [limited(), unavailable()] {
-            let failure = Failure { retry_after: Some(7 * SECOND), ..failure };
-            let mut memory = ProjectMemory::default();
-            assert_eq!(memory.pause_if_asked(&failure), Some(7 * SECOND));
-            let pause = memory.current_pause(Instant::now()).expect("a pause");
-            assert_eq!((pause.until, &pause.failure), (Instant::now() + 7 * SECOND, &failure));
-        }
-    }
-
-    /// Chance takes up to half of each wait away.
-    #[tokio::test(start_paused = true)]
-    async fn pauses_whose_length_atlas_does_not_say_double() {
-        let mut memory = ProjectMemory::default();
-        for longest in [8, 16, 32] {
-            let wait = memory.pause_if_asked(&limited()).expect("a pause");
-            assert!((longest * SECOND / 2..=longest * SECOND).contains(&wait), "{longest}: {wait:?}");
-        }
-        memory.reset_limited();
-        let wait = memory.pause_if_asked(&limited()).expect("a pause");
-        assert!(wait <= 8 * SECOND, "after a pass without a pause the waits are short again: {wait:?}");
-    }
-
-    #[test]
-    fn a_failure_pauses_the_project_only_if_atlas_asks_for_it() {
-        let mut memory = ProjectMemory::default();
-        assert_eq!(memory.pause_if_asked(&unavailable()), None);
-        // The service that hands out tokens limits one account, and others may call Atlas meanwhile.
-        let no_token = Failure { without_call: true, retry_after: Some(SECOND), ..limited() };
-        assert_eq!(memory.pause_if_asked(&no_token), None);
+        let limited = Failure { retry_after: Some(9 * SECOND), ..limited() };
+        memory.limits(a).pause_if_asked(&limited);
+        let now = Instant::now();
+        assert!(memory.limits(a).current_pause(now).is_some());
+        assert!(memory.limits(b).current_pause(now).is_none());
+        assert_eq!(memory.paused_until(now), Some(now + 9 * SECOND));
+        memory.turn_ends(now);
+        assert_eq!(memory.limits.len(), 1, "there is nothing to remember of the other credential");
+        memory.keep_lists(|_| false);
+        assert!(!memory.is_blank(), "the pause also holds for an object that is created again");
+        tokio::time::advance(9 * SECOND).await;
+        assert_eq!(memory.paused_until(Instant::now()), None);
+        memory.keep_lists(|(credential, flowdock)| *credential == a && *flowdock);
+        assert!(!memory.is_blank(), "the count of limited calls, for the length of the next pause");
+        memory.keep_lists(|_| false);
         assert!(memory.is_blank());
-    }
-
-    #[test]
-    fn only_owed_work_that_waits_pause_after_pause_may_use_the_part_for_people() {
-        let mut memory = ProjectMemory::default();
-        for _ in 0..3 {
-            assert!(!memory.may_use_reserve());
-            memory.reserve_paused(true);
-        }
-        assert!(memory.may_use_reserve() && !memory.is_blank());
-        memory.reserve_paused(false);
-        assert!(!memory.may_use_reserve() && memory.is_blank(), "nothing waits any more");
-        for _ in 0..9 {
-            memory.reserve_paused(true);
-        }
-        memory.reset_limited();
-        assert!(!memory.may_use_reserve(), "a pass ended without a pause");
     }
 
     fn list_key(credential: &str) -> ListKey {

@@ -2,4 +2,6 @@
 //! Each attack is made on the real thing, and its test fails if it comes through.
 
 mod a01_metadata;
+mod a02_pauses;
+mod a03_turns;
 mod a12_process;

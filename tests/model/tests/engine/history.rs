@@ -216,7 +216,8 @@ impl Mirror {
         }
     }
 
-    /// One pass: a LIST where an object needs Atlas, then one object after the other, the oldest first.
+    /// One pass: a LIST where an object needs Atlas, then one object after the other: those that the LIST is for before the
+    /// others, and the oldest first.
     fn pass(&mut self) {
         let engine = self.engine;
         engine.list(&mut self.state, 0, [true; 2]);
@@ -238,7 +239,10 @@ impl Mirror {
         }
         let known = self.lines.len();
         let mut slots = [0, 1];
-        slots.sort_by_key(|slot| self.state.objects[*slot].map(|object| object.uid));
+        let alone = |slot: usize| {
+            self.state.operators[0].pass.is_some_and(|pass| pass.todo[slot].is_some_and(|(_, alone)| alone))
+        };
+        slots.sort_by_key(|slot| (alone(*slot), self.state.objects[*slot].map(|object| object.uid)));
         for slot in slots {
             for _ in 0..STEPS {
                 let todo =
