@@ -13,16 +13,18 @@ use super::call::{BodyFault, Call, Head, read};
 use super::error_table::On;
 use super::errors::{self, Asked, SendError};
 use super::http::{ClientError, Http, Requests};
+use super::page::{MOST_ENTRIES, Page};
 use super::redaction::{redact_entry, scrub};
 use super::session::{Credential, Session};
 use super::version::{ApiVersion, VersionChoice};
-use super::wire::{ApiError, Page, PageOptions};
+use super::wire::{ApiError, PageOptions};
 use crate::domain::{
     Failure, FailureKind, Fingerprint, Integration, IntegrationType, ProjectId, Redacted, SecretValue,
 };
 
-/// Ten integrations with both templates fit easily, so a larger body can't be an answer to our calls.
-const MAX_BODY: usize = 1 << 20;
+/// Ten integrations fit easily, the two templates of a webhook included, so a larger body can't be an answer to our
+/// calls. As many may be read at a time as passes run.
+const MAX_BODY: usize = 256 << 10;
 /// The client reads at most this many pages of a LIST. There are only ten types.
 const MAX_PAGES: u32 = 20;
 
@@ -180,35 +182,28 @@ impl Client {
         on: On,
     ) -> Result<Listing, Failure> {
         let mut listing = Listing::new();
-        let mut earlier = HashSet::new();
+        let mut others = HashSet::new();
         for page_num in 1..=MAX_PAGES {
             let options = PageOptions {
                 page_num: (page_num > 1).then_some(page_num),
-                items_per_page: Some(500),
+                items_per_page: Some(MOST_ENTRIES),
                 ..PageOptions::default()
             };
             let call = Call { method: Method::GET, on, project, kind: None, version, options, body: None };
             let page = self.page(session, &call).await?;
-            let mut entries = HashSet::new();
-            for entry in page.entries() {
-                let kind = entry.get("type").and_then(|t| t.as_str()).and_then(IntegrationType::parse);
-                if let Some(kind) = kind {
-                    // Atlas keeps one integration of a type. If there were two, the first would count, here and after
-                    // writes.
-                    listing.entry(kind).or_insert_with(|| redact_entry(kind, entry));
-                }
-                entries.insert(kind.map_or_else(|| format!("{entry:?}"), |kind| kind.to_string()));
-            }
             // If an integration is added or removed while we read, entries move between pages and we may have missed
             // one.
-            if !earlier.is_disjoint(&entries) {
-                return Err(errors::not_understood(
-                    &call.name(),
-                    200,
-                    "a page repeats what an earlier one held",
-                ));
+            let mut repeats = false;
+            for (kind, entry) in page.entries() {
+                repeats |= listing.insert(*kind, redact_entry(*kind, entry)).is_some();
             }
-            earlier.extend(entries);
+            for other in page.others() {
+                repeats |= !others.insert(*other);
+            }
+            if repeats {
+                let why = "a page repeats what an earlier one held";
+                return Err(errors::not_understood(&call.name(), 200, why));
+            }
             if !page.has_next() {
                 return Ok(listing);
             }
@@ -262,9 +257,7 @@ impl Client {
             body: Some(integration),
         };
         let page = self.page(session, &call).await?;
-        let own =
-            page.entries().find(|entry| entry.get("type").and_then(|t| t.as_str()) == Some(kind.as_str()));
-        if let Some(entry) = own {
+        if let Some(entry) = page.entries().get(&kind) {
             return Ok(redact_entry(kind, entry));
         }
         // The answer lists the whole project and may be cut into pages. Then a LIST shows our own entry. Whether that
@@ -324,7 +317,7 @@ impl Client {
 
     async fn page(&self, session: &Session, call: &Call<'_>) -> Result<Page, Failure> {
         let body = self.send(session, call).await?;
-        Page::parse(&body).ok_or_else(|| errors::not_understood(&call.name(), 200, "no page of integrations"))
+        Page::parse(&body).map_err(|why| errors::not_understood(&call.name(), 200, why))
     }
 
     /// Sends one call and returns the body if it succeeded.
@@ -365,7 +358,7 @@ impl Client {
         (self.requests)(call.method_name(), status);
         tracing::debug!(call = %name, project = %call.project, status, "Atlas answered");
         let body = body.map_err(|fault| match fault {
-            BodyFault::TooLarge => errors::not_understood(&name, status, "it is larger than 1 MiB"),
+            BodyFault::TooLarge => errors::not_understood(&name, status, "it is larger than 256 KiB"),
             BodyFault::Cut(error) => errors::no_answer(&name, &error),
         })?;
         match ApiError::of(status, &body) {

@@ -402,7 +402,8 @@ const CHECK_WAY: &str = "whoever runs the operator has to check --atlas-url and 
 pub static FOREIGN: &[Foreign] = &[
     foreign(
         (200, 299),
-        "no JSON, HTML, no page of integrations, a page that is not whole, a body larger than 1 MiB",
+        "no JSON, HTML, no page of integrations, a page that is not whole or has more than 500 entries, a body larger than \
+         256 KiB",
         K::Unavailable,
         true,
         Who::Operator,

@@ -12,9 +12,10 @@ use super::call::Call;
 use super::challenges::answerable;
 use super::error_table::On;
 use super::errors::{self, Asked};
+use super::page::Page;
 use super::redaction::{redact_entry, scrub};
 use super::version::ApiVersion;
-use super::wire::{ApiError, Page, PageOptions};
+use super::wire::{ApiError, PageOptions};
 use crate::domain::{
     FieldKind, FieldValue, Integration, IntegrationType, ProjectId, RedactedValue, SecretValue, plain,
 };
@@ -45,9 +46,11 @@ fn challenges() {
 /// Every field that would be shown of an answer, as text.
 fn fields(bytes: &[u8]) -> Vec<String> {
     let mut texts = Vec::new();
-    if let Some(page) = Page::parse(bytes) {
+    if let Ok(page) = Page::parse(bytes) {
         page.has_next();
-        for (entry, kind) in page.entries().flat_map(|entry| IntegrationType::ALL.map(|kind| (entry, kind))) {
+        for (entry, kind) in
+            page.entries().values().flat_map(|entry| IntegrationType::ALL.map(|kind| (entry, kind)))
+        {
             texts.extend(redact_entry(kind, entry).0.into_values().map(|value| match value {
                 RedactedValue::Bool(flag) => flag.to_string(),
                 RedactedValue::Text(text) => text,

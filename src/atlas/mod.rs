@@ -13,7 +13,9 @@ mod errors;
 #[cfg(test)]
 mod fuzz;
 mod http;
+mod json;
 mod oauth;
+mod page;
 mod redaction;
 mod session;
 mod version;

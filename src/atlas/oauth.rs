@@ -12,7 +12,6 @@ use std::time::Duration;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
-use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
@@ -20,6 +19,7 @@ use url::Url;
 use super::error_table::On;
 use super::errors::{self, Asked, SendError};
 use super::http::{Http, Requests};
+use super::json::Json;
 use super::redaction::scrub;
 use super::wire::ApiError;
 use crate::domain::{Failure, FailureKind, SecretValue};
@@ -97,12 +97,13 @@ impl Refused {
 struct Grant {
     access_token: String,
     #[serde(default)]
-    expires_in: Value,
+    expires_in: Option<Json>,
 }
 
 impl Grant {
     fn life(&self) -> Duration {
-        let seconds = self.expires_in.as_u64().filter(|seconds| *seconds > 0);
+        let seconds = self.expires_in.as_ref().and_then(Json::scalar).and_then(|life| life.as_u64());
+        let seconds = seconds.filter(|seconds| *seconds > 0);
         seconds.map_or(LIFE, Duration::from_secs).min(LONGEST_LIFE)
     }
 }
