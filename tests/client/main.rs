@@ -18,6 +18,7 @@ use atlas_sim::contract::problems_of_request;
 use atlas_sim::{AtlasSim, Effect, Fault, Project};
 use url::Url;
 
+mod bounds;
 mod digest;
 mod errors;
 mod faults;

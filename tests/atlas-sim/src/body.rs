@@ -10,6 +10,8 @@ use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
+use crate::hostile::Raw;
+
 /// How a connection ends without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
@@ -17,6 +19,8 @@ pub enum Cut {
     Reset,
     /// FIN.
     Close,
+    /// Bytes that no server sends.
+    Raw(Raw),
 }
 
 impl std::fmt::Display for Cut {

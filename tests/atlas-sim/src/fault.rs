@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::exchange::{Api, Operation};
+use crate::hostile::Raw;
 use crate::settings::millis;
 
 /// One scripted fault.
@@ -50,6 +51,12 @@ impl Fault {
     /// Only this operation.
     pub fn at(mut self, operation: Operation) -> Self {
         self.when.operation = Some(operation);
+        self
+    }
+
+    /// Only requests with this public key or client id.
+    pub fn by(mut self, credential: &str) -> Self {
+        self.when.credential = Some(credential.to_owned());
         self
     }
 
@@ -207,6 +214,11 @@ pub enum Effect {
         /// Bytes, roughly.
         bytes: u64,
     },
+    /// Not applied; bytes that no server sends.
+    Raw {
+        /// Which.
+        answer: Raw,
+    },
     /// Not applied; a redirect.
     Redirect {
         /// 301, 302, 307 or 308.
@@ -261,6 +273,17 @@ impl Effect {
     /// A redirect to this address.
     pub fn redirect(status: u16, location: &str) -> Self {
         Self::Redirect { status, location: location.to_owned() }
+    }
+
+    /// A page that consists of one entry, again and again, until it has about so many bytes.
+    pub fn page_full_of(entry: &str, bytes: usize) -> Self {
+        let entries = vec![entry; bytes / (entry.len() + 1)].join(",");
+        Self::Answer { status: 200, content_type: None, body: format!("{{\"results\":[{entries}]}}") }
+    }
+
+    /// Bytes that no server sends.
+    pub fn raw(answer: Raw) -> Self {
+        Self::Raw { answer }
     }
 
     /// Any error of Atlas.

@@ -52,6 +52,7 @@ pub async fn handle(shared: Arc<Shared>, request: Request) -> Result<Response<Wi
     match effect {
         Some(Effect::Reset) => Err(cut(&shared, &request, Cut::Reset)),
         Some(Effect::Close) => Err(cut(&shared, &request, Cut::Close)),
+        Some(Effect::Raw { answer }) => Err(cut(&shared, &request, Cut::Raw(answer))),
         Some(Effect::Hold) => pending().await,
         Some(Effect::Slow { delay }) => {
             sleep_for(delay).await;

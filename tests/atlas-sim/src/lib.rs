@@ -19,6 +19,7 @@ mod exchange;
 mod fault;
 mod form;
 mod handle;
+mod hostile;
 mod integrations;
 mod json;
 mod limits;
@@ -39,6 +40,7 @@ mod version;
 pub use exchange::{Api, Change, Counters, Exchange, Operation, Scheme};
 pub use fault::{Authentication, Effect, Fault, Matcher};
 pub use form::{is_unseen, usable};
+pub use hostile::Raw;
 pub use project::{Project, Role};
 pub use settings::{
     Algorithm, Challenges, Flowdock, HowNormalised, HowTwisted, NonceCounts, Normalise, PutOmitted,

@@ -1,11 +1,13 @@
 //! The listener and its connections. It runs on a thread with a runtime of its own, so that a simulator may be shared
 //! by tests whose runtimes come and go, and so that paused clocks of tests do not stop it.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 
@@ -91,26 +93,35 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn serve(stream: TcpStream, ip: IpAddr, number: u64, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
-    let reset = Arc::new(AtomicBool::new(false));
+    let (reset, raw) = (Arc::new(AtomicBool::new(false)), Arc::new(OnceLock::new()));
     let connection = Connection { stream, reset: Arc::clone(&reset) };
+    let chosen = Arc::clone(&raw);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let (shared, reset) = (Arc::clone(&shared), Arc::clone(&reset));
-        async move {
+        let (shared, reset, chosen) = (Arc::clone(&shared), Arc::clone(&reset), Arc::clone(&chosen));
+        Box::pin(async move {
             let answer = match read(request, ip, number).await {
                 Ok(request) => handle(shared, request).await,
                 Err(response) => Ok(response),
             };
-            if matches!(answer, Err(Cut::Reset)) {
-                reset.store(true, Ordering::Relaxed);
+            match answer {
+                Err(Cut::Reset) => reset.store(true, Ordering::Relaxed),
+                // A connection answers one request at a time, and this was its last.
+                Err(Cut::Raw(raw)) => drop(chosen.set(raw)),
+                _ => {}
             }
             answer
-        }
+        })
     });
+    let mut served =
+        http1::Builder::new().title_case_headers(true).serve_connection(TokioIo::new(connection), service);
     // Errors are clients that went away, and cuts by script.
-    let _ = http1::Builder::new()
-        .title_case_headers(true)
-        .serve_connection(TokioIo::new(connection), service)
-        .await;
+    let _ = poll_fn(|context| served.poll_without_shutdown(context)).await;
+    let connection = served.into_parts().io.into_inner();
+    if let Some(raw) = raw.get()
+        && let Ok(stream) = connection.stream.as_fd().try_clone_to_owned()
+    {
+        raw.send(stream.into());
+    }
 }
 
 /// Reads the whole request.
