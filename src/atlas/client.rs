@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use tokio::runtime::Handle;
 use url::Url;
 
 use super::budget::{Budget, Budgets};
@@ -39,6 +40,8 @@ pub struct Options {
     /// The proxy through which Atlas is reached, perhaps with user and password; `None`: directly. Variables of the
     /// environment are not read here.
     pub proxy: Option<Url>,
+    /// Where requests are sent from, and their connections served.
+    pub runtime: Handle,
 }
 
 /// All integrations of a project, by type, redacted. The listing is complete: an integration that it lacks does not
@@ -64,7 +67,7 @@ impl Client {
     /// # Errors
     /// When there is no CA certificate to trust.
     pub fn new(options: Options, requests: Requests) -> Result<Client, ClientError> {
-        let http = Arc::new(Http::new(options.time_limit, options.proxy)?);
+        let http = Arc::new(Http::new(options.time_limit, options.proxy, options.runtime)?);
         Ok(Client {
             http,
             base: options.url,
@@ -333,7 +336,7 @@ impl Client {
                 request.header(CONTENT_TYPE, call.version.media_type()).body(integration.body().to_string());
         }
         let exchange = async {
-            let response = session.send(request).await?;
+            let response = session.send(&self.http, request).await?;
             let head = Head::of(&response);
             self.budgets.note(call.project, session.credential(), response.headers());
             Ok::<_, SendError>((head, read(response, MAX_BODY).await))

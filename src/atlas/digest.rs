@@ -19,6 +19,7 @@ use url::Position;
 
 use super::challenges::answerable;
 use super::errors::SendError;
+use super::http::Http;
 use crate::domain::SecretValue;
 
 /// One API key and the challenge that it last answered. Calls under exactly this key share it, and no others.
@@ -45,14 +46,18 @@ impl Digest {
     }
 
     /// Sends one call, in one request or two.
-    pub async fn send(&self, request: RequestBuilder) -> std::result::Result<Response, SendError> {
-        self.exchange(request).await.map_err(|error| match error {
+    pub async fn send(
+        &self,
+        http: &Http,
+        request: RequestBuilder,
+    ) -> std::result::Result<Response, SendError> {
+        self.exchange(http, request).await.map_err(|error| match error {
             Error::Reqwest(error) => SendError::Http(error),
             _ => SendError::Challenge,
         })
     }
 
-    async fn exchange(&self, request: RequestBuilder) -> Result<Response> {
+    async fn exchange(&self, http: &Http, request: RequestBuilder) -> Result<Response> {
         let again = request.try_clone().ok_or(Error::RequestBuilderNotCloneable)?;
         let shared =
             self.challenge().as_mut().map(|challenge| self.answer(&request, challenge)).transpose()?;
@@ -63,13 +68,13 @@ impl Digest {
             None if built(&request)?.body().is_some() => request.body(""),
             None => request,
         };
-        let response = request.send().await?;
+        let response = http.send(request).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(response);
         }
         let Some(mut own) = answerable(response.headers()) else { return Ok(response) };
         let answer = self.answer(&again, &mut own)?;
-        let response = again.header(AUTHORIZATION, answer.to_header_string()).send().await?;
+        let response = http.send(again.header(AUTHORIZATION, answer.to_header_string())).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             *self.challenge() = Some(own);
         }

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use reqwest::{RequestBuilder, Response};
 use ring::digest;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use url::Url;
 
@@ -35,6 +38,7 @@ pub struct ClientError {
 pub(super) struct Http {
     time_limit: Duration,
     proxy: Option<Url>,
+    runtime: Handle,
     current: Mutex<Current>,
 }
 
@@ -56,18 +60,19 @@ struct Trusted {
 }
 
 impl Http {
-    /// Makes the first client. Calls may take `time_limit`, and go through `proxy`, if there is one.
+    /// Makes the first client. Calls may take `time_limit`, go through `proxy`, if there is one, and are sent by
+    /// `runtime`.
     ///
     /// # Errors
     /// When there is no CA certificate to trust.
-    pub fn new(time_limit: Duration, proxy: Option<Url>) -> Result<Http, ClientError> {
+    pub fn new(time_limit: Duration, proxy: Option<Url>, runtime: Handle) -> Result<Http, ClientError> {
         let trusted = found();
         let client = client(time_limit, proxy.as_ref()).map_err(|error| ClientError {
             cause: errors::root_cause(&error),
             problem: trusted.flaw.clone(),
         })?;
         let current = Current { client, trusted, looked: Instant::now(), problem: None };
-        Ok(Http { time_limit, proxy, current: Mutex::new(current) })
+        Ok(Http { time_limit, proxy, runtime, current: Mutex::new(current) })
     }
 
     /// The client to use for the next request.
@@ -85,6 +90,20 @@ impl Http {
             news.log();
         }
         client
+    }
+
+    /// Sends a request from the runtime for that, which also serves its connection: the HTTP library reads as fast as
+    /// bytes arrive, and whoever answers may send without an end what comes before an answer. If the caller no longer
+    /// waits, the request ends.
+    pub async fn send(&self, request: RequestBuilder) -> reqwest::Result<Response> {
+        let mut sent = JoinSet::new();
+        sent.spawn_on(async move { request.send().await }, &self.runtime);
+        match sent.join_next().await {
+            Some(Ok(response)) => response,
+            Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The process ends.
+            _ => std::future::pending().await,
+        }
     }
 
     /// Makes a new client if the certificates have changed. If the new ones can't be used, the former ones stay. Returns

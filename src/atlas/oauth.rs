@@ -147,12 +147,14 @@ impl OAuth {
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, SendError> {
         let again = request.try_clone().ok_or(SendError::Challenge)?;
         let token = self.token(None).await?;
-        let response = request.bearer_auth(token.expose()).send().await.map_err(SendError::Http)?;
+        let request = request.bearer_auth(token.expose());
+        let response = self.http.send(request).await.map_err(SendError::Http)?;
         if !refuses_token(&response) || self.replaced_in_vain().await {
             return Ok(response);
         }
         let fresh = self.token(Some(&token)).await?;
-        let response = again.bearer_auth(fresh.expose()).send().await.map_err(SendError::Http)?;
+        let again = again.bearer_auth(fresh.expose());
+        let response = self.http.send(again).await.map_err(SendError::Http)?;
         if refuses_token(&response) {
             self.state.lock().await.in_vain = Some(Instant::now() + IN_VAIN);
         }
@@ -202,7 +204,7 @@ impl OAuth {
 
     async fn fetch(&self) -> Result<Token, Failure> {
         let begun = Instant::now();
-        let response = self
+        let request = self
             .http
             .client()
             .post(self.endpoint.clone())
@@ -210,13 +212,11 @@ impl OAuth {
             .basic_auth(&self.client_id, Some(self.client_secret.expose()))
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body("grant_type=client_credentials")
-            .send()
-            .await
-            .map_err(|error| {
-                (self.requests)(OPERATION, 0);
-                unsent(errors::no_answer(WHAT, &error))
-            })?;
+            .body("grant_type=client_credentials");
+        let response = self.http.send(request).await.map_err(|error| {
+            (self.requests)(OPERATION, 0);
+            unsent(errors::no_answer(WHAT, &error))
+        })?;
         let status = response.status().as_u16();
         (self.requests)(OPERATION, status);
         let retry_after = super::call::retry_after(&response);

@@ -107,9 +107,9 @@ impl Session {
     }
 
     /// Sends one call, and repeats it once if the server asks for another challenge or token.
-    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, SendError> {
+    pub(super) async fn send(&self, http: &Http, request: RequestBuilder) -> Result<Response, SendError> {
         match &self.kind {
-            Kind::Digest(digest) => digest.send(request).await,
+            Kind::Digest(digest) => digest.send(http, request).await,
             Kind::OAuth(oauth) => oauth.send(request).await,
         }
     }

@@ -1,7 +1,9 @@
 //! `run`: starts the layers with the settings from the flags, and stops them on SIGTERM or SIGINT.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{Adoption, AtlasApi, Deletion, Run};
@@ -10,8 +12,11 @@ use super::proxy::{self, Proxies};
 use crate::atlas::{self, ApiVersion, VersionChoice};
 use crate::cluster::{self, Defaults, Events, Scope, Writer};
 use crate::domain::{AdoptionPolicy, DeletionPolicy, MemoryKey, ObjectKey};
-use crate::engine::{ElectionSettings, Engine, Patience, Settings, Timing};
+use crate::engine::{ElectionSettings, Engine, Patience, Settings, State, Timing};
 use crate::telemetry::{self, Metrics};
+
+/// How often the engine's thread shows the probes that it takes turns.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs until a signal tells it to stop.
 pub(super) fn run(args: Run) -> Result<(), String> {
@@ -20,15 +25,52 @@ pub(super) fn run(args: Run) -> Result<(), String> {
     args.check()?;
     // Both HTTP clients use this provider. The process sets it only once, so this can't fail.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // The operator mostly waits, so one thread is enough, and one thread needs less memory than several.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("the async runtime can't be started: {error}"))?;
-    runtime.block_on(serve(args))
+    // The operator mostly waits, so one thread is enough for all of the work, and one thread needs less memory than
+    // several. What has to go on while that thread is busy has threads of its own.
+    let beside = Beside { probes: thread("probes")?, atlas: thread("atlas")? };
+    runtime()?.block_on(serve(args, beside))
 }
 
-async fn serve(args: Run) -> Result<(), String> {
+/// The runtimes beside the engine's.
+struct Beside {
+    /// Answers probes and renews the Lease: a busy engine must not look dead, and must not lose its term.
+    probes: Handle,
+    /// Makes the calls to Atlas: whatever comes in place of an answer, the engine is not kept busy by it.
+    atlas: Handle,
+}
+
+fn runtime() -> Result<Runtime, String> {
+    let built = Builder::new_current_thread().enable_all().build();
+    built.map_err(|error| format!("the async runtime can't be started: {error}"))
+}
+
+/// A runtime on a thread of its own, which lasts as long as the process.
+fn thread(name: &str) -> Result<Handle, String> {
+    let runtime = runtime()?;
+    let handle = runtime.handle().clone();
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    let started = thread.spawn(move || runtime.block_on(std::future::pending::<()>()));
+    started.map_err(|error| format!("a thread can't be started: {error}"))?;
+    Ok(handle)
+}
+
+/// Runs a future on another runtime.
+async fn on<T: Send + 'static>(
+    runtime: &Handle,
+    work: impl Future<Output = Result<T, String>> + Send + 'static,
+) -> Result<T, String> {
+    runtime.spawn(work).await.map_err(|error| error.to_string())?
+}
+
+/// Shows again and again that this runtime's thread takes turns.
+async fn beat(state: Arc<State>) {
+    loop {
+        state.beat();
+        tokio::time::sleep(BEAT_EVERY).await;
+    }
+}
+
+async fn serve(args: Run, beside: Beside) -> Result<(), String> {
     let stop = stop_signal()?;
     let metrics = Arc::new(Metrics::new());
     let key = MemoryKey::generate().ok_or("the system has no randomness to give")?;
@@ -42,20 +84,26 @@ async fn serve(args: Run) -> Result<(), String> {
         version: version(args.atlas_api),
         time_limit: args.atlas_timeout,
         proxy: toward_atlas.clone(),
+        runtime: beside.atlas,
     };
     let counter = Arc::clone(&metrics);
     let requests = Arc::new(move |operation, status| counter.atlas_request(operation, status));
     let atlas = atlas::Client::new(options, requests).map_err(|error| error.to_string())?;
     let client = cluster::connect().await?;
     let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| format!("pid-{}", std::process::id()));
-    let settings = settings(&args, client.default_namespace(), &instance);
+    let mut settings = settings(&args, client.default_namespace());
+    if args.leader_elect {
+        let leases = on(&beside.probes, cluster::connect()).await?;
+        settings.election = Some(election(&args, leases, beside.probes.clone(), &instance));
+    }
     let counter = Arc::clone(&metrics);
     let writer =
         Writer::new(client.clone(), settings.defaults, Arc::new(move |kind| counter.api_write(kind)));
     let (events, sender) = Events::start(client.clone(), instance);
     let given = Given::of(&args, &settings, toward_atlas.as_ref().map(proxy::address));
     let engine = Engine::new(client, atlas, writer, events, Arc::clone(&metrics) as _, key, settings);
-    let address = telemetry::serve(args.bind, metrics, engine.state()).await?;
+    let address = on(&beside.probes, telemetry::serve(args.bind, metrics, engine.state())).await?;
+    let beating = tokio::spawn(beat(engine.state()));
     tracing::info!(
         %address,
         version = env!("CARGO_PKG_VERSION"),
@@ -71,7 +119,8 @@ async fn serve(args: Run) -> Result<(), String> {
     );
     let result = engine.run(stop).await;
     // The last Events may still be waiting to be sent.
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(2), sender).await;
+    let _ = tokio::time::timeout(Duration::from_secs(2), sender).await;
+    beating.abort();
     tracing::info!("stopped");
     result
 }
@@ -108,8 +157,8 @@ impl Given {
     }
 }
 
-/// Translates the flags. `own_namespace` is that of the pod or of the kubeconfig's context; `instance` names the pod.
-fn settings(args: &Run, own_namespace: &str, instance: &str) -> Settings {
+/// Translates the flags. `own_namespace` is that of the pod or of the kubeconfig's context.
+fn settings(args: &Run, own_namespace: &str) -> Settings {
     let scope = if args.watch_namespace.is_empty() {
         Scope::All
     } else {
@@ -131,7 +180,24 @@ fn settings(args: &Run, own_namespace: &str, instance: &str) -> Settings {
         .credentials_secret
         .as_ref()
         .map(|name| ObjectKey { namespace: namespace.into(), name: name.as_str().into() });
-    let election = args.leader_elect.then(|| ElectionSettings {
+    Settings {
+        scope,
+        election: None,
+        watch_secrets: args.watch_secrets,
+        credentials_secret,
+        selector: args.selector.clone(),
+        defaults: Defaults { adoption, deletion },
+        resync_interval: args.resync_interval,
+        patience: Patience { outside: args.stall_after, failing: args.stall_failing_after },
+        concurrency: usize::from(args.concurrency),
+        atlas_url: args.atlas_url.clone(),
+    }
+}
+
+/// Translates the flags of leader election. `instance` names the pod.
+fn election(args: &Run, client: kube::Client, runtime: Handle, instance: &str) -> ElectionSettings {
+    let namespace = args.operator_namespace.as_deref().unwrap_or(client.default_namespace());
+    ElectionSettings {
         lease: ObjectKey {
             namespace: namespace.into(),
             name: args.leader_election_lease_name.as_str().into(),
@@ -144,18 +210,8 @@ fn settings(args: &Run, own_namespace: &str, instance: &str) -> Settings {
             // A call that the former leader began may take as long.
             takeover_wait: args.atlas_timeout,
         },
-    });
-    Settings {
-        scope,
-        election,
-        watch_secrets: args.watch_secrets,
-        credentials_secret,
-        selector: args.selector.clone(),
-        defaults: Defaults { adoption, deletion },
-        resync_interval: args.resync_interval,
-        patience: Patience { outside: args.stall_after, failing: args.stall_failing_after },
-        concurrency: usize::from(args.concurrency),
-        atlas_url: args.atlas_url.clone(),
+        runtime,
+        client,
     }
 }
 

@@ -1,9 +1,14 @@
-//! Leader election: the loop that looks at the Lease and renews it, and what the passes ask before they write.
+//! Leader election: the loop that looks at the Lease and renews it on a thread of its own, and what the
+//! passes ask before they write.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::jitter::random;
@@ -14,10 +19,15 @@ use crate::domain::{LeaseRecord, ObjectKey};
 /// How long giving the Lease up may take.
 const RELEASE_LIMIT: Duration = Duration::from_secs(5);
 const RELEASE_TRIES: usize = 3;
+const ENDED: &str = "the election ended, which it never should; the log says why";
 
 /// How leaders are elected.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ElectionSettings {
+    /// Where the Lease is looked after: beside the engine's thread, which may be busy for longer than a term.
+    pub runtime: Handle,
+    /// The client for the Lease. Its connections must be served by `runtime`.
+    pub client: kube::Client,
     /// The Lease.
     pub lease: ObjectKey,
     /// How the Lease names this process, with something random added.
@@ -52,8 +62,63 @@ impl Lead {
     }
 }
 
+/// The election of this process, which goes on beside the engine until it is dropped or released.
+pub(super) struct Campaign {
+    won: oneshot::Receiver<Instant>,
+    lost: oneshot::Receiver<String>,
+    release: oneshot::Sender<bool>,
+    ended: JoinHandle<()>,
+}
+
+impl Campaign {
+    /// Stands for election. Calls `standing_by` while another process holds the Lease.
+    pub fn begin(
+        settings: ElectionSettings,
+        lead: Arc<Lead>,
+        standing_by: impl Fn() + Send + 'static,
+    ) -> Campaign {
+        let runtime = settings.runtime.clone();
+        let mut candidate = Candidate::new(settings);
+        let ((has_won, won), (has_lost, lost)) = (oneshot::channel(), oneshot::channel());
+        let (release, mut released) = oneshot::channel();
+        let ended = runtime.spawn(async move {
+            let term = async {
+                // If the engine has gone, nobody hears it, and `released` ends this.
+                let _ = has_won.send(candidate.stand(&lead, standing_by).await);
+                let _ = has_lost.send(candidate.renew(&lead).await);
+                std::future::pending().await
+            };
+            let released = tokio::select! { released = &mut released => released, () = term => return };
+            if let Ok(handed_over) = released {
+                candidate.release(handed_over).await;
+            }
+        });
+        Campaign { won, lost, release, ended }
+    }
+
+    /// Waits for the Lease. Returns the time from which the new leader may act.
+    ///
+    /// # Errors
+    /// When the election has ended, which it never should.
+    pub async fn won(&mut self) -> Result<Instant, String> {
+        (&mut self.won).await.map_err(|_| ENDED.to_owned())
+    }
+
+    /// Waits for the end of the term, and returns why it has ended. Until then, and beyond, the Lease is renewed.
+    pub async fn lost(&mut self) -> String {
+        (&mut self.lost).await.unwrap_or_else(|_| ENDED.to_owned())
+    }
+
+    /// Ends the election and gives the Lease up; see [`Candidate::release`].
+    pub async fn release(self, handed_over: bool) {
+        // If it has ended already, there is nothing to give up.
+        let _ = self.release.send(handed_over);
+        let _ = self.ended.await;
+    }
+}
+
 /// This process as a candidate.
-pub(super) struct Candidate {
+struct Candidate {
     leases: Leases,
     election: Election,
     identity: String,
@@ -73,8 +138,8 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    pub fn new(client: kube::Client, settings: ElectionSettings) -> Candidate {
-        let ElectionSettings { lease, instance, timing } = settings;
+    fn new(settings: ElectionSettings) -> Candidate {
+        let ElectionSettings { client, lease, instance, timing, .. } = settings;
         // A restarted container keeps its name, and must not take the Lease of its former process for its own.
         let identity = format!("{instance}_{:08x}{:08x}", random(), random());
         Candidate {
@@ -93,7 +158,7 @@ impl Candidate {
 
     /// Waits for the Lease. Returns the time from which the new leader may act. Calls `standing_by` while another
     /// process holds the Lease.
-    pub async fn stand(&mut self, lead: &Lead, standing_by: impl Fn()) -> Instant {
+    async fn stand(&mut self, lead: &Lead, standing_by: impl Fn()) -> Instant {
         loop {
             let mut wait = self.pause();
             match self.leases.read(self.call_limit()).await {
@@ -151,7 +216,7 @@ impl Candidate {
     }
 
     /// Renews the Lease for as long as that succeeds. Returns why it failed.
-    pub async fn renew(&mut self, lead: &Lead) -> String {
+    async fn renew(&mut self, lead: &Lead) -> String {
         let mut wait = self.pause();
         loop {
             let end = self.origin + self.election.deadline().unwrap_or_default();
@@ -191,7 +256,7 @@ impl Candidate {
 
     /// Gives the Lease up, if it is ours, so that the next leader need not wait for its end. Call it only after every
     /// pass of this process has ended. `handed_over`: the next leader need not wait for calls to Atlas either.
-    pub async fn release(mut self, handed_over: bool) {
+    async fn release(mut self, handed_over: bool) {
         if !self.tried {
             return;
         }

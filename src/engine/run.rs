@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::credentials::Credentials;
-use super::election::{Candidate, Lead};
+use super::election::{Campaign, Lead};
 use super::follow::Watches;
 use super::index::{Index, ProjectKey};
 use super::pass::pass;
@@ -49,7 +49,7 @@ impl Engine {
         let queue = Arc::new(Queue::new(settings.concurrency));
         let (secrets, namespaces) = (Secrets::new(client.clone()), Namespaces::new(client.clone()));
         let shared = Shared {
-            lead: Lead::new(settings.election.is_some()),
+            lead: Arc::new(Lead::new(settings.election.is_some())),
             store: Store::new(writer, Arc::clone(&index), Arc::clone(&queue)),
             credentials: Credentials::new(
                 (Arc::clone(&index), Arc::clone(&queue)),
@@ -87,22 +87,21 @@ impl Engine {
         let Some(election) = self.shared.settings.election.clone() else {
             return self.act(stop, Instant::now(), std::future::pending()).await.0;
         };
-        let mut candidate = Candidate::new(self.client.clone(), election);
-        let lead = &self.shared.lead;
-        let standing_by = || self.state.set(Readiness::StandingBy);
-        let elected = tokio::select! {
-            not_before = candidate.stand(lead, standing_by) => Some(not_before),
-            () = &mut stop => None,
+        let state = Arc::clone(&self.state);
+        let standing_by = move || state.set(Readiness::StandingBy);
+        let mut campaign = Campaign::begin(election, Arc::clone(&self.shared.lead), standing_by);
+        let not_before = tokio::select! {
+            won = campaign.won() => won?,
+            () = &mut stop => {
+                campaign.release(false).await;
+                return Ok(());
+            }
         };
-        let Some(not_before) = elected else {
-            candidate.release(false).await;
-            return Ok(());
-        };
-        let (result, idle) = self.act(stop, not_before, candidate.renew(lead)).await;
+        let (result, idle) = self.act(stop, not_before, campaign.lost()).await;
         // If a pass has not ended, its call may still reach Atlas, so this process keeps the Lease and lets it expire.
         // If our own takeover wait is not over, the next leader has to wait too.
         if idle && self.shared.leads() {
-            candidate.release(Instant::now() >= not_before).await;
+            campaign.release(Instant::now() >= not_before).await;
         }
         result
     }

@@ -22,7 +22,7 @@ use crate::domain::{IntegrationType, ObjectKey, ProjectId, Reason};
 const FEW: usize = 16;
 
 /// How the engine behaves.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// The namespaces whose objects it keeps.
     pub scope: Scope,
@@ -62,19 +62,38 @@ pub enum Readiness {
     Stopping,
 }
 
-/// Holds a [`Readiness`].
-#[derive(Debug, Default)]
-pub struct State(Mutex<Readiness>);
+/// What the probes are told. The engine's thread writes it, and the thread of the probes reads it.
+#[derive(Debug)]
+pub struct State {
+    readiness: Mutex<Readiness>,
+    beat: Mutex<Instant>,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State { readiness: Mutex::default(), beat: Mutex::new(Instant::now()) }
+    }
+}
 
 impl State {
     /// How far the process is now.
     pub fn get(&self) -> Readiness {
-        *self.0.lock()
+        *self.readiness.lock()
     }
 
     /// Notes how far it is.
     pub fn set(&self, readiness: Readiness) {
-        *self.0.lock() = readiness;
+        *self.readiness.lock() = readiness;
+    }
+
+    /// Notes that the engine's thread still takes turns. Whoever runs the engine calls it there, again and again.
+    pub fn beat(&self) {
+        *self.beat.lock() = Instant::now();
+    }
+
+    /// How long ago the engine's thread last did.
+    pub fn silence(&self) -> Duration {
+        self.beat.lock().elapsed()
     }
 }
 
@@ -106,7 +125,7 @@ pub(super) struct Shared {
     pub events: Events,
     pub telemetry: Arc<dyn Telemetry>,
     pub started: Instant,
-    pub lead: Lead,
+    pub lead: Arc<Lead>,
 }
 
 impl Shared {

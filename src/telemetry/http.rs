@@ -29,6 +29,9 @@ const CONNECTION_LIMIT: Duration = Duration::from_secs(30);
 const HEADER_LIMIT: Duration = Duration::from_secs(5);
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// The engine takes a turn every second. One that has not for so long hangs, and a restart is all that helps.
+const STANDSTILL: Duration = Duration::from_secs(30);
+
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 128;
 
@@ -81,7 +84,7 @@ pub async fn serve(bind: Bind, metrics: Arc<Metrics>, state: Arc<State>) -> Resu
             let (metrics, state) = (Arc::clone(&metrics), Arc::clone(&state));
             let connection = tokio::spawn(async move {
                 let answer = hyper::service::service_fn(move |request: Request<Incoming>| {
-                    let response = answer(&request, &metrics, state.get());
+                    let response = answer(&request, &metrics, &state);
                     std::future::ready(Ok::<_, Infallible>(response))
                 });
                 let connection = hyper::server::conn::http1::Builder::new()
@@ -117,11 +120,14 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-fn answer(request: &Request<Incoming>, metrics: &Metrics, state: Readiness) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, metrics: &Metrics, state: &State) -> Response<Full<Bytes>> {
     let (status, kind, body) = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/livez") => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
+        (&Method::GET, "/livez") => {
+            let (status, text) = liveness(state.silence());
+            (status, "text/plain", format!("{text}\n"))
+        }
         (&Method::GET, "/readyz") => {
-            let (status, text) = readiness(state);
+            let (status, text) = readiness(state.get());
             (status, "text/plain", format!("{text}\n"))
         }
         (&Method::GET, "/metrics") => match metrics.text() {
@@ -136,6 +142,14 @@ fn answer(request: &Request<Incoming>, metrics: &Metrics, state: Readiness) -> R
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
     response
+}
+
+fn liveness(silence: Duration) -> (StatusCode, String) {
+    if silence < STANDSTILL {
+        return (StatusCode::OK, "ok".to_owned());
+    }
+    let text = format!("not live: the engine has stood still for {} s", silence.as_secs());
+    (StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
 fn readiness(state: Readiness) -> (StatusCode, &'static str) {
@@ -223,5 +237,21 @@ mod tests {
             assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{answer}");
             assert!(answer.split("\r\n\r\n").nth(1).is_some_and(|body| body.starts_with(said)), "{answer}");
         }
+    }
+
+    /// A busy engine is alive, and one that hangs is not.
+    #[tokio::test(start_paused = true)]
+    async fn the_probe_notices_an_engine_that_stands_still() {
+        let state = State::default();
+        let after = async |seconds| {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            liveness(state.silence())
+        };
+        assert_eq!(after(29).await.0, StatusCode::OK);
+        state.beat();
+        assert_eq!(after(29).await.0, StatusCode::OK);
+        let (status, said) = after(31).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(said, "not live: the engine has stood still for 60 s");
     }
 }

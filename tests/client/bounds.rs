@@ -26,7 +26,6 @@ async fn list_of(effect: Effect) -> Result<usize, Failure> {
 }
 
 #[rstest]
-#[case::endless_interim(Raw::EndlessInterim, NO_ANSWER)]
 #[case::endless_headers(Raw::EndlessHeaders, NO_ANSWER)]
 #[case::endless_header(Raw::EndlessHeader, NO_ANSWER)]
 #[case::drip(Raw::Drip, NO_ANSWER)]

@@ -4,4 +4,5 @@
 mod a01_metadata;
 mod a02_pauses;
 mod a03_turns;
+mod a09_answers;
 mod a12_process;
