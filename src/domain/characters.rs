@@ -61,6 +61,18 @@ pub(super) fn joins(c: char) -> bool {
     CodePointSetData::new::<JoinControl>().contains(c)
 }
 
+/// Removes from `text` what could deceive a reader or a terminal: control characters (ANSI sequences, line breaks), line
+/// and paragraph separators, and what can't be seen, such as marks that change the direction of writing. What joins the
+/// letters of a script or chooses the look of an emoji stays. Cuts the text at `max` characters.
+pub fn plain(text: &str, max: usize) -> String {
+    let deceives = |c: char| match class(c) {
+        Class::Control => true,
+        Class::Unseen => !joins(c) && !CodePointSetData::new::<VariationSelector>().contains(c),
+        Class::Visible | Class::Space | Class::Damage => false,
+    };
+    text.chars().filter(|c| !deceives(*c)).take(max).collect()
+}
+
 /// A character in words. A visible one is not quoted, since it may belong to a secret.
 pub(super) fn in_words(c: char) -> String {
     let named = match c {
@@ -139,4 +151,30 @@ pub(super) fn found(
     });
     let parts: Vec<String> = parts.collect();
     (!parts.is_empty()).then(|| and(&parts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn nothing_deceives_a_terminal() {
+        assert_eq!(plain("a\u{1b}[31mb\r\n\u{85}\u{202e}c\u{2028}ü", 99), "a[31mbcü");
+        assert_eq!(plain("abc", 2), "ab");
+    }
+
+    /// Every character of Bidi_Control, and characters that nobody sees.
+    #[test]
+    fn marks_that_turn_or_hide_text_are_removed() {
+        let turning =
+            "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+        let hidden = "\u{200b}\u{2060}\u{feff}\u{ad}\u{e0041}\u{e007f}\u{2800}";
+        for mark in turning.chars().chain(hidden.chars()) {
+            assert_eq!(plain(&format!("a{mark}b"), 99), "ab", "U+{:04X}", u32::from(mark));
+        }
+        for text in ["שלום", "می\u{200c}خواهم", "👩\u{200d}💻 ❤\u{fe0f}", "a b\u{a0}c\u{3000}d"]
+        {
+            assert_eq!(plain(text, 99), text);
+        }
+    }
 }

@@ -22,6 +22,7 @@ mod uri;
 mod value;
 
 pub use advice::{Advice, Stake};
+pub use characters::plain;
 pub use comparison::{Comparison, agrees, compare, compare_values, unnamed};
 pub use failure::{Failure, FailureKind};
 pub use integration::{FieldValue, Integration, SecretKey, Takeover};
@@ -36,4 +37,4 @@ pub use project::ProjectId;
 pub use reason::{Prospect, Reason};
 pub use redacted::{FieldKind, Redacted, RedactedValue};
 pub use secret::{BadSecret, Carried, Fingerprint, MemoryKey, SecretValue};
-pub use text::{and, plain, without_quotes};
+pub use text::{and, without_quotes};

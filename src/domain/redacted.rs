@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::text::plain;
+use super::characters::plain;
 
 /// How a field of an integration may be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

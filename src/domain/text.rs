@@ -1,13 +1,5 @@
 //! Prepares text from outside (Atlas, users, the API server) for people.
 
-/// Removes from `text` what could deceive a reader or a terminal: control characters (ANSI sequences, line breaks),
-/// line and paragraph separators, and characters that change the direction of writing. Cuts it at `max` characters.
-pub fn plain(text: &str, max: usize) -> String {
-    let deceives =
-        |c: &char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().filter(|c| !deceives(c)).take(max).collect()
-}
-
 /// Removes quoted parts from `text`, also those with escaped quotes in them. Otherwise a key that somebody put in place
 /// of a reference would be shown.
 pub fn without_quotes(text: &str) -> String {
@@ -42,7 +34,7 @@ pub fn and<S: AsRef<str>>(words: &[S]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{and, plain, without_quotes};
+    use super::{and, without_quotes};
 
     #[test]
     fn words_are_joined_as_a_sentence_does() {
@@ -57,11 +49,5 @@ mod tests {
         assert_eq!(without_quotes(r#"name: Invalid value: "key": no"#), r#"name: Invalid value: "...": no"#);
         assert_eq!(without_quotes(r#"invalid "a\"key\\" here"#), r#"invalid "..." here"#);
         assert_eq!(without_quotes(r#"cut "key"#), r#"cut "..."#);
-    }
-
-    #[test]
-    fn nothing_deceives_a_terminal() {
-        assert_eq!(plain("a\u{1b}[31mb\r\n\u{85}\u{202e}c\u{2028}ü", 99), "a[31mbcü");
-        assert_eq!(plain("abc", 2), "ab");
     }
 }
