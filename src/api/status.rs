@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::domain::{ENTRY, Field, FieldKind, Redacted, RedactedValue, TYPES, TypeRow};
+use crate::domain::{ENTRY, Field, FieldKind, MAX_MESSAGE, Redacted, RedactedValue, TYPES, TypeRow};
 
 /// What the operator found and did. Written by the operator only.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -80,7 +80,7 @@ pub struct Condition {
     pub reason: String,
 
     /// What happened, to what, and what to do, for a person.
-    #[schemars(length(max = 1024))]
+    #[schemars(length(max = MAX_MESSAGE))]
     pub message: String,
 }
 

@@ -7,14 +7,12 @@ use jiff::Timestamp;
 
 use super::sync::{Kept, NOT_ACCEPTED};
 use crate::domain::{
-    Condition, ConditionStatus, ConditionType, Message, Prospect, Reason, Status, Takeover, plain,
+    Condition, ConditionStatus, ConditionType, MAX_MESSAGE, Message, Prospect, Reason, Status, Takeover,
+    plain,
 };
 
 /// The reason of InSync while the repair of a difference waits.
 pub const OVERWRITTEN: &str = "Overwritten";
-
-/// Messages are cut at this many characters.
-pub(super) const MAX_MESSAGE: usize = 2_048;
 
 /// How the integration in Atlas compares with what the spec asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

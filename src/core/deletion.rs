@@ -56,7 +56,7 @@ fn let_go(key: &ObjectKey) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::conditions::MAX_MESSAGE;
+    use crate::domain::MAX_MESSAGE;
     use rstest::rstest;
 
     /// The names are as long as Kubernetes allows, and the text from Atlas is longer than what fits.

@@ -31,7 +31,8 @@ pub use lease::LeaseRecord;
 pub use message::{Case, Holder, KeyForm, LOOKS_AGAIN, Message};
 pub use object::{
     AdoptionPolicy, Applied, AppliedSecret, Attempt, Claim, Condition, ConditionStatus, ConditionType,
-    CredentialsRef, DeletionPolicy, ManagementPolicy, Object, ObjectKey, SecretsSince, Spec, Status,
+    CredentialsRef, DeletionPolicy, MAX_MESSAGE, ManagementPolicy, Object, ObjectKey, SecretsSince, Spec,
+    Status,
 };
 pub use project::ProjectId;
 pub use reason::{Prospect, Reason};

@@ -227,6 +227,10 @@ impl ConditionStatus {
     }
 }
 
+/// How many characters the message of a condition may have. The operator cuts longer ones, and the API server refuses
+/// them.
+pub const MAX_MESSAGE: usize = 2_048;
+
 /// One condition of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {

@@ -392,14 +392,21 @@ fn all_at_once(mut problems: Vec<Problem>) -> Problem {
     Problem::new(reason, message)
 }
 
-/// The names of a Secret's keys.
+/// The names of a Secret's keys, as far as a message has room for them.
 fn keys_of(data: &SecretData) -> String {
     const SHOWN: usize = 10;
+    const MOST_CHARACTERS: usize = 600;
     let keys: Vec<&str> = data.keys().collect();
-    match keys.len() {
-        0 => "no keys at all".to_owned(),
-        count if count > SHOWN => format!("{} and {} more", keys[..SHOWN].join(", "), count - SHOWN),
-        _ => keys.join(", "),
+    let mut characters = 0;
+    let fits = |key: &&&str| {
+        characters += key.len();
+        characters <= MOST_CHARACTERS
+    };
+    let shown = keys.iter().take(SHOWN).take_while(fits).count();
+    match keys.len() - shown {
+        _ if keys.is_empty() => "no keys at all".to_owned(),
+        0 => keys.join(", "),
+        more => format!("{} and {more} more", keys[..shown].join(", ")),
     }
 }
 
