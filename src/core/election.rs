@@ -121,7 +121,7 @@ impl Election {
             Some(record) if record.holder.is_empty() => {
                 "somebody took the Lease away: it has no holder".to_owned()
             }
-            Some(record) => format!("the Lease is held by {}", record.holder),
+            Some(record) => format!("the Lease is held by {}", record.shown_holder()),
             None => "the Lease was deleted".to_owned(),
         };
         Decision::Lost { why }

@@ -172,7 +172,7 @@ impl Candidate {
                         }
                         Decision::Wait { left } => {
                             self.well();
-                            self.led_by(found.map(|found| found.record.holder).unwrap_or_default());
+                            self.led_by(found.map(|found| found.record.shown_holder()).unwrap_or_default());
                             standing_by();
                             // At the end of the other term, rather than a whole retry period later.
                             wait = wait.min(left);
@@ -193,7 +193,7 @@ impl Candidate {
         asked: Duration,
         lead: &Lead,
     ) -> bool {
-        let former = over.as_ref().map(|over| over.record.holder.clone()).unwrap_or_default();
+        let former = over.as_ref().map(|over| over.record.shown_holder()).unwrap_or_default();
         self.tried = true;
         self.leader = None;
         self.acquired = Some(micro_time());
