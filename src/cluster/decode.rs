@@ -52,9 +52,10 @@ pub(super) fn decode(wire: Wire, defaults: Defaults) -> Option<Stored> {
     let Wire { metadata, spec, status } = wire;
     let annotations = metadata.annotations.iter().flatten().map(|(_, text)| text.len()).sum::<usize>();
     // The status is kept twice, decoded and as it is. A claim that is decoded takes several times its length.
-    let bytes = size_of::<Stored>() + 2 * (bytes(&spec) + bytes(&status)) + 8 * annotations;
-    let annotation = |name: &str| metadata.annotations.as_ref().and_then(|all| all.get(name)).cloned();
     let finalizers = metadata.finalizers.clone().unwrap_or_default();
+    let listed = finalizers.iter().map(|name| NODE + name.len()).sum::<usize>();
+    let bytes = size_of::<Stored>() + 2 * (bytes(&spec) + bytes(&status)) + 8 * annotations + listed;
+    let annotation = |name: &str| metadata.annotations.as_ref().and_then(|all| all.get(name)).cloned();
     let has_too_many = finalizers.len() > MOST_FINALIZERS;
     let object = Object {
         key: ObjectKey {
@@ -191,6 +192,18 @@ mod tests {
         assert_eq!(more.other_finalizers, None);
         let why = more.object.spec.expect_err("too many");
         assert!(why.contains(&format!("more than {MOST_FINALIZERS} entries")), "{why}");
+    }
+
+    /// Whoever may create objects may give each of them 64 finalizers of 317 characters.
+    #[test]
+    fn finalizers_count_in_the_size_of_an_object() {
+        let size = |finalizers: &[String]| {
+            let metadata = serde_json::json!({"name": "x", "namespace": "ns", "uid": "u", "resourceVersion": "1",
+                "finalizers": finalizers});
+            Stored::testing(serde_json::json!({"metadata": metadata})).expect("decodes").bytes()
+        };
+        let long = vec![format!("{}/{}", "d".repeat(253), "f".repeat(63)); MOST_FINALIZERS];
+        assert!(size(&long) - size(&[]) >= MOST_FINALIZERS * 317);
     }
 
     /// A reference with an empty name is a mistake. It must not lead to the operator's own credentials.
