@@ -1,6 +1,7 @@
 //! Kubernetes Events: one for each transition, sent in the background. If an Event fails or is dropped, nothing else
 //! fails.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use crate::domain::{Object, plain};
 
 /// How many Events may wait to be sent. Further ones are dropped, since the conditions say the same.
 const WAITING: usize = 1_024;
+/// How many of them may be of one namespace, so that there is room for those of others.
+const WAITING_OF_ONE: usize = WAITING / 2;
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// The API server refuses an Event whose note has more bytes.
 const MAX_NOTE: usize = 1_024;
@@ -25,8 +28,9 @@ const MAX_NOTE: usize = 1_024;
 /// time.
 const MAX_BEGIN: usize = 200;
 
-/// How many Normal Events may be sent at once, and how many more in each second. Thousands of objects that are created
-/// together would cost the API server as many Events, each as much as a write of an object. Warnings are not limited.
+/// How many Normal Events of a namespace may be sent at once, and how many more in each second. Thousands of objects that
+/// are created together would cost the API server as many Events, each as much as a write of an object. Warnings are not
+/// limited.
 const BURST: f64 = 500.0;
 const A_SECOND: f64 = 10.0;
 
@@ -43,29 +47,51 @@ pub enum EventKind {
 pub struct Events {
     sender: mpsc::Sender<Event>,
     instance: String,
-    allowance: Arc<Mutex<Allowance>>,
+    tenants: Arc<Mutex<Tenants>>,
 }
 
-/// How many Normal Events may be sent now.
-struct Allowance {
+/// What each namespace has used up, so that none uses up what others may send. Only those are in here of which an Event
+/// waits, or was sent a moment ago.
+#[derive(Default)]
+struct Tenants(HashMap<Arc<str>, Tenant>);
+
+struct Tenant {
+    /// How many of its Events wait to be sent.
+    waiting: usize,
+    /// How many Normal Events it may send at `at`.
     left: f64,
     at: Instant,
 }
 
-impl Allowance {
-    fn new(now: Instant) -> Allowance {
-        Allowance { left: BURST, at: now }
+impl Tenants {
+    /// Whether an Event of this namespace may wait to be sent now. If so, it is counted.
+    fn admit(&mut self, namespace: &Arc<str>, kind: EventKind, now: Instant) -> bool {
+        if !self.0.contains_key(namespace) {
+            self.0.retain(|_, tenant| tenant.waiting > 0 || tenant.left_at(now) < BURST);
+        }
+        let fresh = Tenant { waiting: 0, left: BURST, at: now };
+        let tenant = self.0.entry(Arc::clone(namespace)).or_insert(fresh);
+        (tenant.left, tenant.at) = (tenant.left_at(now), now);
+        let admitted = tenant.waiting < WAITING_OF_ONE && (kind == EventKind::Warning || tenant.left >= 1.0);
+        if admitted {
+            tenant.waiting += 1;
+            tenant.left -= f64::from(kind == EventKind::Normal);
+        }
+        admitted
     }
 
-    /// Takes one, if there is one.
-    fn take(&mut self, now: Instant) -> bool {
-        let grown = now.saturating_duration_since(self.at).as_secs_f64() * A_SECOND;
-        (self.left, self.at) = ((self.left + grown).min(BURST), now);
-        let allowed = self.left >= 1.0;
-        if allowed {
-            self.left -= 1.0;
+    /// An Event of this namespace does not wait any more.
+    fn sent(&mut self, namespace: &str) {
+        if let Some(tenant) = self.0.get_mut(namespace) {
+            tenant.waiting = tenant.waiting.saturating_sub(1);
         }
-        allowed
+    }
+}
+
+impl Tenant {
+    fn left_at(&self, now: Instant) -> f64 {
+        let grown = now.saturating_duration_since(self.at).as_secs_f64() * A_SECOND;
+        (self.left + grown).min(BURST)
     }
 }
 
@@ -73,6 +99,8 @@ impl Events {
     /// Starts the sender. It ends when the last handle is dropped.
     pub fn start(client: Client, instance: String) -> (Events, tokio::task::JoinHandle<()>) {
         let (sender, mut receiver) = mpsc::channel::<Event>(WAITING);
+        let tenants = Arc::<Mutex<Tenants>>::default();
+        let counted = Arc::clone(&tenants);
         let task = tokio::spawn(async move {
             while let Some(event) = receiver.recv().await {
                 let namespace = event.metadata.namespace.clone().unwrap_or_default();
@@ -83,13 +111,14 @@ impl Events {
                     Ok(Err(error)) => tracing::debug!(%error, "an Event was not taken"),
                     Err(_) => tracing::debug!("an Event took too long"),
                 }
+                counted.lock().sent(&namespace);
             }
         });
-        let allowance = Arc::new(Mutex::new(Allowance::new(Instant::now())));
-        (Events { sender, instance, allowance }, task)
+        (Events { sender, instance, tenants }, task)
     }
 
-    /// Queues an Event about `object`, or drops it: if too many wait, or if it is a Normal one and there were many of them.
+    /// Queues an Event about `object`, or drops it: if too many wait, in all or of its namespace, or if it is a Normal one
+    /// and there were many of them in its namespace.
     /// `note` is for people and must contain no secrets.
     pub fn publish(&self, object: &Object, kind: EventKind, reason: &str, action: &str, note: &str) {
         let now = jiff::Timestamp::now();
@@ -97,7 +126,7 @@ impl Events {
         let dropped = || {
             tracing::debug!(object = %key, project = object.project().map(display), "type" = object.kind().map(display), reason, "there are too many Events; this one is dropped");
         };
-        if kind == EventKind::Normal && !self.allowance.lock().take(Instant::now()) {
+        if !self.tenants.lock().admit(&key.namespace, kind, Instant::now()) {
             return dropped();
         }
         let event = Event {
@@ -124,6 +153,7 @@ impl Events {
             ..Event::default()
         };
         if self.sender.try_send(event).is_err() {
+            self.tenants.lock().sent(&key.namespace);
             dropped();
         }
     }
@@ -150,17 +180,49 @@ mod tests {
     use super::*;
     use rstest::rstest;
 
+    /// Admits Events of a namespace until none is admitted any more; all are sent meanwhile.
+    fn all(tenants: &mut Tenants, namespace: &str, kind: EventKind, now: Instant) -> usize {
+        let namespace = namespace.into();
+        let admitted = std::iter::repeat_with(|| {
+            let admitted = tenants.admit(&namespace, kind, now);
+            tenants.sent(&namespace);
+            admitted
+        });
+        admitted.take(10_000).take_while(|admitted| *admitted).count()
+    }
+
     /// A burst, then as many as grow back; a pause brings back no more than the burst.
     #[tokio::test(start_paused = true)]
     async fn normal_events_are_limited() {
-        let mut now = Instant::now();
-        let mut allowance = Allowance::new(now);
-        let mut all = |now| std::iter::repeat_with(|| allowance.take(now)).take_while(|taken| *taken).count();
-        assert_eq!(all(now), 500);
+        let (mut tenants, mut now) = (Tenants::default(), Instant::now());
+        assert_eq!(all(&mut tenants, "ns", EventKind::Normal, now), 500);
+        assert_eq!(all(&mut tenants, "ns", EventKind::Warning, now), 10_000);
         now += Duration::from_millis(1_050);
-        assert_eq!(all(now), 10);
+        assert_eq!(all(&mut tenants, "ns", EventKind::Normal, now), 10);
         now += Duration::from_secs(3_600);
-        assert_eq!(all(now), 500);
+        assert_eq!(all(&mut tenants, "ns", EventKind::Normal, now), 500);
+    }
+
+    /// Whatever one namespace sends, and however long that waits, another has its own burst and room to wait.
+    #[tokio::test(start_paused = true)]
+    async fn the_flood_of_a_namespace_leaves_others_their_events() {
+        let (mut tenants, now) = (Tenants::default(), Instant::now());
+        let flood = (0..10_000).filter(|_| tenants.admit(&"flood".into(), EventKind::Warning, now)).count();
+        assert_eq!(flood, WAITING_OF_ONE);
+        assert_eq!(all(&mut tenants, "flood", EventKind::Normal, now), 0);
+        let victim = (0..10_000).filter(|_| tenants.admit(&"victim".into(), EventKind::Normal, now)).count();
+        assert_eq!(victim, 500);
+    }
+
+    /// What is remembered does not grow with the namespaces that there ever were.
+    #[tokio::test(start_paused = true)]
+    async fn namespaces_are_forgotten() {
+        let (mut tenants, mut now) = (Tenants::default(), Instant::now());
+        for number in 0..1_000 {
+            all(&mut tenants, &number.to_string(), EventKind::Normal, now);
+            now += Duration::from_secs(60);
+        }
+        assert_eq!(tenants.0.len(), 1);
     }
 
     #[rstest]
