@@ -45,7 +45,8 @@ impl Metrics {
         let atlas_requests = Family::default();
         registry.register(
             "atlas_requests",
-            "Calls to Atlas by operation (TOKEN: a service account's token) and HTTP status; status 0: no answer",
+            "Calls to Atlas by operation (TOKEN: a service account's token) and HTTP status; status 0: no answer; other: a status \
+             that HTTP does not define",
             atlas_requests.clone(),
         );
         let api_writes = Family::default();
@@ -117,7 +118,7 @@ impl Metrics {
 
     /// One call to Atlas.
     pub fn atlas_request(&self, operation: &'static str, status: u16) {
-        let labels = [("operation", operation.to_owned()), ("status", status.to_string())];
+        let labels = [("operation", operation.to_owned()), ("status", shown(status))];
         self.atlas_requests.get_or_create(&labels).inc();
     }
 
@@ -163,6 +164,13 @@ impl crate::engine::Telemetry for Metrics {
     fn unlisted(&self, namespaces: usize) {
         self.namespaces_unlisted.set(namespaces as u64);
     }
+}
+
+/// A status in the label of a metric. Whoever answers may make up others than HTTP defines, and each would be a series.
+fn shown(status: u16) -> String {
+    // The last are those of proxies.
+    let known = matches!(status, 0 | 100..=103 | 200..=208 | 226 | 300..=308 | 400..=431 | 451 | 499 | 500..=511 | 520..=530);
+    if known { status.to_string() } else { "other".to_owned() }
 }
 
 #[cfg(test)]
