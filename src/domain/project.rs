@@ -61,6 +61,13 @@ mod tests {
     #[case::other_separators("5d791c84ff7a2522cc4f9aa1;5d791c84ff7a2522cc4f9aa2", &[])]
     #[case::json("[\"5d791c84ff7a2522cc4f9aa1\"]", &[])]
     #[case::look_alike("5d791c84ff7a2522cc4f9\u{430}a1", &[])]
+    #[case::full_width("\u{ff15}d791c84ff7a2522cc4f9aa1", &[])]
+    #[case::zero_width("5d791c84ff7a\u{200b}2522cc4f9aa1", &[])]
+    #[case::byte_order_mark("\u{feff}5d791c84ff7a2522cc4f9aa1", &[])]
+    #[case::broken_by_a_line_break("5d791c84ff7a\n2522cc4f9aa1", &[])]
+    #[case::a_path("x/5d791c84ff7a2522cc4f9aa1", &[])]
+    #[case::quoted("\"5d791c84ff7a2522cc4f9aa1\"", &[])]
+    #[case::a_prefix("5d791c84*", &[])]
     fn lists(#[case] text: &str, #[case] expected: &[&str]) {
         let found: Vec<String> = ProjectId::parse_list(text).iter().map(ToString::to_string).collect();
         assert_eq!(found, expected);
