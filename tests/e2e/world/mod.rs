@@ -87,9 +87,48 @@ impl Shared {
 
 /// A client that may do everything.
 pub async fn admin(plane: &ControlPlane) -> Client {
-    let kubeconfig = Kubeconfig::read_from(plane.kubeconfig()).unwrap();
+    client(plane, None).await
+}
+
+/// A client that is this user to the API server, or one that may do everything.
+pub async fn client(plane: &ControlPlane, user: Option<&str>) -> Client {
+    let mut kubeconfig = Kubeconfig::read_from(plane.kubeconfig()).unwrap();
+    for entry in &mut kubeconfig.auth_infos {
+        let info = entry.auth_info.get_or_insert_default();
+        info.impersonate = user.map(str::to_owned);
+    }
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     Client::try_from(config).unwrap()
+}
+
+/// The API of a kind, for whoever the client is.
+pub fn api(client: &Client, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
+    let (group, version, plural) = match kind {
+        "AtlasIntegration" => ("atlas-integrations.dev", "v1", "atlasintegrations"),
+        "Secret" => ("", "v1", "secrets"),
+        "Namespace" => ("", "v1", "namespaces"),
+        "ServiceAccount" => ("", "v1", "serviceaccounts"),
+        "Event" => ("events.k8s.io", "v1", "events"),
+        "Role" => ("rbac.authorization.k8s.io", "v1", "roles"),
+        "RoleBinding" => ("rbac.authorization.k8s.io", "v1", "rolebindings"),
+        "ValidatingAdmissionPolicy" => ("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies"),
+        "ValidatingAdmissionPolicyBinding" => {
+            ("admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings")
+        }
+        "Lease" => ("coordination.k8s.io", "v1", "leases"),
+        other => panic!("{other} is not in the table"),
+    };
+    let resource = ApiResource {
+        group: group.into(),
+        version: version.into(),
+        api_version: if group.is_empty() { version.into() } else { format!("{group}/{version}") },
+        kind: kind.into(),
+        plural: plural.into(),
+    };
+    match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    }
 }
 
 /// One test's world.
@@ -223,32 +262,7 @@ impl World {
 
     /// The API of a kind.
     pub fn api(&self, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
-        let (group, version, plural) = match kind {
-            "AtlasIntegration" => ("atlas-integrations.dev", "v1", "atlasintegrations"),
-            "Secret" => ("", "v1", "secrets"),
-            "Namespace" => ("", "v1", "namespaces"),
-            "ServiceAccount" => ("", "v1", "serviceaccounts"),
-            "Event" => ("events.k8s.io", "v1", "events"),
-            "ValidatingAdmissionPolicy" => {
-                ("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies")
-            }
-            "ValidatingAdmissionPolicyBinding" => {
-                ("admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings")
-            }
-            "Lease" => ("coordination.k8s.io", "v1", "leases"),
-            other => panic!("{other} is not in the table"),
-        };
-        let resource = ApiResource {
-            group: group.into(),
-            version: version.into(),
-            api_version: if group.is_empty() { version.into() } else { format!("{group}/{version}") },
-            kind: kind.into(),
-            plural: plural.into(),
-        };
-        match namespace {
-            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
-            None => Api::all_with(self.client.clone(), &resource),
-        }
+        api(&self.client, kind, namespace)
     }
 
     /// Creates an object.
