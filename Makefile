@@ -77,6 +77,10 @@ chaos: tools control-plane ## Make random changes and faults, then compare Kuber
 	CHAOS_SEED=$(or $(SEED),$$RANDOM) CHAOS_MINUTES=$(or $(MINUTES),1) \
 		$(CARGO) test --locked --test e2e safety::chaos::churn -- --exact
 
+.PHONY: attack
+attack: tools control-plane test-tools ## Make every attack of docs/attacks.md, and print which held
+	@CARGO="$(CARGO)" scripts/attack.sh
+
 .PHONY: fuzz
 fuzz: tools ## Run the tests' fuzz targets from new seeds, each for FUZZ_SECONDS (60)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test --locked -p atlas-integration-operator --lib fuzz:: -- --nocapture --test-threads=2

@@ -27,6 +27,17 @@ fn table(heading: &str) -> Vec<Vec<String>> {
     rows.map(cells).collect()
 }
 
+/// The names of the tests in a file. A test is a function right behind its attributes.
+fn tests_in(source: &str) -> Vec<&str> {
+    let functions = source.split("fn ").zip(source.split("fn ").skip(1));
+    let name = |(before, after): (&str, &'_ str)| {
+        let attributes = before.rsplit("}\n").next().unwrap();
+        let is_test = attributes.contains("test]") || attributes.contains("test(");
+        is_test.then(|| after.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().len())
+    };
+    functions.filter_map(|pair| name(pair).map(|length| &pair.1[..length])).collect()
+}
+
 /// Which tests a cell names and the tree does not have.
 fn missing(cell: &str, of: impl Fn(&str) -> String) -> (usize, Vec<String>) {
     let (mut found, mut missing) = (0, Vec::new());
@@ -35,12 +46,7 @@ fn missing(cell: &str, of: impl Fn(&str) -> String) -> (usize, Vec<String>) {
         let source = of(file);
         for name in names.split(", ") {
             found += 1;
-            // A test is a function right behind its attributes.
-            let is_test = source.split("fn ").zip(source.split("fn ").skip(1)).any(|(before, after)| {
-                let attributes = before.rsplit("}\n").next().unwrap();
-                after.starts_with(&format!("{name}("))
-                    && (attributes.contains("test]") || attributes.contains("test("))
-            });
+            let is_test = tests_in(&source).contains(&name);
             if !is_test {
                 missing.push(format!("{file} has no test {name}"));
             }
@@ -72,6 +78,43 @@ fn a_test_that_is_not_there_is_found() {
     let source = |_: &str| "#[test]\nfn there() {\n}\n\nfn helper() {\n}\n".to_owned();
     assert_eq!(missing("`a.rs` there", source), (1, vec![]));
     assert_eq!(missing("`a.rs` there, helper; `b.rs` gone", source).1.len(), 2);
+}
+
+/// The rows of docs/attacks.md, cell by cell.
+fn attacks() -> Vec<Vec<String>> {
+    let page = text("docs/attacks.md");
+    let cells = |row: &str| row.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect();
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| #"));
+    rows.map(cells).collect()
+}
+
+/// Every attack has a test, and every test of an attack a row.
+#[test]
+fn every_attack_has_its_row() {
+    let rows = attacks();
+    let mut named = BTreeSet::new();
+    for row in &rows {
+        assert!(row.len() == 4 && row.iter().all(|cell| !cell.is_empty()), "{row:?}");
+        let (found, missing) = missing(&row[3], text);
+        assert!(found > 0 && missing.is_empty(), "{}: {missing:?}", row[0]);
+        named.extend(row[3].split([';', ',', ' ']).map(str::to_owned));
+    }
+    for (letter, least) in [("H", 20), ("O", 40)] {
+        let of = |row: &Vec<String>| row[0].strip_prefix(letter)?.parse().ok();
+        let mut numbers: Vec<usize> = rows.iter().filter_map(of).collect();
+        numbers.sort_unstable();
+        let all: Vec<usize> = (1..=numbers.len()).collect();
+        assert!(numbers == all && numbers.len() >= least, "{letter}: {numbers:?}");
+    }
+    let mut tests = 0;
+    for file in std::fs::read_dir(Path::new(ROOT).join("tests/e2e/hostile")).unwrap() {
+        let source = read_to_string(file.unwrap().path()).unwrap();
+        for name in tests_in(&source) {
+            assert!(named.contains(name), "{name} has no row in docs/attacks.md");
+            tests += 1;
+        }
+    }
+    println!("{} attacks, {tests} tests for them alone", rows.len());
 }
 
 /// The objects of every manifest in `deploy/` (overlays apart, which `tests/chart` compares) and of the Roles in the documentation.
