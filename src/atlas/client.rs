@@ -15,7 +15,8 @@ use super::error_table::On;
 use super::errors::{self, Asked, SendError};
 use super::http::{ClientError, Http, Requests};
 use super::page::{MOST_ENTRIES, Page};
-use super::redaction::{redact_entry, scrub};
+use super::redaction::redact_entry;
+use super::scrub::Scrubber;
 use super::session::{Credential, Session};
 use super::version::{ApiVersion, VersionChoice};
 use super::wire::{ApiError, PageOptions};
@@ -386,10 +387,13 @@ fn refused(
     error: ApiError,
     retry_after: Option<Duration>,
 ) -> Failure {
-    let secrets: Vec<&str> =
-        call.body.map(Integration::secrets).unwrap_or_default().iter().map(|s| s.expose()).collect();
-    let clean = |text: &str| scrub(text, secrets.iter().copied().chain(session.secrets()));
+    let mut scrubber = Scrubber::new([call.project.to_string()]);
+    session.teach(&mut scrubber);
+    for (kind, secret) in call.body.into_iter().flat_map(Integration::secret_fields) {
+        scrubber.learn_field(kind, secret.expose());
+    }
     let detail = error.detail.or(error.reason).unwrap_or_else(|| "no details".to_owned());
     let asked = Asked { name: &call.name(), on: call.on, kind: call.kind };
-    errors::answered(&asked, status, &clean(&error.error_code), &clean(&detail), retry_after)
+    let (code, detail) = (scrubber.clean(&error.error_code), scrubber.clean(&detail));
+    errors::answered(&asked, status, &code, &detail, retry_after)
 }

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex as Lock;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
@@ -20,7 +21,7 @@ use super::error_table::On;
 use super::errors::{self, Asked, SendError};
 use super::http::{Http, Requests};
 use super::json::Json;
-use super::redaction::scrub;
+use super::scrub::Scrubber;
 use super::wire::ApiError;
 use crate::domain::{Failure, FailureKind, SecretValue};
 
@@ -55,6 +56,8 @@ pub(super) struct OAuth {
     /// other half.
     time_limit: Duration,
     state: Mutex<State>,
+    /// The tokens that a call under way may have: the last one and the one before it.
+    given: Lock<Vec<SecretValue>>,
 }
 
 /// The state that all calls of an account share.
@@ -129,13 +132,17 @@ impl OAuth {
         if let Ok(mut segments) = endpoint.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "oauth", "token"]);
         }
-        let state = Mutex::default();
-        OAuth { client_id, client_secret, endpoint, http, requests, time_limit: call_limit / 2, state }
+        let (state, given) = (Mutex::default(), Lock::default());
+        OAuth { client_id, client_secret, endpoint, http, requests, time_limit: call_limit / 2, state, given }
     }
 
-    /// The secrets to scrub from texts.
-    pub fn secrets(&self) -> [&str; 2] {
-        [self.client_secret.expose(), &self.client_id]
+    /// Teaches a scrubber the account, what the request for a token sends of it, and the tokens.
+    pub fn teach(&self, scrubber: &mut Scrubber) {
+        let (id, secret) = (&self.client_id, self.client_secret.expose());
+        for secret in [id, secret, &format!("{id}:{secret}")] {
+            scrubber.learn(secret);
+        }
+        self.given.lock().iter().for_each(|token| scrubber.learn(token.expose()));
     }
 
     /// The client secret.
@@ -184,6 +191,10 @@ impl OAuth {
             None => match self.fetch().await {
                 Ok(token) => {
                     state.refusal = None;
+                    let mut given = self.given.lock();
+                    given.truncate(1);
+                    given.insert(0, token.value.clone());
+                    drop(given);
                     return Ok(state.token.insert(token).value.clone());
                 }
                 Err(failure) => {
@@ -244,7 +255,9 @@ impl OAuth {
                 return unsent(errors::asks_to_wait(failure, retry_after));
             }
         };
-        let (code, detail) = (scrub(&code, self.secrets()), scrub(&detail, self.secrets()));
+        let mut scrubber = Scrubber::new([]);
+        self.teach(&mut scrubber);
+        let (code, detail) = (scrubber.clean(&code), scrubber.clean(&detail));
         let asked = Asked { name: WHAT, on: On::Token, kind: None };
         unsent(errors::answered(&asked, status, &code, &detail, retry_after))
     }

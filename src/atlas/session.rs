@@ -10,6 +10,7 @@ use super::digest::Digest;
 use super::errors::SendError;
 use super::http::{Http, Requests};
 use super::oauth::OAuth;
+use super::scrub::Scrubber;
 use crate::domain::{Fingerprint, Integration, KeyForm, SecretValue};
 
 /// The two forms of a credential.
@@ -98,11 +99,11 @@ impl Session {
         credential.applied_fingerprint(attempt, values.into_iter().map(SecretValue::expose))
     }
 
-    /// The credential's parts, for scrubbing them from texts.
-    pub(super) fn secrets(&self) -> [&str; 2] {
+    /// Teaches a scrubber all that authenticates calls.
+    pub(super) fn teach(&self, scrubber: &mut Scrubber) {
         match &self.kind {
-            Kind::Digest(digest) => digest.secrets(),
-            Kind::OAuth(oauth) => oauth.secrets(),
+            Kind::Digest(digest) => digest.secrets().into_iter().for_each(|secret| scrubber.learn(secret)),
+            Kind::OAuth(oauth) => oauth.teach(scrubber),
         }
     }
 

@@ -50,6 +50,11 @@ pub(super) fn class(c: char) -> Class {
     }
 }
 
+/// Whether a reader sees the character: no control character, no white space, nothing of zero width.
+pub fn is_visible(c: char) -> bool {
+    matches!(class(c), Class::Visible | Class::Damage)
+}
+
 /// Whether a character chooses the look of the one before it: variation selectors, and the tags of a flag. An emoji may
 /// end with one.
 pub(super) fn selects(c: char) -> bool {

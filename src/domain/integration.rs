@@ -246,9 +246,17 @@ impl Integration<SecretValue> {
         Redacted(self.values.iter().map(redact).chain([own]).collect())
     }
 
-    /// The secret values, for scrubbing them from texts and for comparing reads.
+    /// The secret values, for comparing reads.
     pub fn secrets(&self) -> Vec<&SecretValue> {
         self.all_secrets()
+    }
+
+    /// The secret values and the kinds of their fields, for scrubbing them from texts.
+    pub fn secret_fields(&self) -> impl Iterator<Item = (FieldKind, &SecretValue)> {
+        self.values.iter().filter_map(|(field, value)| match value {
+            FieldValue::Secret(secret) => Some((field.kind, secret)),
+            FieldValue::Text(_) | FieldValue::Bool(_) => None,
+        })
     }
 }
 

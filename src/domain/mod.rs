@@ -22,7 +22,7 @@ mod uri;
 mod value;
 
 pub use advice::{Advice, Stake};
-pub use characters::plain;
+pub use characters::{is_visible, plain};
 pub use comparison::{Comparison, agrees, compare, compare_values, unnamed};
 pub use failure::{Failure, FailureKind};
 pub use integration::{FieldValue, Integration, SecretKey, Takeover};

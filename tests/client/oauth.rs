@@ -338,3 +338,33 @@ async fn a_refused_account_is_counted_where_it_was_refused() {
         "the call is one, its repetition included"
     );
 }
+
+/// The token endpoint repeats the header of the request, and Atlas the token: neither is told, in any spelling.
+#[tokio::test]
+async fn a_text_that_repeats_what_authenticates() {
+    let (world, session) = service_account().await;
+    // `printf 'mdb_sa_id_1:mdb_sa_sk_canary-client-secret' | base64`
+    let basic = "bWRiX3NhX2lkXzE6bWRiX3NhX3NrX2NhbmFyeS1jbGllbnQtc2VjcmV0";
+    let refusal =
+        format!(r#"{{"error": "invalid_client", "error_description": "Header was Basic {basic}."}}"#);
+    world.project.fault(at_token_endpoint(answer(401, &refusal)));
+    let text = told(&world.list_as(&session).await.unwrap_err());
+    assert!(text.contains("Header was Basic ****") && !text.contains(&basic[..10]), "{text}");
+
+    let (world, session) = service_account().await;
+    let token = "eyJhbGciOiJFUzUxMiJ9.canary-claims.canary-signature";
+    let grant = format!(r#"{{"access_token": "{token}", "expires_in": 3600}}"#);
+    world.project.fault(at_token_endpoint(answer(200, &grant)));
+    for (detail, parts) in [
+        (format!("Bearer {token} lacks a role"), "Bearer **** lacks"),
+        ("its end canary-signature is old".to_owned(), "its end **** is old"),
+        ("its middle CANARY%2Dclaims is old".to_owned(), "its middle **** is old"),
+    ] {
+        let mut fault = Fault::new(Effect::error(400, "INVALID_ATTRIBUTE", &detail));
+        fault.when.authentication = Authentication::Any;
+        world.project.fault(fault);
+        let text = told(&world.list_as(&session).await.unwrap_err());
+        assert!(text.contains(parts), "{text}");
+    }
+    assert_eq!(world.sim.counters().tokens_issued, 0, "the token was the one that was made up");
+}
