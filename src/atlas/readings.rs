@@ -38,14 +38,14 @@ pub(super) fn plainly(text: &str) -> Reading {
     spelled.read()
 }
 
-/// All readings of a text in which a secret of `least` or more characters could be found. `None` if they are too many:
-/// such a text is made to hide something.
+/// All readings of a text in which a secret of `least` or more characters could be found. `None` if they are too many,
+/// or if it is escaped too often: such a text is made to hide something.
 pub(super) fn readings(text: &str, least: usize) -> Option<Vec<Reading>> {
     let mut all = vec![plainly(text)];
     let mut left = MOST;
     for _ in 0..DEPTH {
         let last = all.last().map(Vec::as_slice).unwrap_or_default();
-        let mut next = unescaped(last).unwrap_or_default();
+        let mut next = each_unescaped(last);
         for decoded in [without_plus(last), base64(last, least), hexadecimal(last, least)] {
             next.extend(decoded);
         }
@@ -55,7 +55,9 @@ pub(super) fn readings(text: &str, least: usize) -> Option<Vec<Reading>> {
         left = left.checked_sub(next.len())?;
         all.push(next);
     }
-    Some(all)
+    // What is still escaped after that is made to hide something, too. What is still in base64 looks random.
+    let is_read = all.last().is_none_or(|last| each_unescaped(last).is_empty());
+    is_read.then_some(all)
 }
 
 /// Bytes with the ranges that spell them.
@@ -124,13 +126,38 @@ enum Meant {
     Char(char),
 }
 
+/// What an escape begins with, by its form: of URLs, of JSON and of HTML.
+const STARTS: [char; 3] = ['%', '\\', '&'];
+
 /// The reading with each of its escapes decoded once, whatever their form; `None` if there is none.
 pub(super) fn unescaped(reading: &[Unit]) -> Option<Reading> {
+    unescaped_from(reading, &STARTS)
+}
+
+/// The same of those parts that have escapes. What has escapes of several forms is also decoded as if it had those of one
+/// form alone: the others may be a part of a secret, or an escape in one form may break up one in another.
+fn each_unescaped(reading: &[Unit]) -> Reading {
+    let mut all = Reading::new();
+    for part in reading.split(|unit| unit.c == BREAK) {
+        let mut decoded: Vec<_> = STARTS.iter().filter_map(|start| unescaped_from(part, &[*start])).collect();
+        if decoded.len() > 1 {
+            decoded.extend(unescaped(part));
+        }
+        for decoded in decoded {
+            all.push(broken(0));
+            all.extend(decoded);
+        }
+    }
+    all
+}
+
+fn unescaped_from(reading: &[Unit], starts: &[char]) -> Option<Reading> {
     let mut spelled = Spelled::default();
     let (mut at, mut found) = (0, false);
     while let Some(first) = reading.get(at) {
         let rest = &reading[at..];
         let escape = match first.c {
+            c if !starts.contains(&c) => None,
             '%' => percent(rest),
             '\\' => backslash(rest),
             '&' => entity(rest),
@@ -173,14 +200,13 @@ fn percent(units: &[Unit]) -> Option<(Meant, usize)> {
 /// `\/`, `\n`, `\u002F`, `\ud83d\ude00`, `\u{2f}`, `\x2f`.
 fn backslash(units: &[Unit]) -> Option<(Meant, usize)> {
     let letter = units.get(1)?.c;
-    let code = match letter {
-        'u' if units.get(2).is_some_and(|unit| unit.c == '{') => braced(units),
-        'u' => digits(units, 2, 4).map(|unit| (unit, 6)).and_then(|first| paired(units, first)),
+    let (code, length) = match letter {
+        'u' if units.get(2).is_some_and(|unit| unit.c == '{') => braced(units)?,
+        'u' => paired(units, (digits(units, 2, 4)?, 6))?,
         'x' => return Some((Meant::Byte(u8::try_from(digits(units, 2, 2)?).ok()?), 4)),
         'n' | 'r' | 't' | 'f' | 'b' => return Some((Meant::Char(' '), 2)),
-        _ => None,
+        _ => (letter.into(), 2),
     };
-    let (code, length) = code.unwrap_or((letter.into(), 2));
     Some((Meant::Char(char::from_u32(code)?), length))
 }
 
@@ -254,8 +280,13 @@ fn entity(units: &[Unit]) -> Option<(Meant, usize)> {
         let name = name.split_once(';')?.0;
         (ENTITIES.iter().find(|(known, _)| *known == name)?.1, 1 + name.len())
     };
-    let ended = units.get(length).is_some_and(|unit| unit.c == ';');
-    Some((Meant::Char(code), length + usize::from(ended)))
+    let end = match units.get(length).map(|unit| unit.c) {
+        Some(';') => length + 1,
+        // An escaped line break, perhaps, within the number.
+        Some('\\' | '%') => return None,
+        _ => length,
+    };
+    Some((Meant::Char(code), end))
 }
 
 /// The reading without plus signs, which may be digits of base64, or the spaces of a form within such digits. Nothing if
