@@ -48,6 +48,11 @@ fn object(sent: &Value, echo: &Value) -> Object {
 #[case::a_template_that_atlas_masks_no_more(
     "WEBHOOK", json!({"bodyTemplate": "1 characters, sha256 aa"}), json!({"bodyTemplate": "****"}),
     json!({"bodyTemplate": "1 characters, sha256 aa"}))]
+#[case::a_template_that_atlas_keeps_otherwise(
+    "WEBHOOK", json!({"bodyTemplate": "1 characters, sha256 aa"}), json!({"id": "1", "bodyTemplate": "another text"}),
+    json!({"id": "1", "bodyTemplate": "1 characters, sha256 bb"}))]
+#[case::a_template_of_others_that_was_not_sent(
+    "WEBHOOK", json!({}), json!({"bodyTemplate": "another text"}), json!({"bodyTemplate": "1 characters, sha256 bb"}))]
 #[case::a_name_that_atlas_begins_to_mask(
     "PROMETHEUS", json!({"username": "prom"}), json!({"username": "prom"}), json!({"username": "****"}))]
 #[case::an_account_that_atlas_begins_to_mask(
@@ -98,6 +103,8 @@ fn no_drift(#[case] kind: &str, #[case] sent: Value, #[case] echo: Value, #[case
 #[case::a_template_that_atlas_masks_no_more(
     "WEBHOOK", json!({"bodyTemplate": "1 characters, sha256 aa"}), json!({"bodyTemplate": "****"}),
     json!({"bodyTemplate": "1 characters, sha256 bb"}), &["bodyTemplate"])]
+#[case::a_template("WEBHOOK", json!({"bodyTemplate": "1 characters, sha256 aa"}),
+    json!({"bodyTemplate": "1 characters, sha256 aa"}), json!({"bodyTemplate": "1 characters, sha256 bb"}), &["bodyTemplate"])]
 // Version 1.0, without ids, leaves out what is false.
 #[case::a_flag_sent_as_false(
     "DATADOG", json!({"sendDatabaseMetrics": false}), json!({}), json!({"sendDatabaseMetrics": true}), &["sendDatabaseMetrics"])]

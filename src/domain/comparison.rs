@@ -7,6 +7,9 @@
 use super::integration_type::{Field, IntegrationType, Meaning, TYPES};
 use super::redacted::{FieldKind, Redacted, RedactedValue, unmasked};
 
+/// In a status in place of a template that is not the object's own.
+const ANOTHER: &str = "another text";
+
 /// What a comparison of two values of one field tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
@@ -23,10 +26,13 @@ pub fn compare(name: &str, a: &Redacted, b: &Redacted) -> Comparison {
     compare_values(name, a.0.get(name), b.0.get(name))
 }
 
-/// Compares two values of the field of this name; `None` if the value is not shown.
+/// Compares two values of the field of this name, of which `a` was sent or shown before `b`; `None` if the value is not
+/// shown.
 pub fn compare_values(name: &str, a: Option<&RedactedValue>, b: Option<&RedactedValue>) -> Comparison {
     match (a, b) {
         (None, _) | (_, None) => Comparison::Untold,
+        // Atlas showed a template that was not the object's own, and may show the same now.
+        (Some(RedactedValue::Text(a)), _) if a == ANOTHER && is_template(name) => Comparison::Untold,
         (Some(RedactedValue::Text(a)), Some(RedactedValue::Text(b))) => compare_texts(meaning(name), a, b),
         (Some(a), Some(b)) if a == b => Comparison::Equal,
         (Some(_), Some(_)) => Comparison::Different,
@@ -36,6 +42,10 @@ pub fn compare_values(name: &str, a: Option<&RedactedValue>, b: Option<&Redacted
 /// Fields of one name are alike, whatever their type.
 fn field(name: &str) -> Option<&'static Field> {
     TYPES.iter().flat_map(|row| row.fields).find(|field| field.atlas == name)
+}
+
+fn is_template(name: &str) -> bool {
+    field(name).is_some_and(|field| field.kind == FieldKind::Template)
 }
 
 fn meaning(name: &str) -> Meaning {
@@ -128,6 +138,26 @@ pub fn agrees(sent: &Redacted, entry: &Redacted) -> bool {
             Some(shown) => compare_values(name, Some(sent), Some(shown)) != Comparison::Different,
             None => may_be_hidden(sent),
         })
+}
+
+impl Redacted {
+    /// The form for a status, which more people may read than Atlas: a template is described if it is one of the `own`,
+    /// which the object holds or held in clear text, or if there is none. Of any other the status says only that it is
+    /// another, since whoever knows length and hash of a short text can guess it.
+    pub fn for_status(&self, own: &[&Redacted]) -> Redacted {
+        let describe = |(name, value): (&String, &RedactedValue)| {
+            let hides = |text: &str| unmasked(text).is_none() && *value != FieldKind::Template.redact("");
+            let foreign = match value {
+                RedactedValue::Text(text) if is_template(name) => hides(text),
+                RedactedValue::Text(_) | RedactedValue::Bool(_) => false,
+            };
+            let known = own.iter().any(|form| form.0.get(name) == Some(value));
+            let value =
+                if foreign && !known { RedactedValue::Text(ANOTHER.to_owned()) } else { value.clone() };
+            (name.clone(), value)
+        };
+        Redacted(self.0.iter().map(describe).collect())
+    }
 }
 
 #[cfg(test)]

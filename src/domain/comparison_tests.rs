@@ -161,3 +161,29 @@ fn nothing_agrees_with_what_was_never_recorded() {
 fn only_passwords_and_false_may_be_hidden(#[case] value: RedactedValue, #[case] hidden: bool) {
     assert_eq!(may_be_hidden(&value), hidden);
 }
+
+/// The status said only that the template was not the object's own. It may be the same now, and it is not what was sent.
+#[test]
+fn another_template_may_be_the_same_but_is_not_what_was_sent() {
+    let of = |text: &str| form(&[("bodyTemplate", text)]);
+    let (another, described) = (of("another text"), of("3 characters, sha256 ba7816bf8f01cfea"));
+    assert_eq!(compare("bodyTemplate", &another, &described), Untold);
+    assert_eq!(compare("bodyTemplate", &another, &another), Untold);
+    assert_eq!(compare("bodyTemplate", &described, &another), Different);
+    let name = form(&[("channelName", "another text")]);
+    assert_eq!(compare("channelName", &name, &name), Equal, "a name may be so");
+}
+
+/// Of a template that somebody else stored nothing is shown from which a short one could be guessed.
+#[test]
+fn a_status_describes_own_templates_only() {
+    let of = |text: &str| Redacted([("bodyTemplate".to_owned(), FieldKind::Template.redact(text))].into());
+    let (spec, sent) = (of("spec"), of("sent"));
+    for text in ["spec", "sent", "", "***"] {
+        assert_eq!(of(text).for_status(&[&spec, &sent]), of(text), "{text}");
+    }
+    assert_eq!(of("1234").for_status(&[&spec, &sent]), form(&[("bodyTemplate", "another text")]));
+    assert_eq!(of("spec").for_status(&[]), form(&[("bodyTemplate", "another text")]));
+    let others = form(&[("region", "EU"), ("url", "https://example.com/****")]);
+    assert_eq!(others.for_status(&[]), others);
+}

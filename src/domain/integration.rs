@@ -169,6 +169,15 @@ impl Integration<SecretKey> {
         digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// The redacted form of the fields that the spec holds in clear text.
+    pub fn redacted_texts(&self) -> Redacted {
+        let texts = self.values.iter().filter_map(|(field, value)| match value {
+            FieldValue::Text(text) => Some((field.atlas.to_owned(), field.kind.redact(text))),
+            FieldValue::Bool(_) | FieldValue::Secret(_) => None,
+        });
+        Redacted(texts.collect())
+    }
+
     /// What taking over an entry of Atlas would change in it, as far as that can be said without reading a Secret.
     pub fn takeover(&self, entry: &Redacted) -> Takeover {
         let mut takeover = Takeover::default();

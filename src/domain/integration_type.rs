@@ -220,7 +220,11 @@ pub const TYPES: &[TypeRow] = &[
             secret("secret", "signingSecretRef", Hidden, Optional, "{} signing secret, redacted."),
             Field {
                 kind: Template,
-                ..text("bodyTemplate", Optional, "{} body template: its length and a hash.")
+                ..text(
+                    "bodyTemplate",
+                    Optional,
+                    "{} body template: length and hash of the object's own, of any other `another text`.",
+                )
             },
             secret(
                 "headersTemplate",

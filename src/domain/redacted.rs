@@ -25,7 +25,8 @@ pub enum FieldKind {
     Headers,
     /// A URL, which may contain a token. Only scheme, host and `/****` are shown.
     Url,
-    /// A body template, which may be long. Only its length and a hash are shown.
+    /// A body template, which may be long. Only its length and a hash are kept, and a status shows these of the object's
+    /// own templates only: see [`Redacted::for_status`].
     Template,
 }
 
@@ -142,8 +143,7 @@ fn masks_host(url: &str) -> bool {
     })
 }
 
-/// Describes a template by its length and a hash, since the template may be too long for a status. The hash reveals no
-/// secret, since the spec contains the template in clear text. If Atlas has masked the template, as a whole or a part of
+/// Describes a template by its length and a hash, since the template may be too long for a status. If Atlas has masked the template, as a whole or a part of
 /// it, returns the mask.
 fn describe_template(text: &str) -> String {
     if text.contains(MASK) || unmasked(text) == Some(("", "")) {

@@ -82,7 +82,12 @@ pub(super) fn status(shared: &Shared, object: &Object, verdict: &Verdict, echo: 
         integration: match echo {
             Echo::Keep => before.integration.clone(),
             Echo::Gone => None,
-            Echo::Shown(entry) => Some(entry.clone()),
+            Echo::Shown(entry) => {
+                let named =
+                    object.spec.as_ref().map(|spec| spec.integration.redacted_texts()).unwrap_or_default();
+                let sent = object.attempt().and_then(|attempt| attempt.sent.as_ref());
+                Some(entry.for_status(&[&named, sent.unwrap_or(&named)]))
+            }
         },
         // What another object wrote, or what was given up, is dropped.
         applied: object.applied().cloned(),

@@ -7,6 +7,7 @@ mod a03_turns;
 mod a08_scrub;
 mod a09_answers;
 mod a12_process;
+mod a12_templates;
 mod held;
 mod own_answers;
 mod own_neighbours;
