@@ -102,7 +102,8 @@ impl Credentials {
     }
 
     /// The credential for an object of `namespace` and its project: of a Secret of its own, or the operator's where
-    /// the Namespace is granted the project.
+    /// the Namespace is granted the project. `for_deletion` says that the object is being deleted and that its status
+    /// proves a write of its own.
     pub async fn get(
         &self,
         namespace: &Arc<str>,
@@ -119,6 +120,37 @@ impl Credentials {
                 self.check_grant(namespace, project).await?;
                 self.own(&key, for_deletion).await
             }
+        }
+    }
+
+    /// The credential that [`Credentials::get`] would return now, as far as memory tells; it takes no time. What is not
+    /// watched counts as it was read last.
+    pub fn known(
+        &self,
+        namespace: &Arc<str>,
+        credentials: &CredentialsRef,
+        project: &ProjectId,
+        for_deletion: bool,
+    ) -> Option<Credential> {
+        let key = credentials.secret(namespace, self.operator.as_ref())?;
+        let state = {
+            let index = self.index.lock();
+            let withdrawn = index.grants(namespace, project) == Some(false);
+            if *credentials == CredentialsRef::Operator && withdrawn {
+                return None;
+            }
+            index.secrets.get(&key)
+        };
+        let cache = self.cache.lock();
+        let cached = cache.get(&key)?;
+        let same = match state {
+            Known::Present(identity) => identity == cached.identity,
+            Known::Absent => false,
+            Known::Nothing => true,
+        };
+        match cached.found() {
+            Some(Ok(credential)) if same => Some(credential),
+            _ => cached.credential.clone().filter(|_| for_deletion),
         }
     }
 
@@ -167,8 +199,9 @@ impl Credentials {
     }
 
     /// The credential in a Secret, or what is wrong with the Secret: from memory while the Secret is the same. Once the
-    /// Secret is gone, or the operator may not read it any more, its last good credential serves deletions only: a
-    /// namespace that is deleted loses its Secrets and RoleBindings first.
+    /// Secret is gone, or the operator may not read it any more, its last good credential serves only the deletion of
+    /// objects whose status proves a write of their own: a namespace that is deleted loses its Secrets and RoleBindings
+    /// first. A claim is no such proof, since a tenant can forge it after the Secret was deleted to revoke the key.
     async fn credential_in(
         &self,
         key: &ObjectKey,

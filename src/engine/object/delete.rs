@@ -47,7 +47,7 @@ pub(super) async fn delete(
     }
     let attempt = outcome::deletion(object, fence::attempt_id(object), Timestamp::now());
     let fence = Fence::Attempt;
-    let begun = Begun { project: &spec.project, attempt, fence, signature: &signature };
+    let begun = Begun { spec, session, attempt, fence, signature: &signature };
     let Some(fenced) = fence::raise(shared, turn, stored, begun).await? else { return Ok(()) };
     let (mut stored, attempt, result) =
         fenced.delete(&shared.atlas, session, kind).await.record_in(turn, session.credential());

@@ -159,7 +159,9 @@ pub(super) fn attempt_id(object: &Object) -> String {
 
 /// A call that is about to be made.
 pub(super) struct Begun<'a> {
-    pub project: &'a ProjectId,
+    pub spec: &'a Spec,
+    /// The session that listed the project, and that the call uses.
+    pub session: &'a Session,
     pub attempt: Attempt,
     /// The write to the API server that comes first.
     pub fence: Fence,
@@ -168,17 +170,18 @@ pub(super) struct Begun<'a> {
 }
 
 /// Makes the fence, with the resourceVersion of the object that was planned for; so if it succeeds, nobody changed the
-/// object meanwhile. Returns `None` if the call must not be made: because the term has ended, or because the fence took
-/// too long. The latter is a failure of the API server, which the object reports, and the call waits before the next try.
+/// object meanwhile. Returns `None` if the call must not be made: because the term has ended, because the object has other
+/// credentials by now or none, or because the fence took too long. The last is a failure of the API server, which the
+/// object reports, and the call waits before the next try.
 pub(super) async fn raise(
     shared: &Shared,
     turn: &mut Turn,
     stored: &Stored,
     begun: Begun<'_>,
 ) -> Result<Option<Fenced>, WriteError> {
-    let Begun { project, attempt, fence, signature } = begun;
+    let Begun { spec, session, attempt, fence, signature } = begun;
     let begun_at = Instant::now();
-    if !shared.leads() {
+    if !shared.leads() || !still_serves(shared, session, &stored.object, spec) {
         turn.look_again_now();
         return Ok(None);
     }
@@ -208,7 +211,17 @@ pub(super) async fn raise(
         return Ok(None);
     }
     shared.index.lock().confirm(&stored.object.key, uid, None);
-    Ok(Some(Fenced { stored, attempt, project: project.clone() }))
+    Ok(Some(Fenced { stored, attempt, project: spec.project.clone() }))
+}
+
+/// Whether the object would still get this session, as far as memory tells. Since the pass read its credentials, the
+/// grant of its Namespace may have been withdrawn, or its Secret changed or deleted: whoever did that expects that the
+/// former credentials are not used any more.
+fn still_serves(shared: &Shared, session: &Session, object: &Object, spec: &Spec) -> bool {
+    let for_deletion = object.deleting && object.applied().is_some();
+    let known =
+        shared.credentials.known(&object.key.namespace, &spec.credentials, &spec.project, for_deletion);
+    known.is_some_and(|credential| std::ptr::eq(&raw const *shared.atlas.session(&credential), session))
 }
 
 /// Stores in the object that its fence `took` longer than the `limit`, and holds back the call that it was for.

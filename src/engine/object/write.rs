@@ -108,7 +108,7 @@ pub(super) async fn write(
     };
     let attempt = Attempt { id: fence::attempt_id(object), time: Timestamp::now(), sent: Some(sent) };
     let fence = outcome::fence(object, job.claiming, job.write, &attempt);
-    let begun = Begun { project: &job.spec.project, attempt, fence, signature: &signature };
+    let begun = Begun { spec: job.spec, session: job.session, attempt, fence, signature: &signature };
     let Some(fenced) = fence::raise(shared, turn, stored, begun).await? else { return Ok(()) };
     let (stored, attempt, result) =
         send(shared, &job, fenced, &resolved).await.record_in(turn, job.session.credential());

@@ -207,7 +207,8 @@ async fn session(shared: &Shared, project: &ProjectId, record: &Record) -> Optio
         return None;
     }
     let namespace = &record.key.namespace;
-    let credential = shared.credentials.get(namespace, &spec.credentials, project, record.deleting).await;
+    let for_deletion = record.deleting && record.applied;
+    let credential = shared.credentials.get(namespace, &spec.credentials, project, for_deletion).await;
     Some(credential.map(|credential| {
         let flowdock = spec.kind == IntegrationType::Flowdock && !shared.atlas.same_listing(spec.kind);
         (shared.atlas.session(&credential), (credential.fingerprint, flowdock))
