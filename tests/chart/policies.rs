@@ -133,6 +133,85 @@ fn where_adopt_is_allowed() {
     cluster.change("payments", "x", &adopt).unwrap();
 }
 
+/// With `--default-adoption-policy=Adopt` an unset field adopts too; the policy has an expression that refuses it.
+#[test]
+fn where_adopt_is_allowed_by_default() {
+    let cluster = Cluster::with_the_kind();
+    cluster.0.kubectl(&["create", "namespace", "payments"]).unwrap();
+    let policy = std::fs::read_to_string(format!("{ROOT}/deploy/policies/adoption.yaml")).unwrap();
+    let lines: Vec<&str> = policy.lines().collect();
+    let stricter = lines.iter().find_map(|line| line.strip_prefix("#   - expression: ")).unwrap();
+    let expression = lines.iter().find_map(|line| line.strip_prefix("    - expression: ")).unwrap();
+    cluster.0.kubectl_stdin(&["apply", "-f", "-"], &policy.replace(expression, stricter)).unwrap();
+    let unset = object("payments", "x", GRANTED);
+    cluster.until("the policy", &unset, refused);
+    let mut refusing = unset.clone();
+    refusing["spec"]["adoptionPolicy"] = "Refuse".into();
+    cluster.apply(&refusing).unwrap();
+    cluster.annotate("payments", "atlas-integrations.dev/allow-adopt=true");
+    cluster.until("allowed", &unset, Result::is_ok);
+}
+
+/// The operator's records in the metadata: nobody else makes or changes them, and everybody may take them off.
+#[test]
+fn only_the_operator_claims() {
+    const OPERATOR: &str = "system:serviceaccount:atlas-integration-operator:atlas-integration-operator";
+    let cluster = Cluster::with_the_kind();
+    cluster.0.kubectl(&["apply", "-f", &format!("{ROOT}/deploy/policies/claims.yaml")]).unwrap();
+    cluster
+        .0
+        .kubectl(&[
+            "create",
+            "clusterrolebinding",
+            "all",
+            "--clusterrole=cluster-admin",
+            &format!("--user={OPERATOR}"),
+        ])
+        .unwrap();
+    let annotations = |name: &str, value: Value| json!({"metadata": {"annotations": {format!("atlas-integrations.dev/{name}"): value}}});
+    let finalizers = |names: &[&str]| json!({"metadata": {"finalizers": names}});
+    let own = "atlas-integrations.dev/finalizer";
+    let by_operator = |change: &Value| {
+        let args =
+            ["patch", "atlasintegration", "x", "--as", OPERATOR, "--type=merge", "-p", &change.to_string()];
+        cluster.0.kubectl(&args).unwrap();
+    };
+    let by_user = |change: &Value| cluster.change("default", "x", change);
+    let denied = |change: &Value, what: &str| {
+        let message = by_user(change).unwrap_err();
+        assert!(message.contains("only the operator sets") && message.contains(what), "{message}");
+    };
+
+    cluster.apply(&object("default", "x", GRANTED)).unwrap();
+    let mut probe = object("default", "x", GRANTED);
+    probe["metadata"]["finalizers"] = json!([own]);
+    cluster.until("the policy", &probe, refused);
+    denied(&annotations("claim", "forged".into()), "annotation atlas-integrations.dev/claim");
+    denied(&annotations("released", "now".into()), "annotation atlas-integrations.dev/released");
+    denied(&finalizers(&["a.b/c", own]), "finalizer atlas-integrations.dev/finalizer");
+
+    by_operator(&annotations("claim", "made".into()));
+    by_operator(&annotations("released", "now".into()));
+    by_operator(&finalizers(&[own]));
+    denied(&annotations("claim", "forged".into()), "annotation atlas-integrations.dev/claim");
+    denied(&annotations("released", "then".into()), "annotation atlas-integrations.dev/released");
+    denied(&annotations("released", Value::Null), "annotation atlas-integrations.dev/released");
+    // All else is free: the spec, other annotations and finalizers, and what the kind's own requests are.
+    by_user(&json!({"metadata": {"labels": {"a": "b"}}, "spec": {"deletionPolicy": "Retain"}})).unwrap();
+    by_user(&annotations("reconcile-requested-at", "1".into())).unwrap();
+    by_user(&finalizers(&[own, "a.b/c"])).unwrap();
+    // Taken off by hand.
+    by_user(&annotations("claim", Value::Null)).unwrap();
+    by_user(&finalizers(&["a.b/c"])).unwrap();
+    denied(&finalizers(&[own]), "finalizer atlas-integrations.dev/finalizer");
+    // A backup brings them along, on an object that gets another uid.
+    let mut restored = object("default", "y", GRANTED);
+    restored["metadata"]["annotations"] = json!({"atlas-integrations.dev/claim": "of another"});
+    restored["metadata"]["finalizers"] = json!([own]);
+    cluster.apply(&restored).unwrap();
+    cluster.change("default", "y", &finalizers(&[])).unwrap();
+}
+
 /// The examples are accepted, under the policies too; there is one of each type.
 #[test]
 fn examples_are_accepted() {
