@@ -26,7 +26,7 @@ use crate::domain::IntegrationType;
 
 /// Our finalizer. Together with [`CLAIM_ANNOTATION`] it is the claim on a place in Atlas.
 pub const FINALIZER: &str = "atlas-integrations.dev/finalizer";
-/// Holds the claim as JSON: `{uid, time, sent, adopted}`.
+/// Holds the claim as JSON: `{uid, time}`.
 pub const CLAIM_ANNOTATION: &str = "atlas-integrations.dev/claim";
 /// Set when a claim is given up; while it stands, `status.applied` proves nothing.
 pub const RELEASED_ANNOTATION: &str = "atlas-integrations.dev/released";

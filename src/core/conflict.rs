@@ -9,7 +9,7 @@ use crate::domain::{AdoptionPolicy, ManagementPolicy};
 pub struct Candidate<'a> {
     /// Whether it has a confirmed write of its own.
     pub applied: bool,
-    /// Whether it has claimed the place.
+    /// Whether it has claimed the place, as its status proves. A claim that nothing proves may be forged, and wins nothing.
     pub claimed: bool,
     /// `metadata.creationTimestamp`.
     pub created: Timestamp,
@@ -32,7 +32,7 @@ pub struct Stance {
     pub leaves_alone: bool,
     /// Whether it has a confirmed write of its own.
     pub applied: bool,
-    /// Whether it has claimed the place.
+    /// Whether it has claimed the place, as its status proves. A claim that nothing proves may be forged, and wins nothing.
     pub claimed: bool,
     /// Whether Atlas refused its settings for good, and neither the object nor its Secrets have changed since the
     /// refusal.

@@ -12,11 +12,7 @@ use crate::domain::{
 /// Whether this process knows that the last begun write can't take effect any more. `known` is the time of the fence of
 /// the write of which it knows this.
 pub fn is_outcome_known(object: &Object, known: Option<Timestamp>) -> bool {
-    let begun = match object.unconfirmed() {
-        Some(attempt) => Some(attempt.time),
-        None => object.own_claim().map(|claim| claim.time),
-    };
-    begun.is_some() && begun == known
+    object.unconfirmed().is_some_and(|attempt| Some(attempt.time) == known)
 }
 
 /// The Secrets of an object as they were read for a write.
@@ -60,11 +56,13 @@ pub enum Claiming {
 /// The write to the API server that comes before every write to Atlas.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fence {
-    /// The claim. The annotation `released` voids all that an earlier claim left in the status, and a new claim removes
-    /// the annotation. So if the status still has something of the earlier claim, a status without it is stored first.
+    /// The attempt, and then the claim. The claim proves nothing alone, since users can write it too, so the status comes
+    /// first. If the object's policy consents to overwriting what is there, this status also has the proof that the
+    /// place is ours: consent counts from then on, whatever the policy says later. The status has nothing of an earlier
+    /// claim. The annotation `released` voids what that claim left, and the new claim removes the annotation.
     Claim {
         /// The status to store first.
-        first: Option<Box<Status>>,
+        status: Box<Status>,
         /// The claim.
         claim: Claim,
     },
@@ -79,15 +77,13 @@ pub enum Fence {
 pub fn fence(object: &Object, claiming: Claiming, write: Write, attempt: &Attempt) -> Fence {
     match claiming {
         Claiming::Fresh | Claiming::ByConsent => {
-            let adopted = claiming == Claiming::ByConsent;
-            let status = &object.status;
-            let left = object.released && (status.applied.is_some() || status.attempt.is_some());
-            let first = left.then(|| Box::new(Status { applied: None, attempt: None, ..status.clone() }));
-            let sent = attempt.sent.clone().unwrap_or_default();
-            Fence::Claim {
-                first,
-                claim: Claim { uid: object.uid.clone(), time: attempt.time, sent, adopted },
-            }
+            let status = Status {
+                applied: (claiming == Claiming::ByConsent).then(|| proof(object)),
+                attempt: Some(attempt.clone()),
+                ..object.status.clone()
+            };
+            let claim = Claim { uid: object.uid.clone(), time: attempt.time };
+            Fence::Claim { status: Box::new(status), claim }
         }
         Claiming::Already if object.applied().is_none() && write == Write::Put => {
             Fence::Proof(Box::new(Status {
@@ -102,8 +98,7 @@ pub fn fence(object: &Object, claiming: Claiming, write: Write, attempt: &Attemp
 
 /// Returns the claim to put back after it was lost, if `applied` proves that the place is ours.
 pub fn restored_claim(object: &Object, now: Timestamp) -> Claim {
-    let sent = object.status.integration.clone().unwrap_or_default();
-    Claim { uid: object.uid.clone(), time: now, sent, adopted: false }
+    Claim { uid: object.uid.clone(), time: now }
 }
 
 /// Returns an `applied` that proves that the place is ours, and says nothing about what Atlas holds.
@@ -188,7 +183,7 @@ pub fn failed(object: &Object, claiming: Claiming, failure: &Failure) -> Failed 
     let for_good = reason.prospect() == Prospect::Final;
     let release = if faster {
         Some("somebody else created the integration first")
-    } else if for_good && object.applied().is_none() {
+    } else if for_good && (claiming == Claiming::ByConsent || object.applied().is_none()) {
         // The claim was made only for this write, and Atlas will not accept it. So the claim is given up.
         Some("Atlas refused the first write; nothing was created")
     } else {

@@ -1,7 +1,7 @@
 //! What a write and its answer make of an object, rule by rule.
 
 use super::*;
-use crate::core::plan::tests::{claimed, entry, fresh, sent, spec, synced};
+use crate::core::plan::tests::{claimed, fresh, sent, spec, synced};
 use crate::domain::MemoryKey;
 use crate::domain::testing::at;
 
@@ -18,6 +18,7 @@ fn only_the_last_begun_write_is_known() {
     let first = claimed("****aaaa");
     let begun = first.own_claim().map(|claim| claim.time);
     assert!(is_outcome_known(&first, begun) && !is_outcome_known(&first, Some(at(1))));
+    assert!(!is_outcome_known(&synced(), begun), "it was confirmed");
     assert!(!is_outcome_known(&first, None) && !is_outcome_known(&fresh(), None));
     let mut later = first;
     later.status.attempt = Some(attempt("x.2", 900));
@@ -91,20 +92,20 @@ fn a_repair_is_one_when_the_secrets_read_are_those_applied() {
     assert!(!due(&[]).only_drift(), "a rotation");
 }
 
+/// What users can't write proves the claim, and the consent, before anything is sent.
 #[test]
-fn the_claim_is_the_first_fence() {
+fn the_status_proves_a_claim_before_it_is_made() {
     let begun = attempt("x.1", 900);
-    let Fence::Claim { first: None, claim } = fence(&fresh(), Claiming::ByConsent, Write::Put, &begun) else {
-        panic!("no claim")
+    let made = |claiming, write| match fence(&fresh(), claiming, write, &begun) {
+        Fence::Claim { status, claim } => (*status, claim),
+        other => panic!("no claim: {other:?}"),
     };
-    assert_eq!((claim.uid.as_str(), claim.time, claim.adopted), ("x", at(900), true));
-    assert_eq!(Some(claim.sent), begun.sent);
-    let released = Object { released: true, ..synced() };
-    let Fence::Claim { first: Some(status), .. } = fence(&released, Claiming::Fresh, Write::Post, &begun)
-    else {
-        panic!("what was left is not voided")
-    };
-    assert_eq!((status.applied, status.attempt), (None, None));
+    let (status, claim) = made(Claiming::Fresh, Write::Post);
+    assert_eq!((claim.uid.as_str(), claim.time), ("x", at(900)));
+    assert_eq!((status.applied, status.attempt.as_ref()), (None, Some(&begun)));
+    let (status, claim) = made(Claiming::ByConsent, Write::Put);
+    assert_eq!((claim.uid.as_str(), claim.time), ("x", at(900)));
+    assert_eq!((status.applied, status.attempt), (Some(proof(&fresh())), Some(begun.clone())));
 }
 
 #[test]
@@ -160,6 +161,9 @@ fn a_refused_first_write_gives_the_claim_up() {
     assert!(first.for_good && first.release.is_some());
     let later = failed(&synced(), Claiming::Already, &refused);
     assert!(later.for_good && later.release.is_none(), "what is there stays ours");
+    let mut consenting = object.clone();
+    consenting.status.applied = Some(proof(&object));
+    assert!(failed(&consenting, Claiming::ByConsent, &refused).release.is_some(), "it is not ours yet");
     let lost = failed(&object, Claiming::Fresh, &failure(FailureKind::Unavailable, true));
     assert!(!lost.for_good && lost.release.is_none());
 }
@@ -182,27 +186,21 @@ fn a_deletion_remembers_what_was_sent_and_what_was_confirmed() {
 fn a_new_claim_voids_whatever_an_earlier_one_left() {
     let begun = attempt("x.3", 900);
     let first = |object: &Object| match fence(object, Claiming::Fresh, Write::Post, &begun) {
-        Fence::Claim { first, .. } => {
-            first.map(|status| (status.applied, status.attempt, status.integration))
-        }
+        Fence::Claim { status, .. } => (status.applied, status.attempt),
         other => panic!("no claim: {other:?}"),
     };
-    let Status { applied, attempt, integration, .. } = synced().status;
+    let Status { applied, attempt, .. } = synced().status;
     let released = |status| Object { released: true, status, ..fresh() };
-    let voided = Some((None, None, None));
-    assert_eq!(first(&released(Status { applied, ..Status::default() })), voided);
-    assert_eq!(first(&released(Status { attempt, ..Status::default() })), voided);
-    assert_eq!(first(&released(Status { integration, ..Status::default() })), None, "an echo proves nothing");
-    let copied = Object { uid: "y".into(), finalizer: false, claim: None, ..synced() };
-    assert_eq!(first(&copied), None, "what bears another uid proves nothing as it is");
+    let own = (None, Some(begun.clone()));
+    assert_eq!(first(&released(Status { applied, ..Status::default() })), own);
+    assert_eq!(first(&released(Status { attempt, ..Status::default() })), own);
+    assert_eq!(first(&Object { uid: "y".into(), finalizer: false, claim: None, ..synced() }), own, "a copy");
 }
 
 #[test]
-fn a_claim_that_is_put_back_bears_what_the_status_shows_and_no_consent() {
-    let object = Object { claim: None, ..synced() };
-    let claim = restored_claim(&object, at(7));
-    assert_eq!((claim.uid.as_str(), claim.time, claim.adopted), ("x", at(7), false));
-    assert_eq!(claim.sent, entry("****aaaa", "1"));
+fn a_claim_that_is_put_back_is_the_objects_own() {
+    let claim = restored_claim(&Object { claim: None, ..synced() }, at(7));
+    assert_eq!((claim.uid.as_str(), claim.time), ("x", at(7)));
 }
 
 #[test]

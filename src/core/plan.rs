@@ -139,7 +139,7 @@ pub fn deletion_without_atlas(object: &Object, crd_terminating: bool) -> Option<
     if crd_terminating {
         return release("the kind itself is being removed; the integration stays in Atlas");
     }
-    if object.applied().is_none() && object.own_claim().is_none() {
+    if object.applied().is_none() && object.proven_claim().is_none() {
         return release("this object never wrote the integration; Atlas is left as it is");
     }
     let Ok(spec) = &object.spec else {
@@ -259,26 +259,18 @@ fn in_doubt(input: &Input<'_>) -> Option<Plan> {
 /// was begun before that moment has landed, or never will, one landing limit later. Only a LIST that is begun then
 /// shows which of the two happened.
 pub fn unconfirmed_fence(object: &Object) -> Option<Timestamp> {
-    match object.unconfirmed() {
-        Some(attempt) => Some(attempt.time),
-        // The claim is the fence of the first write.
-        None if object.applied().is_none() && object.attempt().is_none() => Some(object.own_claim()?.time),
-        None => None,
-    }
+    object.unconfirmed().map(|attempt| attempt.time)
 }
 
 /// Whether the integration in the place is ours although Atlas confirmed no write. It is ours only if the object has
-/// claimed the place and, in addition, either the claim was made with consent to overwrite, or the integration agrees
-/// with what we were about to send. A twin that somebody else made agrees too. So agreement proves nothing if this
-/// process knows that the claim's own write had no effect, and no other write was begun since.
+/// claimed the place and the integration agrees with what the status says we were about to send. A twin that somebody
+/// else made agrees too. So agreement proves nothing if this process knows that the claim's own write had no effect, and
+/// no other write was begun since.
 fn is_ours(input: &Input<'_>, entry: &Redacted) -> bool {
     let object = input.object;
-    let sent = || object.attempt().and_then(|attempt| attempt.sent.as_ref());
-    object.own_claim().is_some_and(|claim| {
-        let nothing_landed = input.outcome_known && object.attempt().is_none();
-        let agrees = agrees(&claim.sent, entry) || sent().is_some_and(|sent| agrees(sent, entry));
-        claim.adopted || (agrees && !nothing_landed)
-    })
+    let (Some(claim), Some(attempt)) = (object.own_claim(), object.attempt()) else { return false };
+    let nothing_landed = input.outcome_known && attempt.time == claim.time;
+    !nothing_landed && attempt.sent.as_ref().is_some_and(|sent| agrees(sent, entry))
 }
 
 fn give_claim_up(input: &Input<'_>) -> Option<Plan> {
@@ -329,7 +321,7 @@ fn restore_claim(input: &Input<'_>) -> Option<Plan> {
 
 /// The place is ours, but it is empty: the first write did not arrive, or somebody deleted the integration.
 fn create_again(input: &Input<'_>) -> Option<Plan> {
-    if input.entry.is_some() || input.object.own_claim().is_none() {
+    if input.entry.is_some() || input.object.proven_claim().is_none() {
         return None;
     }
     let deleted = input.object.applied().map(|_| "deleted".to_owned());
@@ -337,7 +329,7 @@ fn create_again(input: &Input<'_>) -> Option<Plan> {
     Some(Plan::Write { write: Write::Post, why })
 }
 
-/// The place is empty, and the object has not claimed it yet.
+/// The place is empty, and the object has not claimed it yet, as far as the status proves it.
 fn create(input: &Input<'_>) -> Option<Plan> {
     input.entry.is_none().then_some(Plan::Claim { adopted: false, write: Write::Post })
 }

@@ -45,10 +45,31 @@ pub(in crate::core) fn fresh() -> Object {
     testing::object(Ok(spec()))
 }
 
-/// Claimed at second 0, nothing confirmed.
+/// Claimed at second 0, when its first write was begun; nothing is confirmed.
 pub(in crate::core) fn claimed(key: &str) -> Object {
-    let claim = Claim { uid: "x".into(), time: at(0), sent: sent(key), adopted: false };
+    let mut object = forged();
+    object.status.attempt = Some(Attempt { id: "x.0".into(), time: at(0), sent: Some(sent(key)) });
+    object
+}
+
+/// A claim and a finalizer such as its users can write, and no status.
+pub(in crate::core) fn forged() -> Object {
+    let claim = Claim { uid: "x".into(), time: at(0) };
     Object { finalizer: true, claim: Some(claim), ..fresh() }
+}
+
+/// Claimed with consent, before the first write was sent.
+pub(in crate::core) fn consenting() -> Object {
+    let mut object = claimed("****aaaa");
+    object.status.applied = Some(Applied {
+        uid: "x".into(),
+        attempt: None,
+        config: None,
+        secrets: Vec::new(),
+        fingerprint: None,
+        time: None,
+    });
+    object
 }
 
 /// In sync with `entry("****aaaa", "1")`.
@@ -176,10 +197,9 @@ fn nothing_is_planned_while_an_outcome_is_in_doubt() {
 #[case::at_the_end_of_time(Timestamp::MAX)]
 #[case::years_behind(Timestamp::UNIX_EPOCH)]
 fn no_time_in_an_object_decides_how_long_it_waits(#[case] time: Timestamp) {
-    let claim = claimed("****aaaa").claim.map(|claim| Claim { time, ..claim });
-    let mut later = synced();
-    later.status.attempt = Some(Attempt { id: "x.2".into(), time, sent: None });
-    for object in [Object { claim, ..claimed("****aaaa") }, later] {
+    for first in [claimed("****aaaa"), synced()] {
+        let mut object = first;
+        object.status.attempt = Some(Attempt { id: "x.2".into(), time, sent: None });
         for deleting in [false, true] {
             let object = Object { deleting, ..object.clone() };
             let waits = |seen_for| plan(&Input { seen_for, ..input(&object, None) }) == Plan::Wait;
@@ -192,7 +212,8 @@ fn no_time_in_an_object_decides_how_long_it_waits(#[case] time: Timestamp) {
 #[test]
 fn the_fence_of_an_unconfirmed_write_is_known_by_its_time() {
     assert_eq!(unconfirmed_fence(&fresh()), None);
-    assert_eq!(unconfirmed_fence(&claimed("****aaaa")), Some(at(0)), "the claim is the first write's fence");
+    assert_eq!(unconfirmed_fence(&claimed("****aaaa")), Some(at(0)), "the first write");
+    assert_eq!(unconfirmed_fence(&forged()), None, "nothing was sent under a claim alone");
     assert_eq!(unconfirmed_fence(&synced()), None, "Atlas confirmed it");
     let mut later = synced();
     later.status.attempt = Some(Attempt { id: "x.2".into(), time: at(900), sent: None });
@@ -223,24 +244,40 @@ fn what_is_there_after_a_claim_without_effect_is_not_ours() {
     let deleting = Object { deleting: true, ..object.clone() };
     assert!(matches!(plan(&Input { object: &deleting, ..known }), Plan::Release { .. }));
     let mut later = object.clone();
-    later.status.attempt = Some(Attempt { id: "x.2".into(), time: at(900), sent: None });
+    later.status.attempt = Some(Attempt { id: "x.2".into(), time: at(900), sent: Some(sent("****aaaa")) });
     let known = Input { outcome_known: true, ..input(&later, Some(&twin)) };
     assert!(matches!(plan(&known), Plan::Write { write: Write::Put, .. }), "another write may have landed");
-    let adopted = object.claim.clone().map(|claim| Claim { adopted: true, ..claim });
-    let consent = Object { claim: adopted, ..object };
+    let consent = consenting();
     let known = Input { outcome_known: true, ..input(&consent, Some(&twin)) };
     assert!(matches!(plan(&known), Plan::Write { write: Write::Put, .. }));
 }
 
 /// Trace 5e: adopt, claim, back to Refuse before the PUT.
 #[test]
-fn consent_is_remembered_by_the_claim() {
-    let mut object = claimed("****aaaa");
-    object.claim = object.claim.map(|claim| Claim { adopted: true, ..claim });
+fn consent_is_remembered_by_the_status() {
     assert!(matches!(
-        plan(&input(&object, Some(&entry("****bbbb", "1")))),
+        plan(&input(&consenting(), Some(&entry("****bbbb", "1")))),
         Plan::Write { write: Write::Put, .. }
     ));
+}
+
+/// A tenant writes claim and finalizer, and the status, which only the operator writes, shows nothing of a write.
+#[test]
+fn a_claim_that_the_status_does_not_prove_is_no_claim() {
+    let object = forged();
+    for there in [entry("****aaaa", "1"), entry("****bbbb", "1"), Redacted::default()] {
+        assert!(matches!(plan(&input(&object, Some(&there))), Plan::Release { .. }), "{there:?}");
+        let deleting = Object { deleting: true, ..object.clone() };
+        assert!(matches!(plan(&input(&deleting, Some(&there))), Plan::Release { .. }), "{there:?}");
+        assert!(matches!(deletion_without_atlas(&deleting, false), Some(Plan::Release { .. })), "no call");
+    }
+    assert_eq!(plan(&input(&object, None)), Plan::Claim { adopted: false, write: Write::Post });
+    let mut of_another = forged();
+    of_another.status = Object { uid: "y".into(), ..synced() }.status;
+    of_another.uid = "y".into();
+    of_another.claim = Some(Claim { uid: "y".into(), time: at(0) });
+    let there = entry("****aaaa", "1");
+    assert!(matches!(plan(&input(&of_another, Some(&there))), Plan::Release { .. }), "a copied status");
 }
 
 /// T25 and trace 10: a restored or copied object carries claim and status of another life.

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::tests::{claimed, entry, fresh, input, plan, sent, spec, synced};
+use super::tests::{claimed, consenting, entry, forged, fresh, input, plan, sent, spec, synced};
 use super::*;
-use crate::domain::{Attempt, Claim, Status};
+use crate::domain::{Attempt, Status};
 
 /// The columns of the two tables, for living objects and for objects that are being deleted. A policy that a column
 /// does not name makes no difference; the test checks that as well.
@@ -33,6 +33,8 @@ claimed, nothing there                | POST | POST | release | release
 claimed, what we sent is there        | PUT | PUT | release | release
 claimed, something else is there      | release | claim PUT | release | release
 claimed by consent, something there   | PUT | PUT | release | release
+claim forged, nothing there           | claim POST | claim POST | release | release
+claim forged, something there         | release | claim PUT | release | release
 in sync                               | Synced | Synced | release | release
 drifted                               | PUT | PUT | release | release
 deleted by others                     | POST | POST | release | release
@@ -50,6 +52,8 @@ claimed, nothing there                | release | release | release | release | 
 claimed, what we sent is there        | DELETE | release | release | release | release
 claimed, something else is there      | release | release | release | release | release
 claimed by consent, something there   | DELETE | release | release | release | release
+claim forged, nothing there           | release | release | release | release | release
+claim forged, something there         | release | release | release | release | release
 in sync                               | DELETE | release | release | release | release
 drifted                               | DELETE | release | release | release | release
 deleted by others                     | DELETE | release | release | release | release
@@ -77,7 +81,6 @@ fn states() -> Vec<State> {
     let state = |name, object, entry| State { name, object, entry, owner: None, seen_for };
     let ours = || Some(entry("****aaaa", "1"));
     let foreign = || Some(entry("****bbbb", "9"));
-    let consent = Claim { adopted: true, ..claimed("****aaaa").claim.unwrap_or_else(|| unreachable!()) };
     let mut doubtful = synced();
     doubtful.status.attempt =
         Some(Attempt { id: "x.2".into(), time: Timestamp::UNIX_EPOCH, sent: Some(sent("****aaaa")) });
@@ -94,11 +97,9 @@ fn states() -> Vec<State> {
         state("claimed, nothing there", claimed("****aaaa"), None),
         state("claimed, what we sent is there", claimed("****aaaa"), ours()),
         state("claimed, something else is there", claimed("****aaaa"), foreign()),
-        state(
-            "claimed by consent, something there",
-            Object { claim: Some(consent), ..claimed("****aaaa") },
-            foreign(),
-        ),
+        state("claimed by consent, something there", consenting(), foreign()),
+        state("claim forged, nothing there", forged(), None),
+        state("claim forged, something there", forged(), foreign()),
         state("in sync", synced(), ours()),
         state("drifted", synced(), foreign()),
         state("deleted by others", synced(), None),

@@ -101,16 +101,12 @@ pub fn choices(object: &Object, (config, sending): (&str, &Redacted), entry: Opt
 }
 
 /// Returns what Atlas chose when it created the integration of an object that knows of no confirmed write: all that
-/// `entry` shows and no write has named. What an object adopts has the values of somebody else.
+/// `entry` shows and no write has named.
 fn chosen_at_creation(object: &Object, entry: Option<&Redacted>) -> Redacted {
-    let (Some(entry), Some(claim)) = (entry, object.own_claim().filter(|claim| !claim.adopted)) else {
-        return Redacted::default();
-    };
-    let begun = object.attempt().and_then(|attempt| attempt.sent.as_ref());
-    let named = |name: &String| {
-        [Some(&claim.sent), begun].into_iter().flatten().any(|sent| sent.0.contains_key(name))
-    };
-    let own = entry.0.iter().filter(|(name, _)| !named(name));
+    let sent =
+        object.attempt().filter(|_| object.own_claim().is_some()).and_then(|begun| begun.sent.as_ref());
+    let (Some(entry), Some(sent)) = (entry, sent) else { return Redacted::default() };
+    let own = entry.0.iter().filter(|(name, _)| !sent.0.contains_key(*name));
     Redacted(own.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 

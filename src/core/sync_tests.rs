@@ -261,18 +261,31 @@ fn what_atlas_chose_itself_stays_its_choice_when_a_write_is_tried_again() {
 fn what_atlas_chose_itself_at_a_creation_without_an_answer_is_its_choice() {
     let kind = IntegrationType::VictorOps;
     let (sent, shown) = (json!({}), json!({"id": "1", "routingKey": "night"}));
-    let claimed = |sent: &Value, adopted| {
+    let claimed = |sent: &Value| {
         let mut object = object(&json!({}), &json!({}));
-        let claim = Claim { uid: object.uid.clone(), time: at(1), sent: form(sent), adopted };
-        (object.finalizer, object.claim, object.status) = (true, Some(claim), Status::default());
+        let claim = Claim { uid: object.uid.clone(), time: at(1) };
+        let attempt = Attempt { id: format!("{}.1", object.uid), time: at(1), sent: Some(form(sent)) };
+        let status = Status { attempt: Some(attempt), ..Status::default() };
+        (object.finalizer, object.claim, object.status) = (true, Some(claim), status);
         object
     };
     let told = |object: &Object| {
         let choices = choices(object, ("config", &form(&sent)), Some(&form(&shown)));
         names(&kept(kind, &form(&sent), (Some(&form(&shown)), &choices), &form(&shown)))
     };
-    assert_eq!(told(&claimed(&json!({"apiKey": "****aaaa"}), false)), ["", ""]);
-    assert_eq!(told(&claimed(&json!({"apiKey": "****aaaa"}), true)), ["", "routingKey"], "somebody else's");
+    let own = claimed(&json!({"apiKey": "****aaaa"}));
+    assert_eq!(told(&own), ["", ""]);
+    let applied = Applied {
+        uid: own.uid.clone(),
+        attempt: None,
+        config: None,
+        secrets: Vec::new(),
+        fingerprint: None,
+        time: None,
+    };
+    let mut adopted = own;
+    adopted.status.applied = Some(applied);
+    assert_eq!(told(&adopted), ["", "routingKey"], "somebody else's");
     let named = json!({"apiKey": "****aaaa", "routingKey": "night"});
-    assert_eq!(told(&claimed(&named, false)), ["", "routingKey"], "taken out of the spec since");
+    assert_eq!(told(&claimed(&named)), ["", "routingKey"], "taken out of the spec since");
 }

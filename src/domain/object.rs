@@ -95,18 +95,14 @@ pub struct Spec {
 }
 
 /// Our claim on a place in Atlas, an annotation. One patch writes it together with the finalizer, and only after a LIST
-/// showed that the place is empty, or if adoption is allowed.
+/// showed that the place is empty, or if adoption is allowed. Whoever may edit the object can write both as well, so a
+/// claim proves nothing alone: see [`Object::proven_claim`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// `metadata.uid` of the claiming object; a claim copied to another object is void.
     pub uid: String,
-    /// When the claim was made. It is the fence of the first write.
+    /// When the claim was made: the time of the attempt that was stored right before it.
     pub time: Timestamp,
-    /// The redacted form about to be sent.
-    pub sent: Redacted,
-    /// Whether adoption was allowed when it was made.
-    #[serde(default)]
-    pub adopted: bool,
 }
 
 /// How the Secrets of an object stand to an earlier state of them.
@@ -332,6 +328,13 @@ impl Object {
     /// The claim, if it is valid: our finalizer is set, and the annotation is that of this very object.
     pub fn own_claim(&self) -> Option<&Claim> {
         self.claim.as_ref().filter(|claim| self.finalizer && claim.uid == self.uid)
+    }
+
+    /// The claim, if the status proves it. Users can write annotations and finalizers, but not the status, and there the
+    /// operator stores the attempt of the first write before it makes the claim. So a claim of which the status shows
+    /// neither an attempt nor a confirmed write is not the operator's, or nothing was sent under it.
+    pub fn proven_claim(&self) -> Option<&Claim> {
+        self.own_claim().filter(|_| self.attempt().is_some() || self.applied().is_some())
     }
 
     /// The last write that this very object began under its present claim. Ids begin with the uid, so an attempt in a

@@ -11,7 +11,7 @@ fn claimed() -> Object {
     Object {
         key: ObjectKey { namespace: "payments".into(), name: "datadog".into() },
         finalizer: true,
-        claim: Some(Claim { uid: "x".into(), time: at(0), sent: Redacted::default(), adopted: false }),
+        claim: Some(Claim { uid: "x".into(), time: at(0) }),
         ..object(Err("plays no part here".into()))
     }
 }
@@ -104,6 +104,32 @@ fn a_claim_is_one_only_together_with_the_finalizer() {
     assert_eq!(claimed().own_claim(), claimed().claim.as_ref());
     assert!(Object { finalizer: false, ..claimed() }.own_claim().is_none());
     assert!(Object { claim: None, ..claimed() }.own_claim().is_none());
+}
+
+/// Users can write annotations and finalizers. Only the operator writes the status.
+#[test]
+fn a_claim_is_proven_by_the_status_alone() {
+    assert!(claimed().proven_claim().is_none(), "a claim by hand");
+    let both = applied();
+    assert_eq!(both.proven_claim(), both.claim.as_ref());
+    let only = |attempt, applied| {
+        let status = Status { applied, attempt, ..Status::default() };
+        Object { status, ..claimed() }
+    };
+    assert!(only(both.status.attempt.clone(), None).proven_claim().is_some());
+    assert!(only(None, both.status.applied.clone()).proven_claim().is_some());
+    assert!(Object { released: true, ..both.clone() }.proven_claim().is_none());
+    assert!(Object { finalizer: false, ..both.clone() }.proven_claim().is_none());
+    let copy = Object { uid: "y".into(), claim: Some(Claim { uid: "y".into(), time: at(0) }), ..both };
+    assert!(copy.proven_claim().is_none(), "the status is another object's");
+}
+
+/// An older release wrote what it was about to send, and whether it had consent, into the claim.
+#[test]
+fn a_claim_of_an_older_release_can_be_read() {
+    let text = r#"{"uid":"x","time":"1970-01-01T00:00:00Z","sent":{"region":"US"},"adopted":true}"#;
+    let claim: Claim = serde_json::from_str(text).expect("a claim");
+    assert_eq!(claim, Claim { uid: "x".into(), time: at(0) });
 }
 
 #[test]

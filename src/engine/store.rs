@@ -83,7 +83,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Stores the claim, which is the finalizer and the annotation, in one patch. It is the fence of the first write.
+    /// Stores the claim, which is the finalizer and the annotation, in one patch.
     ///
     /// # Errors
     /// A [`WriteError`].
@@ -91,7 +91,7 @@ impl Store {
         self.wrote(self.writer.claim(stored, claim).await)
     }
 
-    /// Stores a fresh attempt. It is the fence of every later write.
+    /// Stores a fresh attempt. It is the fence of every write but the first.
     ///
     /// # Errors
     /// A [`WriteError`].

@@ -91,7 +91,7 @@ impl Record {
             created: object.created,
             deleting: object.deleting,
             applied: object.applied().is_some(),
-            claimed: object.own_claim().is_some(),
+            claimed: object.proven_claim().is_some(),
             leaves_alone: deletion_without_atlas(object, false).is_some(),
             project: spec.map(|spec| spec.project.clone()),
             spec: spec.map(|spec| SpecRecord {

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::cluster::SecretIdentity;
 use crate::domain::{
-    Claim, FieldValue, Integration, IntegrationType, MemoryKey, Redacted, SecretKey, testing,
+    Attempt, Claim, FieldValue, Integration, IntegrationType, MemoryKey, SecretKey, Status, testing,
 };
 
 fn teams() -> Integration<SecretKey> {
@@ -24,15 +24,13 @@ pub(super) fn object(name: &str, version: u64, generation: i64) -> Object {
     }
 }
 
-/// The object, with its claim.
+/// The object, with its claim and the attempt that proves it.
 fn claimed(object: Object) -> Object {
-    let claim = Claim {
-        uid: object.uid.clone(),
-        time: Timestamp::default(),
-        sent: Redacted::default(),
-        adopted: false,
-    };
-    Object { finalizer: true, claim: Some(claim), ..object }
+    let time = Timestamp::default();
+    let claim = Claim { uid: object.uid.clone(), time };
+    let attempt = Attempt { id: format!("{}.1", object.uid), time, sent: None };
+    let status = Status { attempt: Some(attempt), ..object.status };
+    Object { finalizer: true, claim: Some(claim), status, ..object }
 }
 
 /// The object, in another project.

@@ -135,7 +135,7 @@ impl Case {
     fn confirmed(&self, before: Option<(&Object, &Redacted)>, answer: &Redacted) -> Object {
         let mut object = object(Ok(spec(self.integration.clone())));
         object.finalizer = true;
-        object.claim = Some(Claim { uid: "x".into(), time: at(0), sent: self.sent.clone(), adopted: false });
+        object.claim = Some(Claim { uid: "x".into(), time: at(0) });
         object.status.applied = Some(Applied {
             uid: "x".into(),
             attempt: Some("x.1".into()),

@@ -186,10 +186,14 @@ pub(super) async fn raise(
         return Ok(None);
     }
     let stored = match fence {
-        Fence::Claim { first: None, claim } => shared.store.claim(stored, &claim).await?,
-        Fence::Claim { first: Some(status), claim } => {
+        Fence::Claim { status, claim } => {
             let stored = shared.store.status(stored, &status).await?;
-            shared.store.claim(&stored, &claim).await?
+            let claimed = shared.store.claim(&stored, &claim).await;
+            if claimed.is_err() {
+                // Nothing is sent after this attempt.
+                turn.object(&stored.object.uid).outcome_known = Some(attempt.time);
+            }
+            claimed?
         }
         Fence::Proof(status) => shared.store.status(stored, &status).await?,
         Fence::Attempt => shared.store.attempt(stored, &attempt).await?,

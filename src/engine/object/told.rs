@@ -32,7 +32,7 @@ pub(super) fn case<'a>(
 pub(super) fn stake(object: &Object) -> Stake {
     if object.deleting {
         Stake::Deletion
-    } else if object.applied().is_some() || object.own_claim().is_some() {
+    } else if object.applied().is_some() || object.proven_claim().is_some() {
         Stake::Integration
     } else {
         Stake::Nothing

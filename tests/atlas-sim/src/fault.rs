@@ -66,12 +66,6 @@ impl Fault {
         self
     }
 
-    /// Only requests that name this public key or client id.
-    pub fn by(mut self, credential: &str) -> Self {
-        self.when.credential = Some(credential.to_owned());
-        self
-    }
-
     /// That many times.
     pub fn times(mut self, times: u32) -> Self {
         self.times = Some(times);

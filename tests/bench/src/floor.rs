@@ -75,7 +75,10 @@ impl<'a> Floor<'a> {
         }
         for (object, integration) in objects.iter().zip(integrations) {
             let name = object.metadata.name.as_deref().unwrap_or_default();
-            let claim = json!({"metadata": {"annotations": {"bench/claim": "x".repeat(300)}}});
+            let attempt = json!({"status": {"attempt": {"id": "x".repeat(53), "time": "2026-01-01T00:00:00Z",
+                "sent": {"type": "x", "region": "x", "apiKey": "****1234"}}}});
+            api.patch_status(name, &PatchParams::default(), &Patch::Merge(&attempt)).await?;
+            let claim = json!({"metadata": {"annotations": {"bench/claim": "x".repeat(80)}}});
             api.patch(name, &PatchParams::default(), &Patch::Merge(&claim)).await?;
             atlas.create(session, &id, integration).await.map_err(|failure| failure.summary())?;
             let condition = |kind: &str| {

@@ -224,7 +224,9 @@ async fn a_paused_project_lets_go_who_owns_nothing() {
     let y = world.integration("y", &pager_duty()).await;
     let object = y.reaches("False", "Conflict").await;
     // As if it had claimed the place in another cluster.
-    let claim = json!({"uid": object["metadata"]["uid"], "time": jiff::Timestamp::now(), "sent": {}, "adopted": false});
+    let (uid, time) = (object["metadata"]["uid"].as_str().unwrap(), jiff::Timestamp::now());
+    y.set_status(&json!({"attempt": {"id": format!("{uid}.1"), "time": time, "sent": {}}})).await;
+    let claim = json!({"uid": uid, "time": time});
     let annotations = json!({CLAIM_ANNOTATION: claim.to_string()});
     y.patch(&json!({"metadata": {"finalizers": [FINALIZER], "annotations": annotations}})).await;
     let limit = Effect::RateLimitedTokenBucket { retry_after: Some(3_600) };

@@ -5,6 +5,7 @@ mod a01_metadata;
 mod a02_pauses;
 mod a03_turns;
 mod a04_grants;
+mod a05_claims;
 mod a08_scrub;
 mod a09_answers;
 mod a12_process;

@@ -78,9 +78,8 @@ async fn a_clock_that_was_wrong_neither_lengthens_nor_shortens_the_wait(
         (time + jiff::SignedDuration::from_hours(hours)).to_string()
     };
     let object = x.get().await;
-    if operation == Operation::Update {
-        x.set_status(&json!({"attempt": {"time": wrong(&object["status"]["attempt"]["time"])}})).await;
-    } else {
+    x.set_status(&json!({"attempt": {"time": wrong(&object["status"]["attempt"]["time"])}})).await;
+    if operation == Operation::Create {
         let claim = object["metadata"]["annotations"]["atlas-integrations.dev/claim"].as_str().unwrap();
         let mut claim: Value = serde_json::from_str(claim).unwrap();
         claim["time"] = wrong(&claim["time"]).into();

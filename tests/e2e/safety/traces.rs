@@ -214,7 +214,7 @@ async fn trace_5c_a_lost_answer_proves_nothing() {
 
 /// Adopt, killed between the claim and the PUT, and back to Refuse: consent was given when it was claimed.
 #[tokio::test(flavor = "multi_thread")]
-async fn trace_5e_consent_is_part_of_the_claim() {
+async fn trace_5e_consent_is_recorded() {
     let world = World::with_datadog_key("trace-5e").await;
     world.project.replace_by_other(foreign());
     let a = world.old_leader(&[]).await;
@@ -371,7 +371,10 @@ async fn trace_10_a_copied_status_confirms_nothing() {
     a.kill();
     let _b = second.new_leader(&[]).await;
     // What the copied status says of Ready is the original's.
-    let confirmed = |object: &Value| object["status"]["applied"]["uid"] == object["metadata"]["uid"];
+    let confirmed = |object: &Value| {
+        let (applied, attempt) = (&object["status"]["applied"], &object["status"]["attempt"]);
+        applied["uid"] == object["metadata"]["uid"] && applied["attempt"] == attempt["id"]
+    };
     x_of_second.until("confirmed as itself", confirmed).await;
     x_of_second.synced().await;
     assert_eq!(second.stored_datadog("apiKey"), TWO);

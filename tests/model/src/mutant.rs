@@ -15,7 +15,7 @@ macro_rules! mutants {
 
 mutants! {
     NoClaim: "the first write is fenced by an attempt, without a claim",
-    ClaimOfAnyUid: "a claim counts whosever it is",
+    ClaimOfAnyUid: "a claim and its attempt count whosever they are",
     NoFence: "a write is sent without a write to the API server before it",
     FenceMovesNothing: "the fence is checked, but the object does not move",
     AppliedFirst: "`applied` is stored before the call",
@@ -35,7 +35,8 @@ mutants! {
     WishInsteadOfSent: "what is there is compared with what would be sent now (trace 5a)",
     FasterIsOurs: "a 409 in the pass that claimed leaves the claim (trace 5b)",
     LostAnswerProves: "what is there after a claim is ours (trace 5c)",
-    ConsentForgotten: "the claim does not record consent (trace 5e)",
+    ConsentForgotten: "the status does not record consent (trace 5e)",
+    ForgedClaimProves: "a claim counts although the status shows no write of the object",
     OldList: "a LIST of any time shows what landed (trace 6)",
     NoWait: "an unknown outcome is not waited for (trace 7)",
     PastBelieved: "a write that began in the past by a clock that was behind can't land any more",

@@ -375,10 +375,11 @@ impl Engine {
 
     /// Whether an object may change what others wrote.
     fn may(self, object: &Object, listing: Option<Form>, refuted: bool) -> bool {
-        let consent = object.claim.is_some_and(|claim| claims(object) && claim.adopted);
-        let known = refuted && own_attempt(object).is_none();
-        let twin = !known && listing.is_some_and(|listing| self.core.evidence(object, listing));
-        object.truth.landed || object.truth.consented || consent || twin
+        let first = own_attempt(object)
+            .zip(object.claim)
+            .is_some_and(|(attempt, claim)| attempt.begun.id == claim.begun.id);
+        let twin = !(refuted && first) && listing.is_some_and(|listing| self.core.evidence(object, listing));
+        object.truth.landed || object.truth.consented || twin
     }
 
     fn pending(self, state: &mut State, op: usize, slot: usize, pending: Pending) {
@@ -403,7 +404,7 @@ impl Engine {
             }
             return;
         }
-        // What an earlier claim left in the status goes first, with a write of its own.
+        // The status that proves a claim goes first, with a write of its own.
         self.write(state, op, slot, |object| {
             let after = fence(object);
             if after.claim != object.claim {
@@ -484,8 +485,15 @@ impl Engine {
     /// The API server fails: what was to be sent, or stored, is not.
     pub fn give_up(self, state: &mut State, op: usize) {
         let Some(pending) = pending(state, op) else { return };
-        if let Some(answer) = pending.answer {
-            self.learn(state, op, pending, answer);
+        match pending.answer {
+            Some(answer) => self.learn(state, op, pending, answer),
+            // Nothing is sent after a claim that failed.
+            None if pending.claim.is_some() => {
+                let memory = Self::memory(state, op, usize::from(pending.slot), pending.attempt.uid);
+                memory.outcome_known = Some(pending.attempt.begun.id);
+                memory.refuted |= pending.claim == Some(false);
+            }
+            None => {}
         }
         Self::done(state, op, usize::from(pending.slot));
     }

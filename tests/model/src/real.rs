@@ -228,7 +228,7 @@ impl Core {
                 let entry = if self.lacks(Mutant::RefusedCompetes) { entry.map(|_| false) } else { entry };
                 let candidate = Candidate {
                     applied: applies(&object) && !self.lacks(Mutant::OrderWithoutApplied),
-                    claimed: claims(&object),
+                    claimed: is_proven(&object),
                     created: at(Begun { id: object.uid, clock: Clock::Right }),
                     uid: UIDS[usize::from(object.uid)],
                     competes: ask!(self, Question::Competes(object, entry, refused), Reply::Yes(yes) => yes),
@@ -266,6 +266,9 @@ impl Core {
                 if let Some(claim) = &mut seen.claim {
                     claim.uid = seen.uid;
                 }
+                if let Some(attempt) = &mut seen.attempt {
+                    attempt.uid = seen.uid;
+                }
             }
             Some(Mutant::ForeignApplied) => {
                 if let Some(applied) = &mut seen.applied {
@@ -276,6 +279,11 @@ impl Core {
                 }
             }
             Some(Mutant::ReleasedProves) => seen.released = false,
+            Some(Mutant::ForgedClaimProves) if claims(&seen) && !is_proven(&seen) => {
+                let sent = Some(Form { visible: FOREIGN, id: 0 });
+                let begun = seen.claim.map(|claim| claim.begun).unwrap_or_default();
+                seen.attempt = Some(Attempt { uid: seen.uid, begun, sent });
+            }
             _ => {}
         }
         seen
@@ -295,6 +303,12 @@ pub fn applies(object: &Object) -> bool {
 /// Whether the claim of the object counts.
 pub fn claims(object: &Object) -> bool {
     object.claim.is_some_and(|claim| claim.uid == object.uid) && object.finalizer
+}
+
+/// Whether the status proves the claim of the object.
+pub fn is_proven(object: &Object) -> bool {
+    let began = object.attempt.is_some_and(|attempt| attempt.uid == object.uid) && !object.released;
+    claims(object) && (began || applies(object))
 }
 
 const UIDS: [&str; 10] = ["u0", "u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8", "u9"];
@@ -448,12 +462,7 @@ fn applied_fingerprint(uid: Uid, attempt: Option<u8>, value: u8) -> String {
 }
 
 fn claim_from(claim: &domain::Claim) -> Claim {
-    Claim {
-        uid: number(&claim.uid),
-        begun: begun(claim.time),
-        sent: form(&claim.sent),
-        adopted: claim.adopted,
-    }
+    Claim { uid: number(&claim.uid), begun: begun(claim.time) }
 }
 
 fn conditions(object: &Object) -> Vec<Condition> {
@@ -480,12 +489,9 @@ fn object_to(object: &Object) -> domain::Object {
         created: at(Begun { id: object.uid, clock: Clock::Right }),
         deleting: object.deleting,
         finalizer: object.finalizer,
-        claim: object.claim.map(|claim| domain::Claim {
-            uid: UIDS[usize::from(claim.uid)].into(),
-            time: at(claim.begun),
-            sent: claim.sent.map(redacted).unwrap_or_default(),
-            adopted: claim.adopted,
-        }),
+        claim: object
+            .claim
+            .map(|claim| domain::Claim { uid: UIDS[usize::from(claim.uid)].into(), time: at(claim.begun) }),
         released: object.released,
         reconcile_requested: None,
         rewrite_requested: None,
@@ -590,7 +596,7 @@ fn answer(core: Core, question: Question) -> Reply {
                 idle: spec.suspend || object.deleting,
                 leaves_alone: plan::deletion_without_atlas(&object_to(&object), false).is_some(),
                 applied: applies(&object),
-                claimed: claims(&object),
+                claimed: is_proven(&object),
                 refused,
                 entry,
             }))
@@ -607,11 +613,10 @@ fn answer(core: Core, question: Question) -> Reply {
             Reply::Yes(quiet::is_applied(&object_to(&object), &spec(&object.spec), since(changed)))
         }
         Question::Evidence(object, entry) => {
-            let claim = object.claim.filter(|_| claims(&object));
-            let attempt = object.attempt.filter(|attempt| claim.is_some() && attempt.uid == object.uid);
-            let sent = [claim.and_then(|claim| claim.sent), attempt.and_then(|attempt| attempt.sent)];
+            let attempt = object.attempt.filter(|attempt| claims(&object) && attempt.uid == object.uid);
+            let sent = attempt.filter(|_| !object.released).and_then(|attempt| attempt.sent);
             let entry = redacted(entry);
-            Reply::Yes(sent.into_iter().flatten().any(|sent| domain::agrees(&redacted(sent), &entry)))
+            Reply::Yes(sent.is_some_and(|sent| domain::agrees(&redacted(sent), &entry)))
         }
     }
 }
@@ -631,15 +636,13 @@ fn since(changed: bool) -> SecretsSince {
 fn fence(core: Core, object: Object, claim: Option<bool>, kind: Kind, attempt: Attempt) -> Object {
     let mut after = object;
     match outcome::fence(&object_to(&object), claiming(claim), write(kind), &attempt_to(&attempt)) {
-        Fence::Claim { first, claim } => {
-            if let Some(status) = first {
-                after.applied = status.applied.as_ref().map(applied_from);
-                after.attempt = status.attempt.as_ref().map(attempt_from);
-            }
+        Fence::Claim { status, claim } => {
+            after.applied = status.applied.as_ref().map(applied_from);
+            after.attempt = status.attempt.as_ref().map(attempt_from);
             after.claim = Some(claim_from(&claim));
             (after.finalizer, after.released) = (true, false);
             if core.lacks(Mutant::ConsentForgotten) {
-                after.claim = after.claim.map(|claim| Claim { adopted: false, ..claim });
+                after.applied = None;
             }
         }
         Fence::Attempt => after.attempt = Some(attempt),
@@ -664,26 +667,20 @@ fn plan(core: Core, mut object: Object, sight: Sight) -> Step {
             }
         }
         Some(Mutant::WishInsteadOfSent) => {
-            let wish = Some(Form { visible: object.spec.visible, id: 0 });
-            if let Some(claim) = &mut object.claim {
-                claim.sent = wish;
-            }
             if let Some(attempt) = &mut object.attempt {
-                attempt.sent = wish;
+                attempt.sent = Some(Form { visible: object.spec.visible, id: 0 });
             }
         }
-        Some(Mutant::LostAnswerProves) => {
+        Some(Mutant::LostAnswerProves) if is_proven(&object) && sight.listing.is_some() => {
+            let (uid, nothing) = (object.uid, (None, None, None));
+            let (attempt, what, fingerprint) = nothing;
+            object.applied = object.applied.or(Some(Applied { uid, attempt, what, fingerprint }));
+        }
+        Some(Mutant::FasterIsOurs) => {
+            // As if another write had been begun since the claim's own.
             if let Some(claim) = &mut object.claim {
-                claim.adopted = true;
+                claim.begun.id = 0;
             }
-        }
-        Some(Mutant::FasterIsOurs) if object.attempt.is_none() => {
-            // As if another write had been begun since.
-            object.attempt = object.claim.filter(|_| own_claim).map(|claim| Attempt {
-                uid: object.uid,
-                begun: claim.begun,
-                sent: claim.sent,
-            });
         }
         Some(Mutant::SentIsWritten)
             if sight.confirmed.is_some_and(|(_, value)| value == sight.secret.value) =>

@@ -42,7 +42,7 @@ pub enum Clock {
 }
 
 /// A fence: which one, and by which clock its time was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Begun {
     /// Which one; the numbers are given anew in every state, so that they stay small.
     pub id: u8,
@@ -66,10 +66,6 @@ pub struct Claim {
     pub uid: Uid,
     /// When.
     pub begun: Begun,
-    /// What was about to be sent.
-    pub sent: Option<Form>,
-    /// With consent.
-    pub adopted: bool,
 }
 
 /// What was confirmed: setting, Secret and the Secret's version.
@@ -415,9 +411,6 @@ impl State {
 fn renumber_object(object: &mut Object, fences: &mut Numbers, ids: &mut Numbers) {
     if let Some(claim) = &mut object.claim {
         fences.give(&mut claim.begun.id);
-        if let Some(sent) = &mut claim.sent {
-            ids.give(&mut sent.id);
-        }
     }
     if let Some(id) = object.applied.as_mut().and_then(|applied| applied.attempt.as_mut()) {
         fences.give(id);

@@ -5,7 +5,8 @@ use crate::operator::{Engine, Fate, disown, land, moved, pending};
 use crate::real::{Core, FRESH, applies, claims};
 use crate::rest::{self, Rest};
 use crate::state::{
-    Budget, Entry, FOREIGN, Memory, OUTSIDE, Object, Operator, REFUSED, Secret, Spec, State, Truth, Wrong,
+    Begun, Budget, Claim, Entry, FOREIGN, Memory, OUTSIDE, Object, Operator, REFUSED, Secret, Spec, State,
+    Truth, Wrong,
 };
 use stateright::{Model, Property};
 
@@ -31,6 +32,8 @@ pub enum User {
     Suspend,
     /// Claim and finalizer are taken off an object in sync.
     Strip,
+    /// Claim and finalizer are written by hand, and the mark of a release is taken off.
+    Forge,
     /// The first object is copied or restored, with claim and status, under another uid.
     Copy,
 }
@@ -205,6 +208,13 @@ impl World {
             User::Retain => flip(retain),
             User::Suspend => flip(suspend),
             User::Strip => (after.claim, after.finalizer) = (None, false),
+            User::Forge => {
+                let begun = Begun { id: FRESH, ..Begun::default() };
+                after.claim = Some(Claim { uid: object.uid, begun });
+                (after.finalizer, after.released) = (true, false);
+                // A release that is taken back before the status voids what it proved.
+                after.truth.landed |= object.released && applies(&after);
+            }
             User::Copy => {
                 let truth = Truth::default();
                 let spec = self.specs[1].unwrap_or(object.spec);
@@ -240,6 +250,7 @@ impl World {
             User::Create => false,
             User::Delete => !object.deleting,
             User::Strip => !object.deleting && claims(&object) && applies(&object) && confirmed,
+            User::Forge => !object.deleting,
             User::Copy => {
                 slot == 0 && state.objects[1].is_none() && object.claim.is_some() && !object.deleting
             }

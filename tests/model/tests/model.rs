@@ -99,6 +99,21 @@ fn worlds() -> Vec<World> {
             ..world("stripped", &[U::Strip, U::Visible, U::Delete], [3, 1, 1, 1], [3, 2, 1, 1])
         },
         World {
+            start: Start::Foreign,
+            ..world(
+                "forged",
+                &[U::Forge, U::Adopt, U::Observe, U::Visible, U::Delete],
+                [3, 1, 1, 1],
+                [4, 1, 1, 1],
+            )
+        },
+        world(
+            "forged, first write",
+            &[U::Forge, U::Visible, U::Observe, U::Delete],
+            [2, 1, 1, 1],
+            [3, 2, 1, 1],
+        ),
+        World {
             operators: 2,
             ..world("two operators, first write", &[U::Visible, U::Delete], [1, 0, 0, 0], [1, 1, 1, 0])
         },
@@ -187,6 +202,7 @@ fn misses(mutant: Mutant) -> &'static str {
     match mutant {
         M::UnconfirmedIsDone | M::DeletedTwice => "later writes",
         M::ConsentForgotten => "consent",
+        M::ForgedClaimProves => "forged",
         M::ReleasedProves | M::SuspendedWithoutSecrets => "policies",
         M::ProofNotKept => "refused",
         M::ProofTakenBack => "two operators, later writes",

@@ -47,7 +47,12 @@ enum Change {
 const OTHERS: u8 = 8;
 
 impl Atlas {
-    /// The id that is shown.
+    /// The visible setting of the integration, if there is one.
+    pub fn visible(&self) -> Option<u8> {
+        self.entry.map(|entry| entry.visible)
+    }
+
+    /// The id of the integration, as Atlas shows it.
     pub fn id(&self) -> Option<String> {
         self.entry.map(|entry| entry.id.to_string())
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use atlas_integration_model::state::Spec;
-use atlas_integration_operator::api::{CLAIM_ANNOTATION, FINALIZER};
+use atlas_integration_operator::api::{CLAIM_ANNOTATION, FINALIZER, RELEASED_ANNOTATION};
 use bytes::Bytes;
 use futures::stream;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -53,6 +53,7 @@ pub struct Cluster {
     events: Vec<(u64, Kind, Value)>,
     moved: watch::Sender<u64>,
     created: i64,
+    forged: u32,
     values: [usize; 2],
 }
 
@@ -66,6 +67,7 @@ impl Cluster {
             events: Vec::new(),
             moved: watch::Sender::new(0),
             created: 0,
+            forged: 0,
             values: [0, 2],
         };
         cluster.store_secret(CREDENTIALS, json!({"publicApiKey": KEY[0], "privateApiKey": KEY[1]}));
@@ -161,6 +163,18 @@ impl Cluster {
         let Some(mut object) = self.objects.get(NAMES[slot]).cloned() else { return };
         object["metadata"]["finalizers"] = json!([]);
         merge(&mut object["metadata"]["annotations"], &json!({CLAIM_ANNOTATION: null}));
+        self.store(Kind::Object, NAMES[slot], Some(object));
+    }
+
+    /// A user writes claim and finalizer, and takes the mark of a release off.
+    pub fn forge(&mut self, slot: usize) {
+        let Some(mut object) = self.objects.get(NAMES[slot]).cloned() else { return };
+        self.forged += 1;
+        let time = format!("2020-01-01T00:{:02}:{:02}Z", self.forged / 60, self.forged % 60);
+        let claim = json!({"uid": object["metadata"]["uid"], "time": time, "sent": {}, "adopted": true});
+        object["metadata"]["finalizers"] = json!([FINALIZER]);
+        let annotations = json!({CLAIM_ANNOTATION: claim.to_string(), RELEASED_ANNOTATION: null});
+        merge(&mut object["metadata"]["annotations"], &annotations);
         self.store(Kind::Object, NAMES[slot], Some(object));
     }
 
@@ -318,13 +332,20 @@ async fn patch(stage: &Stage, name: &str, status: bool, change: &Value) -> Respo
     }
     let entry = scene.atlas.id();
     let before = scene.cluster.seen(name, entry.as_deref());
+    // A status that proves a new claim is followed by the claim, which is then the last write before the call. That is so
+    // where the object has no proven claim, and where consent overwrites what it did not send.
     let fence = if status {
-        change["status"]["attempt"].is_object() && change["status"]["conditions"].is_null()
+        let consents = change["status"]["applied"].is_object()
+            && before.as_ref().and_then(Seen::sent) != scene.atlas.visible();
+        change["status"]["attempt"].is_object()
+            && change["status"]["conditions"].is_null()
+            && before.as_ref().is_some_and(Seen::holds)
+            && !consents
     } else {
-        change["metadata"]["finalizers"]
-            .as_array()
-            .is_some_and(|held| held.iter().any(|held| held == FINALIZER))
-            && !before.as_ref().is_some_and(Seen::holds)
+        let claim = change["metadata"]["annotations"][CLAIM_ANNOTATION].as_str();
+        let claim = claim.and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let begun = scene.cluster.objects.get(name).map(|object| object["status"]["attempt"]["time"].clone());
+        claim.is_some_and(|claim| Some(&claim["time"]) == begun.as_ref())
     };
     let stored = match scene.cluster.patch(name, status, change) {
         Ok(stored) => stored,

@@ -86,6 +86,7 @@ const USERS: &[User] = &[
     User::Retain,
     User::Suspend,
     User::Strip,
+    User::Forge,
     User::Copy,
 ];
 const OTHERS: &[Outside] =

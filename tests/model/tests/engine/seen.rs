@@ -29,8 +29,8 @@ pub struct Seen {
 #[derive(Debug, PartialEq, Eq)]
 struct Claim {
     own: bool,
-    adopted: bool,
-    sent: Option<u8>,
+    /// Whether the attempt in the status was stored right before it.
+    proven: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -65,8 +65,7 @@ impl Seen {
             released: object.released,
             claim: object.claim.map(|claim| Claim {
                 own: claim.uid == object.uid,
-                adopted: claim.adopted,
-                sent: claim.sent.map(|sent| sent.visible),
+                proven: object.attempt.is_some_and(|attempt| attempt.begun.id == claim.begun.id),
             }),
             applied: object.applied.map(|applied| Applied {
                 own: applied.uid == object.uid,
@@ -114,8 +113,7 @@ impl Seen {
             released: metadata["annotations"][RELEASED_ANNOTATION].is_string(),
             claim: claim.as_ref().map(|claim| Claim {
                 own: claim["uid"] == uid,
-                adopted: claim["adopted"] == true,
-                sent: visible(&claim["sent"]),
+                proven: claim["time"].is_string() && claim["time"] == status["attempt"]["time"],
             }),
             applied: part("applied").map(|applied| Applied {
                 own: applied["uid"] == uid,
@@ -147,9 +145,17 @@ impl Seen {
         }
     }
 
-    /// Whether a write of this very object was confirmed, so that a claim is not the fence of a first one.
+    /// Whether the object has begun a write under a claim of its own.
     pub fn holds(&self) -> bool {
-        !self.released && self.applied.as_ref().is_some_and(|applied| applied.own)
+        let applied = self.applied.as_ref().is_some_and(|applied| applied.own);
+        let begun = self.attempt.as_ref().is_some_and(|attempt| attempt.own);
+        let claimed = self.finalizer && self.claim.as_ref().is_some_and(|claim| claim.own);
+        claimed && !self.released && (applied || begun)
+    }
+
+    /// The setting that the last begun write was to send.
+    pub fn sent(&self) -> Option<u8> {
+        self.attempt.as_ref().and_then(|attempt| attempt.sent)
     }
 
     /// What a write changed, as a text; empty where nothing is told apart.
@@ -175,8 +181,8 @@ impl Display for Seen {
         write!(out, "{}{}", flag(self.edited, ", edited"), flag(self.suspended, ", suspended"))?;
         write!(out, "{}{}", flag(self.deleting, ", deleting"), flag(self.finalizer, ", finalizer"))?;
         write!(out, "{}", flag(self.released, ", released"))?;
-        if let Some(Claim { own, adopted, sent }) = &self.claim {
-            write!(out, ", {}claim {sent:?}{}", whose(*own), flag(*adopted, " adopted"))?;
+        if let Some(Claim { own, proven }) = &self.claim {
+            write!(out, ", {}claim{}", whose(*own), flag(*proven, " of its attempt"))?;
         }
         if let Some(Attempt { own, sent }) = &self.attempt {
             write!(out, ", {}attempt {sent:?}", whose(*own))?;

@@ -258,6 +258,7 @@ impl Scene {
             User::Retain => cluster.edit(slot, |spec| flip(&mut spec.retain)),
             User::Suspend => cluster.edit(slot, |spec| flip(&mut spec.suspend)),
             User::Strip => cluster.strip(slot),
+            User::Forge => cluster.forge(slot),
             User::Copy => cluster.copy(self.specs[1]),
         }
     }
