@@ -4,67 +4,32 @@
 use atlas_integration_operator::api::{CLAIM_ANNOTATION, FINALIZER, RELEASED_ANNOTATION};
 use atlas_integration_stage::samples::{datadog, foreign};
 use atlas_sim::Exchange;
-use control_plane::ControlPlane;
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use super::tenant::Tenant;
 use crate::world::{Object, World, until_true};
 
-/// A tenant whose Role allows the kind in its own namespace and nothing else.
-struct Tenant {
-    api: Api<DynamicObject>,
+/// Writes a claim of the object itself, and the finalizer, as soon as the roles allow it.
+async fn forge(eve: &Tenant, x: &Object<'_>, sent: &Value) {
+    let object = x.get().await;
+    let time = "2024-01-01T00:00:00Z";
+    let claim = json!({"uid": object["metadata"]["uid"], "time": time, "sent": sent, "adopted": true});
+    write(eve, x, &claim.to_string()).await;
 }
 
-impl Tenant {
-    async fn of(world: &World) -> Tenant {
-        let namespace = world.namespace.as_str();
-        let resource = "--resource=atlasintegrations.atlas-integrations.dev";
-        let verbs = "--verb=get,list,watch,create,update,patch,delete";
-        world.shared.kubectl(&["create", "role", "tenant", "-n", namespace, verbs, resource]);
-        let bind = ["create", "rolebinding", "tenant", "-n", namespace, "--role=tenant", "--user=eve"];
-        world.shared.kubectl(&bind);
-        let resource = ApiResource {
-            group: "atlas-integrations.dev".into(),
-            version: "v1".into(),
-            api_version: "atlas-integrations.dev/v1".into(),
-            kind: "AtlasIntegration".into(),
-            plural: "atlasintegrations".into(),
-        };
-        let client = impersonating(&world.shared.plane, "eve").await;
-        Tenant { api: Api::namespaced_with(client, namespace, &resource) }
-    }
-
-    /// Writes a claim of the object itself, and the finalizer, as soon as the roles allow it.
-    async fn forge(&self, x: &Object<'_>, sent: &Value) {
-        let object = x.get().await;
-        let time = "2024-01-01T00:00:00Z";
-        let claim = json!({"uid": object["metadata"]["uid"], "time": time, "sent": sent, "adopted": true});
-        self.write(x, &claim.to_string()).await;
-    }
-
-    async fn write(&self, x: &Object<'_>, claim: &str) {
-        let annotations = json!({CLAIM_ANNOTATION: claim, RELEASED_ANNOTATION: null});
-        let change = json!({"metadata": {"finalizers": [FINALIZER], "annotations": annotations}});
-        self.patch(x, &change).await;
-    }
-
-    async fn patch(&self, x: &Object<'_>, change: &Value) {
-        self.api.patch(x.name(), &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
-    }
-
-    async fn delete(&self, x: &Object<'_>) {
-        self.api.delete(x.name(), &kube::api::DeleteParams::default()).await.unwrap();
-    }
+async fn write(eve: &Tenant, x: &Object<'_>, claim: &str) {
+    let annotations = json!({CLAIM_ANNOTATION: claim, RELEASED_ANNOTATION: null});
+    let change = json!({"metadata": {"finalizers": [FINALIZER], "annotations": annotations}});
+    patch(eve, x, &change).await;
 }
 
-async fn impersonating(plane: &ControlPlane, user: &str) -> Client {
-    let kubeconfig = Kubeconfig::read_from(plane.kubeconfig()).unwrap();
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-    config.auth_info.impersonate = Some(user.to_owned());
-    Client::try_from(config).unwrap()
+async fn patch(eve: &Tenant, x: &Object<'_>, change: &Value) {
+    eve.patch("AtlasIntegration", x.name(), change).await.unwrap();
+}
+
+async fn delete(eve: &Tenant, x: &Object<'_>) {
+    eve.delete("AtlasIntegration", x.name()).await.unwrap();
 }
 
 /// What Atlas shows of [`foreign`]: a tenant learns it from an object that observes.
@@ -97,12 +62,12 @@ async fn a05_a_forged_claim_overwrites_nothing(#[case] name: &str, #[case] sent:
     let x = world.datadog("x").await;
     x.reaches("False", "AlreadyExists").await;
     for _ in 0..3 {
-        tenant.forge(&x, &sent).await;
+        forge(&tenant, &x, &sent).await;
         x.until("let go", |object| object["metadata"]["finalizers"].is_null()).await;
     }
     // An edit makes a pass due at once: the claim is there when it is planned.
-    tenant.forge(&x, &sent).await;
-    tenant.patch(&x, &json!({"spec": {"datadog": {"region": "US3"}}})).await;
+    forge(&tenant, &x, &sent).await;
+    patch(&tenant, &x, &json!({"spec": {"datadog": {"region": "US3"}}})).await;
     x.reaches("False", "AlreadyExists").await;
     assert_untouched(&world, before.as_ref());
 }
@@ -113,7 +78,7 @@ async fn a05_a_claim_that_was_forged_while_the_operator_was_down() {
     let (world, tenant) = others("a05-down").await;
     let before = world.project.stored_type("DATADOG");
     let x = world.datadog("x").await;
-    tenant.forge(&x, &shown()).await;
+    forge(&tenant, &x, &shown()).await;
     let _operator = world.operator(&[]).await;
     x.reaches("False", "AlreadyExists").await;
     assert_untouched(&world, before.as_ref());
@@ -128,8 +93,8 @@ async fn a05_forged_and_deleted_within_a_moment() {
     let x = world.datadog("x").await;
     x.reaches("False", "AlreadyExists").await;
     operator.pause();
-    tenant.forge(&x, &shown()).await;
-    tenant.delete(&x).await;
+    forge(&tenant, &x, &shown()).await;
+    delete(&tenant, &x).await;
     operator.resume();
     x.gone().await;
     assert_untouched(&world, before.as_ref());
@@ -146,8 +111,8 @@ async fn a05_a_forged_claim_does_not_bring_a_revoked_key_back() {
     world.delete("Secret", "atlas").await;
     x.reaches("False", "SecretNotFound").await;
     let calls = world.project.exchanges().len();
-    tenant.forge(&x, &shown()).await;
-    tenant.delete(&x).await;
+    forge(&tenant, &x, &shown()).await;
+    delete(&tenant, &x).await;
     x.gone().await;
     assert_eq!(world.project.exchanges().len(), calls, "not one call");
     assert_untouched(&world, before.as_ref());
@@ -168,7 +133,7 @@ async fn a05_a_forged_claim_wins_no_place() {
     until_true("the next second", || now() > begun).await;
     let younger = world.integration("younger", &datadog(json!({"datadog": {"region": "EU"}}))).await;
     younger.reaches("False", "Conflict").await;
-    tenant.forge(&younger, &json!({})).await;
+    forge(&tenant, &younger, &json!({})).await;
     world.until_looked(3).await;
     younger.reaches("False", "Conflict").await;
     assert_eq!(world.project.count(Exchange::is_write), 0);
@@ -187,7 +152,7 @@ async fn a05_an_old_claim_proves_nothing() {
     let x = world.datadog("x").await;
     let object = x.synced().await;
     let claim = object["metadata"]["annotations"][CLAIM_ANNOTATION].as_str().unwrap().to_owned();
-    tenant.patch(&x, &json!({"spec": {"managementPolicy": "Observe"}})).await;
+    patch(&tenant, &x, &json!({"spec": {"managementPolicy": "Observe"}})).await;
     x.reaches("True", "Observed").await;
     // Others replace it by what looks the same: only the secret part of the key differs.
     let mut stored = world.project.stored_type("DATADOG").unwrap();
@@ -195,11 +160,11 @@ async fn a05_an_old_claim_proves_nothing() {
     stored["apiKey"] = format!("{}{}", "e".repeat(key.len() - 4), &key[key.len() - 4..]).into();
     world.project.replace_by_other(stored);
     let before = world.project.stored_type("DATADOG");
-    tenant.write(&x, &claim).await;
-    tenant.patch(&x, &json!({"spec": {"managementPolicy": "Manage"}})).await;
+    write(&tenant, &x, &claim).await;
+    patch(&tenant, &x, &json!({"spec": {"managementPolicy": "Manage"}})).await;
     x.reaches("False", "AlreadyExists").await;
-    tenant.write(&x, &claim).await;
-    tenant.delete(&x).await;
+    write(&tenant, &x, &claim).await;
+    delete(&tenant, &x).await;
     x.gone().await;
     assert_eq!(world.atlas_writes(), ["POST"], "its own, before it gave the place up");
     assert_eq!(world.project.stored_type("DATADOG"), before);

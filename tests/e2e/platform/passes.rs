@@ -182,9 +182,9 @@ async fn a_slow_fence_backs_off_and_says_so() {
     assert_eq!(condition(&object, "Reconciling")["status"], "True");
     let fences = || -> Vec<Timestamp> {
         let of_x = world.api_writes().into_iter().filter(|write| write.resource == "atlasintegrations");
-        // The claim comes first, then the status that says it, and then the fences of the retries.
+        // The attempt and the claim come first, then the status that says it, and then the fences of the retries.
         of_x.filter(|write| write.subresource == "status")
-            .skip(1)
+            .skip(2)
             .map(|write| write.received.parse().unwrap())
             .collect()
     };
