@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::share::Share;
 use crate::atlas::{Listing, Session};
 use crate::core::pacing;
-use crate::domain::{Failure, IntegrationType, ObjectKey, ProjectId, Prospect};
+use crate::domain::{Failure, Fingerprint, IntegrationType, ObjectKey, ProjectId, Prospect};
 use crate::engine::credentials::Unreadable;
 use crate::engine::index::Record;
 use crate::engine::jitter::random;
@@ -118,17 +118,22 @@ impl<'a> Look<'a> {
 
     /// The pass ends. Its turn looks again at the end of each pause.
     pub fn end(self, shared: &Shared, turn: &mut Turn) {
-        for group in self.groups {
-            let waits = |record: &&Record| {
-                turn.memory.known(&record.uid).is_some_and(|memory| memory.waiting_since.is_some())
-            };
-            let owed_waits = group.records.values().any(waits);
-            match turn.check_pause(&shared.atlas, &group.session) {
+        let waits = |turn: &Turn, record: &Record| {
+            turn.memory.known(&record.uid).is_some_and(|memory| memory.waiting_since.is_some())
+        };
+        // A credential may have two LISTs.
+        let mut credentials: HashMap<Fingerprint, (Arc<Session>, bool)> = HashMap::new();
+        for Group { session, records, .. } in self.groups {
+            let (_, owed_waits) = credentials.entry(session.credential()).or_insert((session, false));
+            *owed_waits |= records.values().any(|record| waits(turn, record));
+        }
+        for (credential, (session, owed_waits)) in credentials {
+            match turn.check_pause(&shared.atlas, &session) {
                 Some(pause) => {
                     turn.look_again(pause.until);
-                    turn.memory.limits(group.session.credential()).passed_in_pause(owed_waits);
+                    turn.memory.limits(credential).passed_in_pause(owed_waits);
                 }
-                None => turn.memory.limits(group.session.credential()).passed(),
+                None => turn.memory.limits(credential).passed(),
             }
         }
     }

@@ -66,10 +66,8 @@ async fn pass_over_project(shared: &Shared, turn: &mut Turn, project: &ProjectId
         acts.decided(shared, turn, &look.views, seen).await;
     }
     acts.all(shared, turn, &look.views, open).await;
-    let reached: Vec<_> =
-        acts.reached.iter().map(|(record, entry, outcome)| (*record, *entry, *outcome)).collect();
     look.end(shared, turn);
-    end_round(turn, open, &reached);
+    end_round(turn, open, &acts.reached);
 }
 
 /// The steps of a pass.
@@ -85,9 +83,9 @@ impl<'a> Acts<'a> {
     /// Takes those of the objects whose place is decided already, as long as there is time.
     async fn decided(&mut self, shared: &Shared, turn: &mut Turn, views: &Views, seen: Vec<&'a Record>) {
         for record in seen {
-            self.owners.decide(shared, turn, (self.records, views), record.kind());
-            if !self.steps.is_over(shared) {
-                self.take(shared, turn, views, record, false).await;
+            let is_decided = self.owners.decide(shared, turn, (self.records, views), record.kind());
+            if is_decided && !self.steps.is_over(shared) {
+                self.take(shared, turn, views, record).await;
             }
         }
     }
@@ -101,19 +99,12 @@ impl<'a> Acts<'a> {
             .collect();
         for record in left {
             self.owners.decide(shared, turn, (self.records, views), record.kind());
-            self.take(shared, turn, views, record, true).await;
+            self.take(shared, turn, views, record).await;
         }
     }
 
-    /// Takes one object. If its place is not decided, that is the outcome only once nothing `more` can be seen.
-    async fn take(
-        &mut self,
-        shared: &Shared,
-        turn: &mut Turn,
-        views: &Views,
-        record: &'a Record,
-        last: bool,
-    ) {
+    /// Takes one object.
+    async fn take(&mut self, shared: &Shared, turn: &mut Turn, views: &Views, record: &'a Record) {
         let Some(view) = views.get(&record.key) else { return };
         if matches!(view, Some(View::Blocked(Blocked::Held))) {
             self.reached.push((record, None, Outcome::Done));
@@ -126,8 +117,7 @@ impl<'a> Acts<'a> {
                 }
                 Outcome::Done
             }
-            Need::Others if last => Outcome::Undecided,
-            Need::Others => return,
+            Need::Others => Outcome::Undecided,
             Need::Step(_) if self.steps.is_over(shared) => Outcome::Late,
             Need::Step(owner) => {
                 self.steps.spend(step(shared, turn, record, view.as_ref(), owner.as_ref())).await;

@@ -33,21 +33,25 @@ impl<'a> Owners<'a> {
 
     /// Decides who has the place of a type, unless this pass has decided that already: what a step then did is not in the
     /// records, which are as old as the pass. An object that the pass has not reached counts as an earlier pass of the
-    /// round saw it. If none did, the place is undecided unless that object would change nothing.
+    /// round saw it. If none did, the place is undecided unless that object would change nothing. Returns whether it is
+    /// decided; `kind` is `None` for an object that is in no place.
     pub fn decide(
         &mut self,
         shared: &Shared,
         turn: &Turn,
         (records, views): (&'a [Record], &Views),
         kind: Option<IntegrationType>,
-    ) {
-        let Some(kind) = kind else { return };
-        if matches!(self.0.get(&kind), None | Some(Holder::Undecided)) {
-            self.0.insert(kind, holder(shared, turn, (records, views), kind));
+    ) -> bool {
+        let Some(kind) = kind else { return true };
+        let holder = self.0.entry(kind).or_insert(Holder::Undecided);
+        if matches!(holder, Holder::Undecided) {
+            *holder = self::holder(shared, turn, (records, views), kind);
         }
+        !matches!(holder, Holder::Undecided)
     }
 }
 
+/// Who has the place of a type, as far as the views tell.
 fn holder<'a>(
     shared: &Shared,
     turn: &Turn,
