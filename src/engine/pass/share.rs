@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// The LISTs of credentials with which nothing was written yet have less time. A tenant may bring as many of them into a
 /// project of others as there are objects, and meanwhile an edit in this project waits for the end of the pass.
-const UNPROVEN: Duration = Duration::from_secs(1);
+const UNPROVEN: Duration = Duration::from_millis(500);
 
 /// The time that one part of a pass may spend, and has spent.
 pub(super) struct Share {
