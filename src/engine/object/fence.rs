@@ -218,14 +218,14 @@ pub(super) async fn raise(
     Ok(Some(Fenced { stored, attempt, project: spec.project.clone() }))
 }
 
-/// Whether the object would still get this session, as far as memory tells. Since the pass read its credentials, the
+/// Whether the object would still get the credential of this session, as far as memory tells. Since the pass read its credentials, the
 /// grant of its Namespace may have been withdrawn, or its Secret changed or deleted: whoever did that expects that the
 /// former credentials are not used any more.
 fn still_serves(shared: &Shared, session: &Session, object: &Object, spec: &Spec) -> bool {
     let for_deletion = object.deleting && object.applied().is_some();
     let known =
         shared.credentials.known(&object.key.namespace, &spec.credentials, &spec.project, for_deletion);
-    known.is_some_and(|credential| std::ptr::eq(&raw const *shared.atlas.session(&credential), session))
+    known.is_some_and(|credential| credential.fingerprint == session.credential())
 }
 
 /// Stores in the object that its fence `took` longer than the `limit`, and holds back the call that it was for.
