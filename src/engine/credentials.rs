@@ -123,15 +123,15 @@ impl Credentials {
         }
     }
 
-    /// The credential that [`Credentials::get`] would return now, as far as memory tells; it takes no time. What is not
-    /// watched counts as it was read last.
+    /// The fingerprint of the credential that [`Credentials::get`] would return now, as far as memory tells; it takes no
+    /// time. What is not watched counts as it was read last.
     pub fn known(
         &self,
         namespace: &Arc<str>,
         credentials: &CredentialsRef,
         project: &ProjectId,
         for_deletion: bool,
-    ) -> Option<Credential> {
+    ) -> Option<Fingerprint> {
         let key = credentials.secret(namespace, self.operator.as_ref())?;
         let state = {
             let index = self.index.lock();
@@ -149,8 +149,8 @@ impl Credentials {
             Known::Nothing => true,
         };
         match cached.found() {
-            Some(Ok(credential)) if same => Some(credential),
-            _ => cached.credential.clone().filter(|_| for_deletion),
+            Some(Ok(credential)) if same => Some(credential.fingerprint),
+            _ => cached.credential.as_ref().filter(|_| for_deletion).map(|last| last.fingerprint),
         }
     }
 

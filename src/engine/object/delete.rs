@@ -49,8 +49,7 @@ pub(super) async fn delete(
     let fence = Fence::Attempt;
     let begun = Begun { spec, session, attempt, fence, signature: &signature };
     let Some(fenced) = fence::raise(shared, turn, stored, begun).await? else { return Ok(()) };
-    let (mut stored, attempt, result) =
-        fenced.delete(&shared.atlas, session, kind).await.record_in(turn, session.credential());
+    let (mut stored, attempt, result) = fenced.delete(&shared.atlas, session, kind).await.record_in(turn);
     if let Err(failure) = result {
         let reason = failure.reason();
         let case = told::case(shared, &spec.credentials, session.form(), Stake::Deletion);

@@ -87,6 +87,8 @@ pub struct Fenced {
 pub struct CallResult<T> {
     stored: Stored,
     attempt: Attempt,
+    /// The credential that the call was made with.
+    credential: Fingerprint,
     result: Result<T, Failure>,
 }
 
@@ -101,7 +103,7 @@ impl Fenced {
         integration: &Integration<SecretValue>,
     ) -> CallResult<Redacted> {
         let result = atlas.create(session, &self.project, integration).await;
-        self.finished(result)
+        self.finished(session, result)
     }
 
     /// Replaces the integration. The result has the entry that Atlas then shows.
@@ -112,7 +114,7 @@ impl Fenced {
         integration: &Integration<SecretValue>,
     ) -> CallResult<Redacted> {
         let result = atlas.update(session, &self.project, integration).await;
-        self.finished(result)
+        self.finished(session, result)
     }
 
     /// Deletes the integration. If it does not exist, that is a success.
@@ -126,25 +128,21 @@ impl Fenced {
             Err(failure) if outcome::nothing_to_delete(&failure) => Ok(()),
             result => result,
         };
-        self.finished(result)
+        self.finished(session, result)
     }
 
-    fn finished<T>(self, result: Result<T, Failure>) -> CallResult<T> {
-        CallResult { stored: self.stored, attempt: self.attempt, result }
+    fn finished<T>(self, session: &Session, result: Result<T, Failure>) -> CallResult<T> {
+        CallResult { stored: self.stored, attempt: self.attempt, credential: session.credential(), result }
     }
 }
 
 impl<T> CallResult<T> {
-    /// Records in `turn` that a write was sent with a credential. Of a failure it also records the pause that Atlas asked for, and whether
+    /// Records in `turn` that a write was sent. Of a failure it also records the pause that Atlas asked for, and whether
     /// the outcome of the call is known. Returns the object as the fence left it, the attempt, and the result.
-    pub(super) fn record_in(
-        self,
-        turn: &mut Turn,
-        credential: Fingerprint,
-    ) -> (Stored, Attempt, Result<T, Failure>) {
-        turn.memory.limits(credential).wrote();
+    pub(super) fn record_in(self, turn: &mut Turn) -> (Stored, Attempt, Result<T, Failure>) {
+        turn.memory.limits(self.credential).wrote();
         if let Err(failure) = &self.result {
-            turn.pause_if_asked(credential, failure);
+            turn.pause_if_asked(self.credential, failure);
             turn.object(&self.stored.object.uid).call_failed(self.attempt.time, failure);
         }
         (self.stored, self.attempt, self.result)
@@ -218,14 +216,14 @@ pub(super) async fn raise(
     Ok(Some(Fenced { stored, attempt, project: spec.project.clone() }))
 }
 
-/// Whether the object would still get the credential of this session, as far as memory tells. Since the pass read its credentials, the
-/// grant of its Namespace may have been withdrawn, or its Secret changed or deleted: whoever did that expects that the
-/// former credentials are not used any more.
+/// Whether the object would still get the credential of this session, as far as memory tells. Since the pass read its
+/// credentials, the grant of its Namespace may have been withdrawn, or its Secret changed or deleted: whoever did that
+/// expects that the former credentials are not used any more.
 fn still_serves(shared: &Shared, session: &Session, object: &Object, spec: &Spec) -> bool {
     let for_deletion = object.deleting && object.applied().is_some();
     let known =
         shared.credentials.known(&object.key.namespace, &spec.credentials, &spec.project, for_deletion);
-    known.is_some_and(|credential| credential.fingerprint == session.credential())
+    known == Some(session.credential())
 }
 
 /// Stores in the object that its fence `took` longer than the `limit`, and holds back the call that it was for.

@@ -110,8 +110,7 @@ pub(super) async fn write(
     let fence = outcome::fence(object, job.claiming, job.write, &attempt);
     let begun = Begun { spec: job.spec, session: job.session, attempt, fence, signature: &signature };
     let Some(fenced) = fence::raise(shared, turn, stored, begun).await? else { return Ok(()) };
-    let (stored, attempt, result) =
-        send(shared, &job, fenced, &resolved).await.record_in(turn, job.session.credential());
+    let (stored, attempt, result) = send(shared, &job, fenced, &resolved).await.record_in(turn);
     match result {
         Ok(entry) => {
             let written =
