@@ -28,6 +28,9 @@ enum Source {
 /// What the page counts, `{}` for the number, and where it comes from.
 const COUNTS: &[(&str, Source)] = &[
     ("# {} words", Source::Rows("## Ten words")),
+    ("which more than {} KiB arrive for a request", after("src/atlas/connect.rs", "MAX_RECEIVED: usize = ")),
+    ("A head has at most {} KiB", after("src/atlas/http.rs", "MAX_HEAD: usize = ")),
+    ("and a body {} KiB.", after("src/atlas/client.rs", "MAX_BODY: usize = ")),
     ("at least {} milliseconds between", after("src/core/turns.rs", "BREATH: u64 = ")),
     ("at most {} in a second", after("src/core/pacing.rs", "PROJECTS_A_SECOND: u32 = ")),
     ("up to a {} more may run", after("src/core/turns.rs", "spare: (turns / ")),

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use reqwest::header::HeaderMap;
+use hyper::header::HeaderMap;
 
 use crate::domain::{Fingerprint, ProjectId};
 
@@ -49,7 +49,7 @@ fn read(headers: &HeaderMap) -> Option<Budget> {
 
 #[cfg(test)]
 mod tests {
-    use reqwest::header::{HeaderName, HeaderValue};
+    use hyper::header::{HeaderName, HeaderValue};
 
     use super::*;
 

@@ -1,15 +1,20 @@
 //! One call: its address, its name in messages, and how its answer is read.
 
+use std::error::Error;
 use std::time::Duration;
 
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::Method;
+use hyper::body::{Body, Bytes};
+use hyper::header::RETRY_AFTER;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
-use reqwest::header::RETRY_AFTER;
-use reqwest::{Method, Response};
 use url::Url;
 
 use super::challenges::answerable;
 use super::error_table::On;
+use super::errors::Unanswered;
+use super::http::Response;
 use super::version::ApiVersion;
 use super::wire::PageOptions;
 use crate::domain::{Failure, FailureKind, Integration, IntegrationType, ProjectId, SecretValue};
@@ -94,19 +99,23 @@ impl Call<'_> {
 /// Why a body could not be read.
 pub(super) enum BodyFault {
     TooLarge,
-    Cut(reqwest::Error),
+    Cut(Unanswered),
 }
 
-/// Reads the body, up to `max` bytes.
-pub(super) async fn read(mut response: Response, max: usize) -> Result<Vec<u8>, BodyFault> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(BodyFault::Cut)? {
-        if body.len() + chunk.len() > max {
-            return Err(BodyFault::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
+/// Reads the body, up to `max` bytes. Its pieces are copied: each holds the whole buffer that it was read into.
+pub(super) async fn read<B>(body: B, max: usize) -> Result<Vec<u8>, BodyFault>
+where
+    B: Body<Data = Bytes, Error: Error + Send + Sync + 'static> + Unpin,
+{
+    let (mut body, mut bytes) = (Limited::new(body, max), Vec::new());
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            let too_large = error.is::<LengthLimitError>();
+            if too_large { BodyFault::TooLarge } else { BodyFault::Cut(Unanswered::broken(&*error)) }
+        })?;
+        bytes.extend_from_slice(frame.data_ref().map_or(&[], |piece| piece));
     }
-    Ok(body)
+    Ok(bytes)
 }
 
 /// `Retry-After`, either in whole seconds, which Atlas documents, or as a date, the other form that HTTP allows.
@@ -125,6 +134,10 @@ fn wait(text: &str, now: Timestamp) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+    use http_body_util::{Full, StreamBody};
+    use hyper::body::Frame;
+
     use super::*;
 
     fn call(
@@ -153,6 +166,31 @@ mod tests {
             Ok("http://127.0.0.1:1/atlas/api/atlas/v2/groups/5d791c84ff7a2522cc4f9aa1/integrations?itemsPerPage=500".into())
         );
     }
+
+    /// However small the pieces, and whatever they are a part of.
+    #[test]
+    fn a_body_takes_no_more_memory_than_its_bytes() {
+        const PIECES: usize = 10_000;
+        let pieces = (0..PIECES).map(|_| {
+            let buffer = Bytes::from(vec![b'1'; 8 << 10]);
+            Ok::<_, std::io::Error>(Frame::data(buffer.slice(..1)))
+        });
+        let body = StreamBody::new(futures::stream::iter(pieces));
+        let mut read_bytes = None;
+        let memory = allocation_counter::measure(|| {
+            read_bytes = read(body, 1 << 20).now_or_never();
+        });
+        assert!(matches!(read_bytes, Some(Ok(bytes)) if bytes == [b'1'; PIECES]));
+        assert!(memory.bytes_max < 100 << 10, "{memory:?}");
+    }
+
+    #[test]
+    fn a_body_is_read_up_to_the_limit() {
+        let read = |max| read(Full::new(Bytes::from_static(b"12345")), max).now_or_never();
+        assert!(matches!(read(5), Some(Ok(bytes)) if bytes == b"12345"));
+        assert!(matches!(read(4), Some(Err(BodyFault::TooLarge))));
+    }
+
     #[test]
     fn waits_are_seconds_or_dates() {
         let now: Timestamp = "2026-11-24T12:00:00Z".parse().expect("a time");

@@ -2,7 +2,7 @@
 //! 9110, 11.6.1), and some challenges may belong to other schemes than digest.
 
 use digest_auth::WwwAuthenticateHeader;
-use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
+use hyper::header::{HeaderMap, WWW_AUTHENTICATE};
 
 /// The first digest challenge that we can answer. Servers put the one that they prefer first (RFC 7616, 3.7).
 pub(super) fn answerable(headers: &HeaderMap) -> Option<WwwAuthenticateHeader> {
@@ -51,7 +51,7 @@ fn items(value: &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use reqwest::header::HeaderValue;
+    use hyper::header::HeaderValue;
     use rstest::rstest;
 
     use super::*;

@@ -4,16 +4,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use reqwest::Method;
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use tokio::runtime::Handle;
+use hyper::Method;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use url::Url;
 
 use super::budget::{Budget, Budgets};
 use super::call::{BodyFault, Call, Head, read};
 use super::error_table::On;
-use super::errors::{self, Asked, SendError};
-use super::http::{ClientError, Http, Requests};
+use super::errors::{self, Asked, SendError, Unanswered};
+use super::http::{self, ClientError, Http, Requests};
 use super::page::{MOST_ENTRIES, Page};
 use super::redaction::redact_entry;
 use super::scrub::Scrubber;
@@ -41,8 +40,6 @@ pub struct Options {
     /// The proxy through which Atlas is reached, perhaps with user and password; `None`: directly. Variables of the
     /// environment are not read here.
     pub proxy: Option<Url>,
-    /// Where requests are sent from, and their connections served.
-    pub runtime: Handle,
 }
 
 /// All integrations of a project, by type, redacted. The listing is complete: an integration that it lacks does not
@@ -66,9 +63,9 @@ impl Client {
     /// request for a service account's token is the operation `TOKEN`.
     ///
     /// # Errors
-    /// When there is no CA certificate to trust.
+    /// A [`ClientError`], mostly because there is no CA certificate to trust.
     pub fn new(options: Options, requests: Requests) -> Result<Client, ClientError> {
-        let http = Arc::new(Http::new(options.time_limit, options.proxy, options.runtime)?);
+        let http = Arc::new(Http::new(options.time_limit, options.proxy.as_ref())?);
         Ok(Client {
             http,
             base: options.url,
@@ -327,29 +324,26 @@ impl Client {
     /// Sends one call and returns the body if it succeeded.
     async fn send(&self, session: &Session, call: &Call<'_>) -> Result<Vec<u8>, Failure> {
         let name = call.name();
-        let mut request = self
-            .http
-            .client()
-            .request(call.method.clone(), call.url(&self.base)?)
-            .header(ACCEPT, call.version.media_type());
+        let unanswered = |why| errors::no_answer(&name, why);
+        let mut request = http::request(call.method.clone(), &call.url(&self.base)?).map_err(unanswered)?;
+        let media_type = HeaderValue::from_static(call.version.media_type());
         if let Some(integration) = call.body {
-            request =
-                request.header(CONTENT_TYPE, call.version.media_type()).body(integration.body().to_string());
+            request.headers_mut().insert(CONTENT_TYPE, media_type.clone());
+            *request.body_mut() = integration.body().to_string().into();
         }
+        request.headers_mut().insert(ACCEPT, media_type);
         let exchange = async {
             let response = session.send(&self.http, request).await?;
             let head = Head::of(&response);
             self.budgets.note(call.project, session.credential(), response.headers());
-            Ok::<_, SendError>((head, read(response, MAX_BODY).await))
+            Ok::<_, SendError>((head, read(response.into_body(), MAX_BODY).await))
         };
-        let Ok(outcome) = tokio::time::timeout(self.time_limit, exchange).await else {
-            (self.requests)(call.method_name(), 0);
-            return Err(errors::late(&name));
-        };
+        let outcome = tokio::time::timeout(self.time_limit, exchange).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(SendError::Http(Unanswered::late())));
         let (head, body) = outcome.map_err(|error| match error {
-            SendError::Http(error) => {
+            SendError::Http(why) => {
                 (self.requests)(call.method_name(), 0);
-                errors::no_answer(&name, &error)
+                unanswered(why)
             }
             // The call was not sent. The request for the token is counted where it is made.
             SendError::Token(failure) => failure,
@@ -363,7 +357,7 @@ impl Client {
         tracing::debug!(call = %name, project = %call.project, status, "Atlas answered");
         let body = body.map_err(|fault| match fault {
             BodyFault::TooLarge => errors::not_understood(&name, status, "it is larger than 256 KiB"),
-            BodyFault::Cut(error) => errors::no_answer(&name, &error),
+            BodyFault::Cut(why) => unanswered(why),
         })?;
         match ApiError::of(status, &body) {
             Some((status, error)) => Err(refused(session, call, status, error, head.retry_after)),

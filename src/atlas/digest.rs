@@ -1,9 +1,7 @@
-//! HTTP digest authentication (RFC 7616) for one API key, in diqwest's terms.
+//! HTTP digest authentication (RFC 7616) for one API key.
 //!
-//! We do not use diqwest's own exchange: it looks at one challenge only, its session forgets the challenge's algorithm,
-//! and it discards a fresh challenge together with the stale one, which would cost three requests per call. This handle
-//! chooses among all challenges of an answer, keeps the chosen one, and answers it again. Usually a call is one
-//! request. Without a challenge that the server still accepts it is two, and never more.
+//! An answer may hold several challenges. We choose among all of them, keep the chosen one, and answer it again. Usually
+//! a call is one request. Without a challenge that the server still accepts it is two, and never more.
 //!
 //! The call that receives a challenge answers it alone, with the first count, and shares it only after the server has
 //! accepted that answer. Otherwise a parallel call could arrive first with the second count, which a strict server
@@ -11,15 +9,13 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use digest_auth::{AuthContext, AuthorizationHeader, HttpMethod, WwwAuthenticateHeader};
-use diqwest::error::{Error, Result};
-use reqwest::header::AUTHORIZATION;
-use reqwest::{Request, RequestBuilder, Response, StatusCode};
-use url::Position;
+use digest_auth::{AuthContext, HttpMethod, WwwAuthenticateHeader};
+use hyper::StatusCode;
+use hyper::body::Bytes;
 
 use super::challenges::answerable;
 use super::errors::SendError;
-use super::http::Http;
+use super::http::{Http, Request, Response, authorize};
 use crate::domain::SecretValue;
 
 /// One API key and the challenge that it last answered. Calls under exactly this key share it, and no others.
@@ -46,35 +42,25 @@ impl Digest {
     }
 
     /// Sends one call, in one request or two.
-    pub async fn send(
-        &self,
-        http: &Http,
-        request: RequestBuilder,
-    ) -> std::result::Result<Response, SendError> {
-        self.exchange(http, request).await.map_err(|error| match error {
-            Error::Reqwest(error) => SendError::Http(error),
-            _ => SendError::Challenge,
-        })
-    }
-
-    async fn exchange(&self, http: &Http, request: RequestBuilder) -> Result<Response> {
-        let again = request.try_clone().ok_or(Error::RequestBuilderNotCloneable)?;
+    pub async fn send(&self, http: &Http, request: Request) -> Result<Response, SendError> {
+        let mut first = request.clone();
         let shared =
             self.challenge().as_mut().map(|challenge| self.answer(&request, challenge)).transpose()?;
-        let request = match shared {
-            Some(answer) => request.header(AUTHORIZATION, answer.to_header_string()),
+        match shared {
+            Some(answer) => authorize(&mut first, &answer).map_err(|_| SendError::Challenge)?,
             // A request without credentials has no body: the body holds keys, and the server has not asked yet who we
             // are.
-            None if built(&request)?.body().is_some() => request.body(""),
-            None => request,
-        };
-        let response = http.send(request).await?;
+            None => *first.body_mut() = Bytes::new(),
+        }
+        let response = http.send(first).await.map_err(SendError::Http)?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(response);
         }
         let Some(mut own) = answerable(response.headers()) else { return Ok(response) };
-        let answer = self.answer(&again, &mut own)?;
-        let response = http.send(again.header(AUTHORIZATION, answer.to_header_string())).await?;
+        let answer = self.answer(&request, &mut own)?;
+        let mut again = request;
+        authorize(&mut again, &answer).map_err(|_| SendError::Challenge)?;
+        let response = http.send(again).await.map_err(SendError::Http)?;
         if response.status() != StatusCode::UNAUTHORIZED {
             *self.challenge() = Some(own);
         }
@@ -86,24 +72,15 @@ impl Digest {
     }
 
     /// Answers a challenge, with its next count, for this request.
-    fn answer(
-        &self,
-        request: &RequestBuilder,
-        challenge: &mut WwwAuthenticateHeader,
-    ) -> Result<AuthorizationHeader> {
-        let request = built(request)?;
+    fn answer(&self, request: &Request, challenge: &mut WwwAuthenticateHeader) -> Result<String, SendError> {
         let context = AuthContext::new_with_method(
             self.public_key.as_str(),
             self.private_key.expose(),
-            &request.url()[Position::AfterPort..],
-            request.body().and_then(|body| body.as_bytes()),
+            request.uri().path_and_query().map_or("/", |path| path.as_str()),
+            Some(&request.body()[..]).filter(|body| !body.is_empty()),
             HttpMethod::from(request.method().as_str()),
         );
-        Ok(challenge.respond(&context)?)
+        let answer = challenge.respond(&context).map_err(|_| SendError::Challenge)?;
+        Ok(answer.to_header_string())
     }
-}
-
-/// Builds a copy of the request.
-fn built(request: &RequestBuilder) -> Result<Request> {
-    Ok(request.try_clone().ok_or(Error::RequestBuilderNotCloneable)?.build()?)
 }

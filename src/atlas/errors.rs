@@ -15,11 +15,38 @@ const MAX_CAUSE: usize = 200;
 /// Why a call got no answer.
 pub(super) enum SendError {
     /// The request could not be sent, or no answer came.
-    Http(reqwest::Error),
+    Http(Unanswered),
     /// The challenge could not be answered.
     Challenge,
     /// There is no token to send the call with.
     Token(Failure),
+}
+
+/// Why a request got no answer.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    silence: Silence,
+    /// The innermost error, which tells a person more than the chain above it. Of the request it can only contain the
+    /// address.
+    cause: Option<String>,
+}
+
+impl Unanswered {
+    /// There was no connection, so nothing was sent.
+    pub fn unconnected(error: &(dyn Error + 'static)) -> Unanswered {
+        let silence = if is_tls(error) { Silence::Untrusted } else { Silence::Unconnected };
+        Unanswered { silence, cause: Some(root_cause(error)) }
+    }
+
+    /// The connection ended before the answer did.
+    pub fn broken(error: &(dyn Error + 'static)) -> Unanswered {
+        Unanswered { silence: Silence::Broken, cause: Some(root_cause(error)) }
+    }
+
+    /// The answer was not complete within the time limit.
+    pub fn late() -> Unanswered {
+        Unanswered { silence: Silence::Late, cause: None }
+    }
 }
 
 /// Those parts of a call on which the meaning of an answer depends.
@@ -126,27 +153,9 @@ fn until(now: Timestamp, wait: Duration) -> String {
     }
 }
 
-/// The failure for a call that ended with this error of reqwest, without an answer.
-pub(super) fn no_answer(name: &str, error: &reqwest::Error) -> Failure {
-    let silence = if error.is_connect() && is_tls(error) {
-        Silence::Untrusted
-    } else if error.is_connect() || error.is_builder() {
-        Silence::Unconnected
-    } else if error.is_timeout() {
-        Silence::Late
-    } else {
-        Silence::Broken
-    };
-    let cause = (silence != Silence::Late).then(|| root_cause(error));
-    silent(name, silence, cause)
-}
-
-/// The failure for a call that timed out.
-pub(super) fn late(name: &str) -> Failure {
-    silent(name, Silence::Late, None)
-}
-
-fn silent(name: &str, silence: Silence, cause: Option<String>) -> Failure {
+/// The failure for a call without an answer.
+pub(super) fn no_answer(name: &str, unanswered: Unanswered) -> Failure {
+    let Unanswered { silence, cause } = unanswered;
     let row = NO_ANSWERS.iter().find(|row| row.silence == silence);
     let (what, in_doubt, advice) = match row {
         Some(NoAnswer { what, in_doubt, advice, .. }) => (*what, *in_doubt, advice),
@@ -167,8 +176,8 @@ fn silent(name: &str, silence: Silence, cause: Option<String>) -> Failure {
 
 /// Whether a connection failed within TLS. The error that an I/O error wraps is not among its sources, so it is
 /// unwrapped here.
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
     while let Some(error) = next {
         if error.is::<rustls::Error>() {
             return true;
@@ -181,10 +190,8 @@ fn is_tls(error: &reqwest::Error) -> bool {
     false
 }
 
-/// The innermost error, which tells a person more than the chain above it. Of the request it can only contain the
-/// address.
-pub(super) fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = error;
+fn root_cause(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
     while let Some(next) = cause.source() {
         cause = next;
     }
@@ -373,7 +380,7 @@ mod tests {
         #[case] begin: &str,
         #[case] in_doubt: bool,
     ) {
-        let failure = silent("POST", silence, None);
+        let failure = no_answer("POST", Unanswered { silence, cause: None });
         assert!(failure.what.starts_with(begin), "{}", failure.what);
         assert_eq!(failure.outcome_unknown, in_doubt);
     }

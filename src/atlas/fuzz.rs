@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use hyper::Method;
+use hyper::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use proptest::prelude::*;
-use reqwest::Method;
-use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use serde_json::Value;
 use url::Url;
 

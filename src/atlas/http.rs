@@ -1,53 +1,94 @@
 //! The HTTP client, and the CA certificates that it trusts.
 //!
 //! They come from files: `SSL_CERT_FILE`, `SSL_CERT_DIR` or the system's store. A renewed file is taken up without a
-//! restart: a client loads its certificates when it is made, so a new one takes its place. Connections that are open
-//! under the former certificates end with the calls on them.
+//! restart: a client is made with its certificates, so a new one takes its place. Connections that are open under the
+//! former certificates end with the calls on them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Method;
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, HeaderValue, InvalidHeaderValue};
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
-use reqwest::{RequestBuilder, Response};
 use ring::digest;
-use tokio::runtime::Handle;
-use tokio::task::JoinSet;
+use rustls::crypto::ring::default_provider;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::time::Instant;
 use url::Url;
 
-use super::errors;
+use super::connect::{Connector, Proxy};
+use super::errors::Unanswered;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// A connection without calls is closed after this time.
+const IDLE_LIMIT: Duration = Duration::from_secs(90);
+/// The largest head of an answer, and as much is read at a time: 400 KiB without this, on each connection.
+const MAX_HEAD: usize = 64 << 10;
 /// How often the files are read again, when there are calls. It takes about a millisecond for the system's store.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Takes the operation and status of every call.
 pub type Requests = Arc<dyn Fn(&'static str, u16) + Send + Sync>;
 
-/// Why a client could not be made: there is no certificate to trust Atlas by. Nothing else in its setup depends on the
-/// machine.
+/// A request whose body is in memory, so that it can be sent again.
+pub(super) type Request = hyper::Request<Bytes>;
+
+/// An answer whose body has not been read.
+pub(super) type Response = hyper::Response<Incoming>;
+
+/// Why a client could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client for Atlas can't be set up: {cause}; {}", advice(.problem))]
-pub struct ClientError {
-    cause: String,
-    problem: Option<String>,
+pub enum ClientError {
+    /// There is no certificate to trust Atlas by, and perhaps it is known why.
+    #[error("the HTTP client for Atlas can't be set up: {}", advice(.0))]
+    Untrusting(Option<String>),
+    /// The URL, which may contain a password, is none of a proxy.
+    #[error("the HTTP client for Atlas can't be set up: the proxy's URL can't be used")]
+    Proxy,
+    /// TLS does not accept its settings.
+    #[error("the HTTP client for Atlas can't be set up: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// A request to this address, without headers and body.
+pub(super) fn request(method: Method, to: &Url) -> Result<Request, Unanswered> {
+    let built = hyper::Request::builder().method(method).uri(to.as_str()).body(Bytes::new());
+    built.map_err(|error| Unanswered::unconnected(&error))
+}
+
+/// Says who sends a request. No library that shows the request shows this header.
+pub(super) fn authorize(request: &mut Request, credentials: &str) -> Result<(), InvalidHeaderValue> {
+    let mut value = HeaderValue::from_str(credentials)?;
+    value.set_sensitive(true);
+    request.headers_mut().insert(AUTHORIZATION, value);
+    Ok(())
 }
 
 /// A client that is replaced when the CA certificates have changed.
 pub(super) struct Http {
-    time_limit: Duration,
-    proxy: Option<Url>,
-    runtime: Handle,
+    connect_limit: Duration,
+    proxy: Option<Proxy>,
     current: Mutex<Current>,
 }
 
 struct Current {
-    client: reqwest::Client,
+    client: Arc<Client>,
     trusted: Trusted,
     looked: Instant,
     /// What is wrong with the files now, so that it is logged once.
     problem: Option<String>,
+}
+
+/// A client that trusts the certificates of one look.
+struct Client {
+    connector: Connector,
+    connections: legacy::Client<Connector, Full<Bytes>>,
 }
 
 /// The certificates that were found.
@@ -60,30 +101,41 @@ struct Trusted {
 }
 
 impl Http {
-    /// Makes the first client. Calls may take `time_limit`, go through `proxy`, if there is one, and are sent by
-    /// `runtime`.
+    /// Makes the first client. Calls may take `time_limit`, and go through `proxy`, if there is one.
     ///
     /// # Errors
-    /// When there is no CA certificate to trust.
-    pub fn new(time_limit: Duration, proxy: Option<Url>, runtime: Handle) -> Result<Http, ClientError> {
-        let trusted = found();
-        let client = client(time_limit, proxy.as_ref()).map_err(|error| ClientError {
-            cause: errors::root_cause(&error),
-            problem: trusted.flaw.clone(),
-        })?;
-        let current = Current { client, trusted, looked: Instant::now(), problem: None };
-        Ok(Http { time_limit, proxy, runtime, current: Mutex::new(current) })
+    /// A [`ClientError`], mostly because there is no CA certificate to trust.
+    pub fn new(time_limit: Duration, proxy: Option<&Url>) -> Result<Http, ClientError> {
+        let connect_limit = CONNECT_LIMIT.min(time_limit);
+        let proxy = proxy.map(|url| Proxy::at(url).ok_or(ClientError::Proxy)).transpose()?;
+        let (trusted, roots) = found();
+        if trusted.usable == 0 {
+            return Err(ClientError::Untrusting(trusted.flaw));
+        }
+        let client = Client::new(connect_limit, proxy.clone(), roots)?;
+        let current = Current { client: Arc::new(client), trusted, looked: Instant::now(), problem: None };
+        Ok(Http { connect_limit, proxy, current: Mutex::new(current) })
+    }
+
+    /// Sends a request. If the caller no longer waits, it ends.
+    pub async fn send(&self, request: Request) -> Result<Response, Unanswered> {
+        let client = self.client();
+        let mut request = request.map(Full::new);
+        client.connector.add_headers(&mut request);
+        client.connections.request(request).await.map_err(|error| {
+            if error.is_connect() { Unanswered::unconnected(&error) } else { Unanswered::broken(&error) }
+        })
     }
 
     /// The client to use for the next request.
-    pub fn client(&self) -> reqwest::Client {
+    fn client(&self) -> Arc<Client> {
         let mut current = self.current.lock();
         let mut news = None;
         if current.looked.elapsed() >= LOOK_EVERY {
             current.looked = Instant::now();
             news = self.take_up(&mut current, found());
         }
-        let client = current.client.clone();
+        let client = Arc::clone(&current.client);
         // Writing a log line may block.
         drop(current);
         if let Some(news) = news {
@@ -92,23 +144,9 @@ impl Http {
         client
     }
 
-    /// Sends a request from the runtime for that, which also serves its connection: the HTTP library reads as fast as
-    /// bytes arrive, and whoever answers may send without an end what comes before an answer. If the caller no longer
-    /// waits, the request ends.
-    pub async fn send(&self, request: RequestBuilder) -> reqwest::Result<Response> {
-        let mut sent = JoinSet::new();
-        sent.spawn_on(async move { request.send().await }, &self.runtime);
-        match sent.join_next().await {
-            Some(Ok(response)) => response,
-            Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            // The process ends.
-            _ => std::future::pending().await,
-        }
-    }
-
     /// Makes a new client if the certificates have changed. If the new ones can't be used, the former ones stay. Returns
     /// what the log does not contain yet.
-    fn take_up(&self, current: &mut Current, found: Trusted) -> Option<News> {
+    fn take_up(&self, current: &mut Current, (found, roots): (Trusted, RootCertStore)) -> Option<News> {
         if found == current.trusted {
             current.problem = None;
             return None;
@@ -117,12 +155,12 @@ impl Http {
         let problem = match flaw {
             _ if found.usable == 0 => Some(found.flaw.clone().unwrap_or_else(no_certificate)),
             Some(flaw) => Some(flaw.clone()),
-            None => match client(self.time_limit, self.proxy.as_ref()) {
+            None => match Client::new(self.connect_limit, self.proxy.clone(), roots) {
                 Ok(client) => {
-                    (current.client, current.trusted) = (client, found);
+                    (current.client, current.trusted) = (Arc::new(client), found);
                     None
                 }
-                Err(error) => Some(errors::root_cause(&error)),
+                Err(error) => Some(error.to_string()),
             },
         };
         let known = std::mem::replace(&mut current.problem, problem.clone());
@@ -157,30 +195,31 @@ impl News {
     }
 }
 
-fn client(time_limit: Duration, proxy: Option<&Url>) -> reqwest::Result<reqwest::Client> {
-    let version = env!("CARGO_PKG_VERSION");
-    let mut builder = reqwest::Client::builder()
-        .user_agent(format!(
-            "atlas-integration-operator/{version} ({};{})",
-            std::env::consts::OS,
-            std::env::consts::ARCH
-        ))
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .connect_timeout(CONNECT_LIMIT.min(time_limit))
-        .timeout(time_limit)
-        // The proxy was chosen at the start: the client would ignore a variable that it can't use.
-        .no_proxy();
-    if let Some(proxy) = proxy {
-        builder = builder.proxy(reqwest::Proxy::all(proxy.as_str())?);
+impl Client {
+    fn new(
+        connect_limit: Duration,
+        proxy: Option<Proxy>,
+        roots: RootCertStore,
+    ) -> Result<Client, rustls::Error> {
+        let mut trusting = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        trusting.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let connector = Connector::new(connect_limit, Arc::new(trusting), proxy);
+        let connections = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_LIMIT)
+            .http1_max_buf_size(MAX_HEAD)
+            .build(connector.clone());
+        Ok(Client { connector, connections })
     }
-    builder.build()
 }
 
-/// Reads the certificates from where the client reads them.
-fn found() -> Trusted {
+/// Reads the certificates.
+fn found() -> (Trusted, RootCertStore) {
     let read = rustls_native_certs::load_native_certs();
-    let mut roots = rustls::RootCertStore::empty();
+    let mut roots = RootCertStore::empty();
     let mut context = digest::Context::new(&digest::SHA256);
     for certificate in read.certs {
         context.update(&certificate);
@@ -188,7 +227,7 @@ fn found() -> Trusted {
         let _ = roots.add(certificate);
     }
     let flaw = read.errors.first().map(ToString::to_string);
-    Trusted { digest: context.finish().as_ref().to_vec(), usable: roots.len(), flaw }
+    (Trusted { digest: context.finish().as_ref().to_vec(), usable: roots.len(), flaw }, roots)
 }
 
 fn no_certificate() -> String {

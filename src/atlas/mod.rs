@@ -7,6 +7,7 @@ mod budget;
 mod call;
 mod challenges;
 mod client;
+mod connect;
 mod digest;
 mod error_table;
 mod errors;

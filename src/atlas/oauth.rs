@@ -9,17 +9,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, StatusCode};
 use parking_lot::Mutex as Lock;
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
+use super::call::{self, read};
 use super::error_table::On;
-use super::errors::{self, Asked, SendError};
-use super::http::{Http, Requests};
+use super::errors::{self, Asked, SendError, Unanswered};
+use super::http::{self, Http, Request, Requests, Response};
 use super::json::Json;
 use super::scrub::Scrubber;
 use super::wire::ApiError;
@@ -151,21 +154,24 @@ impl OAuth {
     }
 
     /// Sends one call. If Atlas refuses the token, perhaps because it was revoked, the token is replaced once.
-    pub async fn send(&self, request: RequestBuilder) -> Result<Response, SendError> {
-        let again = request.try_clone().ok_or(SendError::Challenge)?;
+    pub async fn send(&self, request: Request) -> Result<Response, SendError> {
         let token = self.token(None).await?;
-        let request = request.bearer_auth(token.expose());
-        let response = self.http.send(request).await.map_err(SendError::Http)?;
+        let response = self.send_with(&token, request.clone()).await?;
         if !refuses_token(&response) || self.replaced_in_vain().await {
             return Ok(response);
         }
         let fresh = self.token(Some(&token)).await?;
-        let again = again.bearer_auth(fresh.expose());
-        let response = self.http.send(again).await.map_err(SendError::Http)?;
+        let response = self.send_with(&fresh, request).await?;
         if refuses_token(&response) {
             self.state.lock().await.in_vain = Some(Instant::now() + IN_VAIN);
         }
         Ok(response)
+    }
+
+    async fn send_with(&self, token: &SecretValue, mut request: Request) -> Result<Response, SendError> {
+        let bearer = http::authorize(&mut request, &format!("Bearer {}", token.expose()));
+        bearer.map_err(|_| SendError::Token(no_token(200)))?;
+        self.http.send(request).await.map_err(SendError::Http)
     }
 
     async fn replaced_in_vain(&self) -> bool {
@@ -215,24 +221,21 @@ impl OAuth {
 
     async fn fetch(&self) -> Result<Token, Failure> {
         let begun = Instant::now();
-        let request = self
-            .http
-            .client()
-            .post(self.endpoint.clone())
-            .timeout(self.time_limit)
-            .basic_auth(&self.client_id, Some(self.client_secret.expose()))
-            .header(ACCEPT, "application/json")
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body("grant_type=client_credentials");
-        let response = self.http.send(request).await.map_err(|error| {
+        let unanswered = |why| {
             (self.requests)(OPERATION, 0);
-            unsent(errors::no_answer(WHAT, &error))
-        })?;
-        let status = response.status().as_u16();
+            unsent(errors::no_answer(WHAT, why))
+        };
+        let end = begun + self.time_limit;
+        let response = timeout_at(end, self.http.send(self.request().map_err(unanswered)?)).await;
+        let response = response.unwrap_or_else(|_| Err(Unanswered::late())).map_err(unanswered)?;
+        let (status, retry_after) = (response.status().as_u16(), call::retry_after(&response));
         (self.requests)(OPERATION, status);
-        let retry_after = super::call::retry_after(&response);
-        let body = super::call::read(response, MAX_BODY).await;
-        let body = body.map_err(|_| unsent(errors::not_understood(WHAT, status, "it broke off")))?;
+        // What the head says counts, also if the body never ends.
+        let body = timeout_at(end, read(response.into_body(), MAX_BODY)).await;
+        let Ok(Ok(body)) = body else {
+            let failure = errors::not_understood(WHAT, status, "it broke off");
+            return Err(unsent(errors::asks_to_wait(failure, retry_after)));
+        };
         if status != 200 {
             return Err(self.refused(status, &body, retry_after));
         }
@@ -242,7 +245,20 @@ impl OAuth {
             let life = grant.life();
             Some(Token { value, stale: begun + life * 4 / 5, end: begun + life })
         });
-        token.ok_or_else(|| unsent(errors::not_understood(WHAT, status, "it holds no token")))
+        token.ok_or_else(|| no_token(status))
+    }
+
+    /// The request for a token (RFC 6749, 4.4.2).
+    fn request(&self) -> Result<Request, Unanswered> {
+        let mut request = http::request(Method::POST, &self.endpoint)?;
+        *request.body_mut() = "grant_type=client_credentials".into();
+        let pair = BASE64_STANDARD.encode(format!("{}:{}", self.client_id, self.client_secret.expose()));
+        let basic = http::authorize(&mut request, &format!("Basic {pair}"));
+        basic.map_err(|error| Unanswered::unconnected(&error))?;
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        request.headers_mut().insert(CONTENT_TYPE, form);
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        Ok(request)
     }
 
     /// The failure for a refusal in the form of OAuth or of Atlas.
@@ -267,6 +283,10 @@ impl OAuth {
 /// but names these in a header (recorded answers).
 fn refuses_token(response: &Response) -> bool {
     response.status() == StatusCode::UNAUTHORIZED && !response.headers().contains_key("x-error-code")
+}
+
+fn no_token(status: u16) -> Failure {
+    unsent(errors::not_understood(WHAT, status, "it holds no token"))
 }
 
 /// Marks a failure before the call: without a token the call itself was never sent.

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{RequestBuilder, Response};
 use url::Url;
 
 use super::digest::Digest;
 use super::errors::SendError;
-use super::http::{Http, Requests};
+use super::http::{Http, Request, Requests, Response};
 use super::oauth::OAuth;
 use super::scrub::Scrubber;
 use crate::domain::{Fingerprint, Integration, KeyForm, SecretValue};
@@ -108,7 +107,7 @@ impl Session {
     }
 
     /// Sends one call, and repeats it once if the server asks for another challenge or token.
-    pub(super) async fn send(&self, http: &Http, request: RequestBuilder) -> Result<Response, SendError> {
+    pub(super) async fn send(&self, http: &Http, request: Request) -> Result<Response, SendError> {
         match &self.kind {
             Kind::Digest(digest) => digest.send(http, request).await,
             Kind::OAuth(oauth) => oauth.send(request).await,

@@ -23,20 +23,11 @@ pub(super) fn run(args: Run) -> Result<(), String> {
     telemetry::install(args.log_format, args.log_level.clone())?;
     process::close_memory()?;
     args.check()?;
-    // Both HTTP clients use this provider. The process sets it only once, so this can't fail.
+    // The client of the API server uses this provider. The process sets it only once, so this can't fail.
     let _ = rustls::crypto::ring::default_provider().install_default();
     // The operator mostly waits, so one thread is enough for all of the work, and one thread needs less memory than
-    // several. What has to go on while that thread is busy has threads of its own.
-    let beside = Beside { probes: thread("probes")?, atlas: thread("atlas")? };
-    runtime()?.block_on(serve(args, beside))
-}
-
-/// The runtimes beside the engine's.
-struct Beside {
-    /// Answers probes and renews the Lease: a busy engine must not look dead, and must not lose its term.
-    probes: Handle,
-    /// Makes the calls to Atlas: whatever comes in place of an answer, the engine is not kept busy by it.
-    atlas: Handle,
+    // several. Probes and the Lease have another one: a busy engine must not look dead, and must not lose its term.
+    runtime()?.block_on(serve(args, thread("probes")?))
 }
 
 fn runtime() -> Result<Runtime, String> {
@@ -70,7 +61,7 @@ async fn beat(state: Arc<State>) {
     }
 }
 
-async fn serve(args: Run, beside: Beside) -> Result<(), String> {
+async fn serve(args: Run, probes: Handle) -> Result<(), String> {
     let stop = stop_signal()?;
     let metrics = Arc::new(Metrics::new());
     let key = MemoryKey::generate().ok_or("the system has no randomness to give")?;
@@ -84,7 +75,6 @@ async fn serve(args: Run, beside: Beside) -> Result<(), String> {
         version: version(args.atlas_api),
         time_limit: args.atlas_timeout,
         proxy: toward_atlas.clone(),
-        runtime: beside.atlas,
     };
     let counter = Arc::clone(&metrics);
     let requests = Arc::new(move |operation, status| counter.atlas_request(operation, status));
@@ -93,8 +83,8 @@ async fn serve(args: Run, beside: Beside) -> Result<(), String> {
     let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| format!("pid-{}", std::process::id()));
     let mut settings = settings(&args, client.default_namespace());
     if args.leader_elect {
-        let leases = on(&beside.probes, cluster::connect()).await?;
-        settings.election = Some(election(&args, leases, beside.probes.clone(), &instance));
+        let leases = on(&probes, cluster::connect()).await?;
+        settings.election = Some(election(&args, leases, probes.clone(), &instance));
     }
     let counter = Arc::clone(&metrics);
     let writer =
@@ -102,7 +92,7 @@ async fn serve(args: Run, beside: Beside) -> Result<(), String> {
     let (events, sender) = Events::start(client.clone(), instance);
     let given = Given::of(&args, &settings, toward_atlas.as_ref().map(proxy::address));
     let engine = Engine::new(client, atlas, writer, events, Arc::clone(&metrics) as _, key, settings);
-    let address = on(&beside.probes, telemetry::serve(args.bind, metrics, engine.state())).await?;
+    let address = on(&probes, telemetry::serve(args.bind, metrics, engine.state())).await?;
     let beating = tokio::spawn(beat(engine.state()));
     tracing::info!(
         %address,

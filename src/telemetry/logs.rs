@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(limit("atlas_integration_operator::engine::step"), Level::TRACE);
         assert_eq!(limit("kube_client::client"), Level::ERROR);
         assert_eq!(limit("hyper_util::client::legacy"), Level::WARN);
-        assert_eq!(limit("reqwest"), Level::WARN);
+        assert_eq!(limit("rustls::client"), Level::WARN);
     }
 
     #[rstest]

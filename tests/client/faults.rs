@@ -1,12 +1,15 @@
 //! Faults of transport, and answers that are not Atlas's: each becomes one class, says what to do, and says whether a
 //! write may have taken effect all the same.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use atlas_integration_operator::atlas::{Client, Options, VersionChoice};
 use atlas_integration_operator::domain::{FailureKind, IntegrationType, ProjectId};
 use atlas_sim::{AtlasSim, Effect, Fault, Operation};
 use rstest::rstest;
 use serde_json::json;
+use url::Url;
 
 use crate::{
     KEY, PRIVATE, PROJECT, client, client_through, client_within, credential, opsgenie, told, world,
@@ -158,6 +161,21 @@ async fn a_deletion_has_no_body(#[case] effect: Effect) {
         world.client.delete(&world.session, &world.id, IntegrationType::OpsGenie).await.unwrap_err();
     assert_eq!((failure.kind, failure.outcome_unknown), (FailureKind::Unavailable, true), "{failure:?}");
     assert_eq!(world.list().await, Ok(1));
+}
+
+/// A URL that is none of a proxy is an error, without the password in it: otherwise Atlas would be called directly.
+#[rstest]
+#[case::socks("socks5://user:canary@127.0.0.1:1")]
+#[case::a_file("file:///canary")]
+fn a_proxy_that_can_not_be_used(#[case] proxy: &str) {
+    let options = Options {
+        url: Url::parse("https://atlas.example").unwrap(),
+        version: VersionChoice::Auto,
+        time_limit: Duration::from_secs(15),
+        proxy: Some(Url::parse(proxy).unwrap()),
+    };
+    let refused = Client::new(options, Arc::new(|_, _| {})).err().unwrap().to_string();
+    assert!(refused.contains("the proxy's URL can't be used") && !refused.contains("canary"), "{refused}");
 }
 
 /// A proxy is asked for a tunnel to an Atlas behind TLS, and gets user and password as they were before they were

@@ -101,8 +101,7 @@ fn client_with(
     // Set once for the process; the second time is the same provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let url = Url::parse(url).unwrap();
-    let (version, runtime) = (VersionChoice::Fixed(ApiVersion::V2), tokio::runtime::Handle::current());
-    let options = Options { url, version, time_limit, proxy, runtime };
+    let options = Options { url, version: VersionChoice::Fixed(ApiVersion::V2), time_limit, proxy };
     Client::new(options, Arc::new(requests)).unwrap()
 }
 

@@ -14,14 +14,14 @@ use imports::{Arrows, arrows, circles};
 
 /// Layer, what of the crate it may use, and foreign crates that it must not name.
 const TABLE: &[(&str, &[&str], &[&str])] = &[
-    ("api", &["domain"], &["tokio", "reqwest", "tracing"]),
-    ("domain", &[], &["tokio", "kube", "k8s_openapi", "reqwest", "tracing"]),
-    ("core", &["domain"], &["tokio", "kube", "k8s_openapi", "reqwest", "tracing", "ring", "futures"]),
+    ("api", &["domain"], &["tokio", "hyper", "tracing"]),
+    ("domain", &[], &["tokio", "kube", "k8s_openapi", "hyper", "tracing"]),
+    ("core", &["domain"], &["tokio", "kube", "k8s_openapi", "hyper", "tracing", "ring", "futures"]),
     ("atlas", &["domain"], &["kube", "k8s_openapi"]),
-    ("cluster", &["api", "domain"], &["reqwest", "diqwest"]),
-    ("engine", &["api", "domain", "core", "atlas", "cluster"], &["reqwest", "k8s_openapi"]),
-    ("telemetry", &["domain", "engine"], &["kube", "k8s_openapi", "reqwest"]),
-    ("cli", &["api", "domain", "atlas", "cluster", "engine", "telemetry"], &["reqwest"]),
+    ("cluster", &["api", "domain"], &["hyper_rustls", "digest_auth"]),
+    ("engine", &["api", "domain", "core", "atlas", "cluster"], &["hyper", "k8s_openapi"]),
+    ("telemetry", &["domain", "engine"], &["kube", "k8s_openapi", "hyper_rustls"]),
+    ("cli", &["api", "domain", "atlas", "cluster", "engine", "telemetry"], &["hyper_rustls"]),
 ];
 
 /// The parts of `engine` (a file or a folder each) from the lowest up, and the other parts that each may use.

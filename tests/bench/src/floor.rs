@@ -37,7 +37,6 @@ impl<'a> Floor<'a> {
             version: VersionChoice::Fixed(ApiVersion::V2),
             time_limit: Duration::from_secs(15),
             proxy: None,
-            runtime: tokio::runtime::Handle::current(),
         };
         let atlas = Client::new(options, Arc::new(|_, _| {}))?;
         let stage::Key { public, private, .. } = stage::BENCH;

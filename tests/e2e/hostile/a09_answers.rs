@@ -8,7 +8,7 @@ use atlas_integration_stage::samples;
 use atlas_sim::{Effect, Fault, Operation, Project, Raw};
 use serde_json::{Value, json};
 
-use crate::world::{Operator, World, new_project_id, until_true};
+use crate::world::{Operator, World, message, new_project_id, until_true};
 
 /// The key that gets the hostile answers.
 const KEY: &str = "mallory";
@@ -84,7 +84,7 @@ async fn probe(operator: &Operator, running: &AtomicBool) -> (usize, Vec<Option<
 /// edit reaches Atlas, and no memory is left behind.
 #[tokio::test(flavor = "multi_thread")]
 async fn a09_bytes_before_an_answer_stop_nobody() {
-    const CALLS: usize = 2;
+    const CALLS: usize = 14;
     let world = World::with_datadog_key("a09-interim").await;
     let attacker = Attacker::new("a09-interim-mallory", CALLS).await;
     let flags = [
@@ -117,6 +117,8 @@ async fn a09_bytes_before_an_answer_stop_nobody() {
     let attacking = async {
         attacker.attack(&[Effect::raw(Raw::EndlessInterim)]).await;
         attacker.until_answered(1).await;
+        let cut = attacker.world.object("x-0").reaches("False", "AtlasUnavailable").await;
+        assert!(message(&cut).contains("more than 512 KiB arrived"), "{}", message(&cut));
         x.change(&json!({"datadog": {"region": "EU"}})).await;
         world.until_stored("region", "EU").await;
         let from = renewals.load(Ordering::Relaxed);

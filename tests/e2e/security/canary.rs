@@ -115,13 +115,11 @@ fn panicking_child() {
     let parts = Key::ApiKey { public_key: "public".into(), private_key: secret("canary-panic-private-0001") };
     let _ = rustls::crypto::ring::default_provider().install_default();
     let url = url::Url::parse("https://atlas.example").unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
     let options = Options {
         url,
         version: VersionChoice::Auto,
         time_limit: std::time::Duration::from_secs(15),
         proxy: None,
-        runtime: runtime.handle().clone(),
     };
     let client = Client::new(options, std::sync::Arc::new(|_, _| {})).unwrap();
     let session = client.session(&Credential { key: parts, fingerprint });

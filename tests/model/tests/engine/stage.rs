@@ -328,8 +328,7 @@ fn engine(
     });
     let client = kube::Client::new(service, "default");
     let version = VersionChoice::Fixed(ApiVersion::V2);
-    let runtime = tokio::runtime::Handle::current();
-    let options = atlas::Options { url: url.clone(), version, time_limit: limit, proxy: None, runtime };
+    let options = atlas::Options { url: url.clone(), version, time_limit: limit, proxy: None };
     let atlas = atlas::Client::new(options, Arc::new(|_, _| {})).map_err(|error| error.to_string())?;
     let defaults = Defaults { adoption: AdoptionPolicy::Refuse, deletion: DeletionPolicy::Delete };
     let writer = Writer::new(client.clone(), defaults, Arc::new(|_| {}));
