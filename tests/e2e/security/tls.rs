@@ -174,6 +174,59 @@ async fn t20_only_a_trusted_atlas_is_spoken_to(
     }
 }
 
+/// A proxy behind TLS that opens tunnels. Its address, and the requests for a tunnel.
+async fn proxy_behind_tls(acceptor: TlsAcceptor) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let all = Arc::clone(&heard);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, heard) = (acceptor.clone(), Arc::clone(&heard));
+            tokio::spawn(async move {
+                let mut stream = acceptor.accept(stream).await.unwrap();
+                let mut head = String::new();
+                while !head.ends_with("\r\n\r\n") {
+                    head.push(char::from(stream.read_u8().await.unwrap()));
+                }
+                let target = head.split(' ').nth(1).unwrap().to_owned();
+                heard.lock().unwrap().push(head);
+                let mut target = TcpStream::connect(target).await.unwrap();
+                stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.unwrap();
+                // Until either side leaves.
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut target).await;
+            });
+        }
+    });
+    (address, all)
+}
+
+/// TLS to the proxy, and within it TLS to Atlas: the proxy hears who asks for a tunnel where to, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn t20_a_tunnel_through_a_proxy_behind_tls() {
+    let world = World::with_datadog_key("tls-proxy").await;
+    let (trusted, pem) = authority();
+    let front = Front::start(&world, acceptor(Certificate::Good, &trusted)).await;
+    let (proxy, heard) = proxy_behind_tls(acceptor(Certificate::Good, &trusted)).await;
+    let file = world.shared.plane.dir().join("tls-proxy-authority.pem");
+    std::fs::write(&file, pem).unwrap();
+    let proxy = format!("https://us%40er:pass@{proxy}");
+    let environment = [("SSL_CERT_FILE", file.to_str().unwrap()), ("HTTPS_PROXY", &proxy)];
+    let _operator = with_an_object(&world, &front.url, &environment).await;
+    world.object("x").synced().await;
+    let atlas = front.url.trim_start_matches("https://");
+    let heads = heard.lock().unwrap().clone();
+    assert!(!heads.is_empty());
+    for head in heads {
+        assert!(head.starts_with(&format!("CONNECT {atlas} HTTP/1.1\r\n")), "{head}");
+        let mut headers: Vec<String> = head.trim_end().lines().skip(1).map(str::to_lowercase).collect();
+        headers.retain(|header| !header.starts_with("user-agent: atlas-integration-operator/"));
+        headers.sort();
+        let expected = [format!("host: {atlas}"), "proxy-authorization: basic dxnazxi6cgfzcw==".to_owned()];
+        assert_eq!(headers, expected, "{head}");
+    }
+}
+
 /// Without a bundle of its own the operator trusts those of the system, as in the image, and nobody else.
 #[tokio::test(flavor = "multi_thread")]
 async fn t20_without_a_bundle_the_systems_authorities_count() {
