@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use atlas_integration_stage::samples;
-use atlas_sim::{Effect, Fault, Project};
+use atlas_sim::{Effect, Fault, Project, Raw};
 use futures::future::try_join_all;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -21,8 +21,9 @@ pub const METHOD: &str = "\
     *Pauses*: Atlas answers the attacker's key in the victim's project 429 with a `Retry-After` of an hour. \
     *Bad keys*: 300 objects with as many invented keys in the victim's project. *Flapping*: one Secret of \
     1,000 objects in 1,000 projects, changed 30 times a second. *Answers*: for 14 other projects, which \
-    are asked for again all the time, Atlas answers each LIST with a mebibyte of small entries. The goal \
-    is a p99 of at most twice that without an attacker, or twice a second if that took less.";
+    are asked for again all the time, Atlas answers each LIST with a mebibyte of small entries. *Interim*: \
+    as many projects, and `102 Processing` without an end. The goal is a p99 of at most twice that without \
+    an attacker, or twice a second if that took less.";
 
 /// The rotations in a case.
 const ROTATIONS: usize = 50;
@@ -53,10 +54,12 @@ enum Attack {
     BadKeys,
     Flapping,
     Answers,
+    Interim,
 }
 
 impl Attack {
-    const ALL: [Attack; 4] = [Attack::Pauses, Attack::BadKeys, Attack::Flapping, Attack::Answers];
+    const ALL: [Attack; 5] =
+        [Attack::Pauses, Attack::BadKeys, Attack::Flapping, Attack::Answers, Attack::Interim];
 
     /// Its namespace, which is also the word for it in the table.
     fn name(self) -> &'static str {
@@ -65,6 +68,7 @@ impl Attack {
             Attack::BadKeys => "bad-keys",
             Attack::Flapping => "flapping",
             Attack::Answers => "answers",
+            Attack::Interim => "interim",
         }
     }
 
@@ -101,20 +105,15 @@ impl Attack {
                 stage.create_all(objects).await
             }
             Attack::Answers => {
-                let projects = stage.projects(&ATTACKER, FLOODED);
                 let entries = vec![r#"{"type":"2ab"}"#; FLOOD / 15].join(",");
-                for project in &projects {
-                    let effect = Effect::Answer {
-                        status: 200,
-                        content_type: Some("application/json".to_owned()),
-                        body: format!(r#"{{"results":[{entries}],"totalCount":1}}"#),
-                    };
-                    project.fault(Fault::new(effect).on("GET").always());
-                }
-                let objects =
-                    projects.iter().map(|project| object(namespace, project, project.id(), "atlas"));
-                stage.create_all(objects).await
+                let answer = Effect::Answer {
+                    status: 200,
+                    content_type: Some("application/json".to_owned()),
+                    body: format!(r#"{{"results":[{entries}],"totalCount":1}}"#),
+                };
+                flood(stage, namespace, &answer).await
             }
+            Attack::Interim => flood(stage, namespace, &Effect::raw(Raw::EndlessInterim)).await,
         }
     }
 
@@ -125,7 +124,7 @@ impl Attack {
             let (kind, name, change) = match self {
                 Attack::Pauses | Attack::BadKeys => std::future::pending().await,
                 Attack::Flapping => ("Secret", "keys", json!({"stringData": stage::keys(number)})),
-                Attack::Answers => {
+                Attack::Answers | Attack::Interim => {
                     let name = names.get(number % names.len()).ok_or("no object")?;
                     let annotation = "atlas-integrations.dev/reconcile-requested-at";
                     let change = json!({"metadata": {"annotations": {annotation: number.to_string()}}});
@@ -137,6 +136,15 @@ impl Attack {
         }
         Err("an attack has ended".into())
     }
+}
+
+/// Creates an object in each of some projects for which Atlas gives this answer to every LIST.
+async fn flood(stage: &Stage, namespace: &str, answer: &Effect) -> Result<Vec<String>, Failed> {
+    let projects = stage.projects(&ATTACKER, FLOODED);
+    for project in &projects {
+        project.fault(Fault::new(answer.clone()).on("GET").always());
+    }
+    stage.create_all(projects.iter().map(|project| object(namespace, project, project.id(), "atlas"))).await
 }
 
 /// A run for each column of the table: without an attacker, with each, with all.
