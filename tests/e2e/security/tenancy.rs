@@ -95,6 +95,8 @@ async fn a_list_for_each_credential() {
     let calls = first.project.exchanges().len();
     x_of_first.annotate("reconcile-requested-at", "1").await;
     x_of_first.until("looked at", |object| object["status"]["lastHandledReconcileAt"] == "1").await;
+    // An object has its step right after the LIST of its own credential.
+    until_true("a LIST for each", || first.project.exchanges().len() >= calls + 2).await;
     let mut lists: Vec<_> = first.project.exchanges()[calls..]
         .iter()
         .map(|e| (e.operation, e.status, e.credential.clone().unwrap_or_default()))
