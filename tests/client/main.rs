@@ -98,8 +98,6 @@ fn client_with(
     proxy: Option<Url>,
     requests: impl Fn(&'static str, u16) + Send + Sync + 'static,
 ) -> Client {
-    // Set once for the process; the second time is the same provider.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let url = Url::parse(url).unwrap();
     let options = Options { url, version: VersionChoice::Fixed(ApiVersion::V2), time_limit, proxy };
     Client::new(options, Arc::new(requests)).unwrap()

@@ -113,7 +113,6 @@ fn panicking_child() {
     let key = MemoryKey::generate().unwrap();
     let fingerprint = key.fingerprint(["canary-panic-private-0001"]);
     let parts = Key::ApiKey { public_key: "public".into(), private_key: secret("canary-panic-private-0001") };
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let url = url::Url::parse("https://atlas.example").unwrap();
     let options = Options {
         url,
