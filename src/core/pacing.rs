@@ -10,6 +10,9 @@ const LONGEST: Duration = Duration::from_secs(300);
 const FREE_REPAIRS: u32 = 3;
 /// How many projects are looked at in a second when many are due for one cause that is no hurry.
 const PROJECTS_A_SECOND: u32 = 100;
+/// How many projects whose objects were in sync report, in a second, that a credential they share is refused. A report is
+/// a write or two to the API server, while a pass over a project in order makes none.
+const REPORTS_A_SECOND: u32 = 20;
 /// How many pauses in a row owed work waits for the sake of people.
 const RESERVE_PAUSES: u32 = 3;
 /// The longest time between two repairs of one place.
@@ -80,6 +83,13 @@ pub fn spread(nth: usize, count: usize, interval: Duration) -> Duration {
     let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
     let one = (Duration::from_secs(1) / PROJECTS_A_SECOND).min(interval / count);
     one.saturating_mul(nth)
+}
+
+/// How far apart projects that were in sync report that the credential that they share is refused, if there are so many
+/// projects. All of them have reported it within the resync interval.
+pub fn reports_apart(projects: usize, interval: Duration) -> Duration {
+    let projects = u32::try_from(projects).unwrap_or(u32::MAX).max(1);
+    (Duration::from_secs(1) / REPORTS_A_SECOND).min(interval / projects)
 }
 
 #[cfg(test)]
@@ -174,5 +184,13 @@ mod tests {
         assert_eq!(turn("5d791c84ff7a2522cc4f9aa1"), 572_610);
         assert_eq!(turn("5d791c84ff7a2522cc4f9aa2"), 652_612);
         assert_eq!(turn("000000000000000000000000"), 599_789);
+    }
+
+    #[test]
+    fn refusals_are_reported_one_after_another_and_all_within_the_interval() {
+        let interval = Duration::from_secs(600);
+        assert_eq!(reports_apart(0, interval), Duration::from_millis(50));
+        assert_eq!(reports_apart(12_000, interval), Duration::from_millis(50));
+        assert_eq!(reports_apart(100_000, interval), Duration::from_millis(6));
     }
 }

@@ -12,6 +12,9 @@
 //! often try next, after longer and longer waits. As soon as a LIST with the credential succeeds anywhere, nothing is
 //! remembered of it, and every project that waited is looked at. A project for which Atlas refuses a good credential is
 //! left to its own back-off by then.
+//!
+//! A report is a write to the API server or two, and a refusal may concern thousands of projects at once. So projects
+//! whose objects were in sync report it one after another, which leaves the API server to those who edit something.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -46,6 +49,8 @@ pub(super) enum Leave {
     Wait(Failure),
     /// It must not, and leaves its objects as they are. It is looked at again as soon as more is known.
     Hold,
+    /// It must not, and leaves its objects as they are until this time, at which it may report the refusal.
+    Later(Instant),
 }
 
 /// Who uses a credential: a project, and the namespaces of those of its objects that name the credential.
@@ -53,6 +58,9 @@ pub(super) enum Leave {
 pub(super) struct Place<'a> {
     pub project: &'a ProjectId,
     pub namespaces: &'a [Arc<str>],
+    /// How far apart projects report a refusal, if none of these objects owes anything; `None` if one does, since
+    /// somebody may look at it.
+    pub reports_apart: Option<Duration>,
 }
 
 /// What is remembered of all credentials.
@@ -143,8 +151,10 @@ struct Refusal {
     namespaces: Vec<Arc<str>>,
     /// It is the credential that is refused, whatever the project.
     certain: bool,
-    /// The projects that wait, and how often each has tried or was called on to try.
-    waiting: HashMap<ProjectId, u32>,
+    /// The projects that wait.
+    waiting: HashMap<ProjectId, Waiting>,
+    /// When the next project may report the refusal that was in sync before.
+    next_report: Instant,
     /// How many tries failed in a row, but for those that somebody asked for.
     tries: u32,
     last_failed: Instant,
@@ -158,6 +168,15 @@ struct Refusal {
     requested: bool,
 }
 
+/// A project that waits.
+#[derive(Default)]
+struct Waiting {
+    /// How often it has tried or was called on to try.
+    tries: u32,
+    /// When it may report the refusal, if it had to ask for a time.
+    reports: Option<Instant>,
+}
+
 impl Refusals {
     fn ask(&mut self, credential: Fingerprint, place: Place<'_>, requested: bool, now: Instant) -> Leave {
         let Some(refusal) =
@@ -166,7 +185,7 @@ impl Refusals {
             return Leave::Call;
         };
         let project = place.project;
-        let tried = *refusal.waiting.entry(project.clone()).or_default();
+        let tried = refusal.waiting.entry(project.clone()).or_default().tries;
         if requested {
             let soonest = (refusal.last_failed + REQUESTED).max(now);
             if soonest < refusal.next_try {
@@ -178,18 +197,23 @@ impl Refusals {
         let is_first = refusal.tries == 0 && tried == 0;
         if !refusal.is_tried(now) {
             let called = refusal.called.as_ref().is_some_and(|(called, _)| called == project);
-            let its_turn = called || refusal.waiting.values().all(|others| tried <= *others);
+            let its_turn = called || refusal.waiting.values().all(|other| tried <= other.tries);
             if is_first || now >= refusal.next_try && its_turn {
                 if called {
                     refusal.called = None;
                 } else {
-                    refusal.waiting.insert(project.clone(), tried.saturating_add(1));
+                    refusal.waiting.entry(project.clone()).or_default().tries = tried.saturating_add(1);
                 }
                 refusal.trying = Some(now);
                 return Leave::Try;
             }
         }
-        if is_first { Leave::Hold } else { Leave::Wait(refusal.told(project)) }
+        let reports = match place.reports_apart {
+            _ if is_first => return Leave::Hold,
+            Some(apart) if !requested => refusal.reports(project, apart, now),
+            _ => now,
+        };
+        if reports > now { Leave::Later(reports) } else { Leave::Wait(refusal.told(project)) }
     }
 
     fn succeeded(&mut self, credential: Fingerprint) -> Vec<ProjectId> {
@@ -222,7 +246,7 @@ impl Refusals {
         let counted = refusal.counts();
         if failure.of_credential {
             refusal.note(failure, place);
-            let tries = refusal.waiting.entry(place.project.clone()).or_default();
+            let Waiting { tries, .. } = refusal.waiting.entry(place.project.clone()).or_default();
             *tries = (*tries).max(1);
         }
         if counted && tried {
@@ -268,6 +292,7 @@ impl Refusal {
             namespaces: Vec::new(),
             certain: false,
             waiting: HashMap::new(),
+            next_report: now,
             tries: 0,
             last_failed: now,
             next_try: now,
@@ -302,7 +327,7 @@ impl Refusal {
         self.trying = None;
         self.last_failed = now;
         self.next_try = now + self.wait(failure, random);
-        let held = self.waiting.iter().filter(|(_, tries)| first && self.tries > 0 && **tries == 0);
+        let held = self.waiting.iter().filter(|(_, waiting)| first && self.tries > 0 && waiting.tries == 0);
         held.map(|(project, _)| project.clone()).collect()
     }
 
@@ -335,10 +360,11 @@ impl Refusal {
         let project = match asked_for {
             Some((project, _)) => project,
             None => loop {
-                let (project, _) = self.waiting.iter().min_by_key(|(project, tries)| (**tries, *project))?;
+                let (project, _) =
+                    self.waiting.iter().min_by_key(|(project, waiting)| (waiting.tries, *project))?;
                 let project = project.clone();
                 if exists(&project) {
-                    *self.waiting.entry(project.clone()).or_default() += 1;
+                    self.waiting.entry(project.clone()).or_default().tries += 1;
                     break project;
                 }
                 self.waiting.remove(&project);
@@ -346,6 +372,16 @@ impl Refusal {
         };
         self.called = Some((project.clone(), Some(now)));
         Some(project)
+    }
+
+    /// When a project may report the refusal: at the time that it was given when it first asked, `apart` from the others.
+    fn reports(&mut self, project: &ProjectId, apart: Duration, now: Instant) -> Instant {
+        let waiting = self.waiting.entry(project.clone()).or_default();
+        *waiting.reports.get_or_insert_with(|| {
+            let at = self.next_report.max(now);
+            self.next_report = at + apart;
+            at
+        })
     }
 
     /// The failure as another project reports it.
@@ -398,7 +434,7 @@ mod tests {
 
         fn ask_as(&mut self, n: u32, namespace: &str, requested: bool) -> Leave {
             let namespaces = [Arc::from(namespace)];
-            let place = Place { project: &project(n), namespaces: &namespaces };
+            let place = Place { project: &project(n), namespaces: &namespaces, reports_apart: None };
             self.refusals.ask(self.key, place, requested, self.now)
         }
 
@@ -408,7 +444,7 @@ mod tests {
 
         fn fail_as(&mut self, n: u32, namespace: &str, tried: bool, failure: &Failure) -> Vec<ProjectId> {
             let namespaces = [Arc::from(namespace)];
-            let place = Place { project: &project(n), namespaces: &namespaces };
+            let place = Place { project: &project(n), namespaces: &namespaces, reports_apart: None };
             self.refusals.failed(self.key, place, tried, failure, self.now, WHOLE).0
         }
 
@@ -470,6 +506,37 @@ mod tests {
         for n in [1, 4, 5, 6, 7] {
             assert_eq!(world.ask(n), Leave::Wait(refusal(n)), "each names its own project");
         }
+    }
+
+    /// Those who wait were in sync, but for one whose object somebody has edited.
+    #[test]
+    fn what_was_in_sync_reports_a_refusal_one_after_another() {
+        let mut world = World::refused();
+        let apart = Duration::from_millis(50);
+        let ask = |world: &mut World, n: u32, requested| {
+            let place =
+                Place { project: &project(n), namespaces: &["ns".into()], reports_apart: Some(apart) };
+            world.refusals.ask(world.key, place, requested, world.now)
+        };
+        let begun = world.now;
+        assert_eq!(ask(&mut world, 5, false), Leave::Wait(refusal(5)));
+        for _ in 0..2 {
+            assert_eq!(ask(&mut world, 6, false), Leave::Later(begun + apart), "it keeps its time");
+            assert_eq!(ask(&mut world, 7, false), Leave::Later(begun + 2 * apart));
+        }
+        assert_eq!(ask(&mut world, 8, true), Leave::Wait(refusal(8)), "somebody asks for it");
+        assert_eq!(world.ask(9), Leave::Wait(refusal(9)), "it owes something");
+        world.now += apart;
+        assert_eq!(ask(&mut world, 6, false), Leave::Wait(refusal(6)));
+        assert_eq!(ask(&mut world, 7, false), Leave::Later(begun + 2 * apart));
+        world.now += Duration::from_secs(1);
+        assert_eq!(ask(&mut world, 10, false), Leave::Wait(refusal(10)), "nobody reported just now");
+        assert_eq!(ask(&mut world, 11, false), Leave::Later(world.now + apart));
+        assert_eq!(
+            world.refusals.succeeded(world.key).len(),
+            11,
+            "whoever waits for its time is told as well"
+        );
     }
 
     #[test]

@@ -36,6 +36,11 @@ impl Group<'_> {
     fn is_proven(&self) -> bool {
         self.records.values().any(|record| record.applied)
     }
+
+    /// Whether none of the objects owed anything when it was last looked at.
+    fn is_quiet(&self) -> bool {
+        self.records.values().all(|record| record.quiet.is_some())
+    }
 }
 
 /// The look of a pass at Atlas: one LIST after another, one for each credential, as far as there is time. If a LIST failed,
@@ -229,7 +234,10 @@ async fn list(
     group: &Group<'_>,
 ) -> Option<Result<(Listing, Instant), Failure>> {
     let (credential, flowdock) = group.key;
-    let place = Place { project, namespaces: &group.namespaces };
+    let projects = || shared.index.lock().size().1;
+    let reports_apart =
+        group.is_quiet().then(|| pacing::reports_apart(projects(), shared.settings.resync_interval));
+    let place = Place { project, namespaces: &group.namespaces, reports_apart };
     let known = turn.memory.failed_list(&group.key);
     let requested = known.is_some_and(|known| known.state != group.state);
     let tried = match shared.standing.ask(credential, place, requested) {
@@ -245,6 +253,11 @@ async fn list(
         Leave::Wait(failure) => return Some(Err(turn.memory.list_waits(group.key, failure, group.state))),
         Leave::Hold => {
             turn.holds();
+            return None;
+        }
+        Leave::Later(at) => {
+            turn.holds();
+            turn.look_again(at);
             return None;
         }
     };
