@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use atlas_integration_stage::{Launch, Operator as Process};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use control_plane::spawn_tied;
 use serde_json::json;
 use tokio::io::AsyncReadExt;
@@ -79,7 +81,7 @@ async fn a12_a_proxy_variable_does_not_take_the_api_servers_traffic() {
 async fn a12_the_proxy_of_a_kubeconfig_is_used() {
     let folder = tempfile::tempdir().unwrap();
     let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", proxy.local_addr().unwrap());
+    let url = format!("http://us%40er:canary@{}", proxy.local_addr().unwrap());
     let asked = Arc::new(Mutex::new(None));
     let first = Arc::clone(&asked);
     tokio::spawn(async move {
@@ -93,6 +95,10 @@ async fn a12_the_proxy_of_a_kubeconfig_is_used() {
     let _operator = start_alone(folder.path(), Path::new(PROGRAM), &cluster).await;
     let head = until("a request to the proxy", || asked.lock().unwrap().clone()).await;
     assert!(head.starts_with("CONNECT api.example.com:6443 "), "{head}");
+    let authorization = format!("authorization: basic {}", STANDARD.encode("us@er:canary")).to_lowercase();
+    assert!(head.to_lowercase().contains(&authorization), "{head}");
+    let log = fs::read_to_string(folder.path().join("log")).unwrap();
+    assert!(!log.contains("canary"), "{log}");
 }
 
 /// Without the capabilities of root, as the pod and its neighbours run, and with them where the tests have none anyway.
