@@ -92,9 +92,10 @@ impl Proxy {
         let matcher = Matcher::builder().all(url.to_string()).build();
         // It is the proxy for every address.
         let found = matcher.intercept(&Uri::from_static("https://api-server"));
-        let spoken = |address: &Uri| [Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&address.scheme());
+        // The matcher takes a URL without a scheme for one of http, and kubectl refuses it.
+        let is_spoken = [Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&url.scheme());
         found
-            .filter(|found| spoken(found.uri()))
+            .filter(|_| is_spoken)
             .map(|found| Proxy { address: found.uri().clone(), authorization: found.basic_auth().cloned() })
             .ok_or_else(|| {
                 "the proxy-url of the kubeconfig can't be used: only http and https proxies are supported"
@@ -164,6 +165,19 @@ mod tests {
                 Ok::<_, Infallible>(Response::new(body))
             });
             tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_one_of_http_or_https() {
+        let at = |url: &'static str| Proxy::at(&Uri::from_static(url));
+        let proxy = at("https://us%40er:p%3Aw@proxy:3128").expect("a proxy");
+        assert_eq!(proxy.address, "https://proxy:3128");
+        assert_eq!(proxy.authorization.expect("user and password"), "Basic dXNAZXI6cDp3");
+        assert!(at("http://proxy:3128").expect("a proxy").authorization.is_none());
+        for url in ["socks5://us:canary@proxy:1080", "ftp://us:canary@proxy", "us:canary@proxy:3128"] {
+            let error = at(url).err().expect("no proxy");
+            assert!(error.contains("only http and https") && !error.contains("canary"), "{error}");
         }
     }
 
