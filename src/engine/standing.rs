@@ -58,9 +58,6 @@ pub(super) enum Leave {
 pub(super) struct Place<'a> {
     pub project: &'a ProjectId,
     pub namespaces: &'a [Arc<str>],
-    /// How far apart projects report a refusal, if none of these objects owes anything; `None` if one does, since
-    /// somebody may look at it.
-    pub reports_apart: Option<Duration>,
 }
 
 /// What is remembered of all credentials.
@@ -73,8 +70,16 @@ pub(super) struct Standing {
 
 impl Standing {
     /// Whether a project may use a credential now. `requested`: somebody asks for a look since the last time.
-    pub fn ask(&self, credential: Fingerprint, place: Place<'_>, requested: bool) -> Leave {
-        let leave = self.refusals.lock().ask(credential, place, requested, Instant::now());
+    /// `reports_apart`: how far apart projects report a refusal, if none of the objects owes anything; `None` if one
+    /// does, since somebody may look at it.
+    pub fn ask(
+        &self,
+        credential: Fingerprint,
+        place: Place<'_>,
+        requested: bool,
+        reports_apart: Option<impl FnOnce() -> Duration>,
+    ) -> Leave {
+        let leave = self.refusals.lock().ask(credential, place, requested, reports_apart, Instant::now());
         if leave != Leave::Call {
             self.changed.notify_one();
         }
@@ -178,7 +183,14 @@ struct Waiting {
 }
 
 impl Refusals {
-    fn ask(&mut self, credential: Fingerprint, place: Place<'_>, requested: bool, now: Instant) -> Leave {
+    fn ask(
+        &mut self,
+        credential: Fingerprint,
+        place: Place<'_>,
+        requested: bool,
+        reports_apart: Option<impl FnOnce() -> Duration>,
+        now: Instant,
+    ) -> Leave {
         let Some(refusal) =
             self.0.get_mut(&credential).filter(|refusal| refusal.counts_for(place.namespaces))
         else {
@@ -208,12 +220,15 @@ impl Refusals {
                 return Leave::Try;
             }
         }
-        let reports = match place.reports_apart {
-            _ if is_first => return Leave::Hold,
-            Some(apart) if !requested => refusal.reports(project, apart, now),
-            _ => now,
-        };
-        if reports > now { Leave::Later(reports) } else { Leave::Wait(refusal.told(project)) }
+        if is_first {
+            return Leave::Hold;
+        }
+        let reports =
+            reports_apart.filter(|_| !requested).map(|apart| refusal.reports(project, apart(), now));
+        match reports {
+            Some(at) if at > now => Leave::Later(at),
+            _ => Leave::Wait(refusal.told(project)),
+        }
     }
 
     fn succeeded(&mut self, credential: Fingerprint) -> Vec<ProjectId> {
@@ -434,8 +449,8 @@ mod tests {
 
         fn ask_as(&mut self, n: u32, namespace: &str, requested: bool) -> Leave {
             let namespaces = [Arc::from(namespace)];
-            let place = Place { project: &project(n), namespaces: &namespaces, reports_apart: None };
-            self.refusals.ask(self.key, place, requested, self.now)
+            let place = Place { project: &project(n), namespaces: &namespaces };
+            self.refusals.ask(self.key, place, requested, None::<fn() -> Duration>, self.now)
         }
 
         fn ask(&mut self, n: u32) -> Leave {
@@ -444,7 +459,7 @@ mod tests {
 
         fn fail_as(&mut self, n: u32, namespace: &str, tried: bool, failure: &Failure) -> Vec<ProjectId> {
             let namespaces = [Arc::from(namespace)];
-            let place = Place { project: &project(n), namespaces: &namespaces, reports_apart: None };
+            let place = Place { project: &project(n), namespaces: &namespaces };
             self.refusals.failed(self.key, place, tried, failure, self.now, WHOLE).0
         }
 
@@ -514,9 +529,8 @@ mod tests {
         let mut world = World::refused();
         let apart = Duration::from_millis(50);
         let ask = |world: &mut World, n: u32, requested| {
-            let place =
-                Place { project: &project(n), namespaces: &["ns".into()], reports_apart: Some(apart) };
-            world.refusals.ask(world.key, place, requested, world.now)
+            let place = Place { project: &project(n), namespaces: &["ns".into()] };
+            world.refusals.ask(world.key, place, requested, Some(|| apart), world.now)
         };
         let begun = world.now;
         assert_eq!(ask(&mut world, 5, false), Leave::Wait(refusal(5)));

@@ -234,13 +234,12 @@ async fn list(
     group: &Group<'_>,
 ) -> Option<Result<(Listing, Instant), Failure>> {
     let (credential, flowdock) = group.key;
-    let projects = || shared.index.lock().size().1;
-    let reports_apart =
-        group.is_quiet().then(|| pacing::reports_apart(projects(), shared.settings.resync_interval));
-    let place = Place { project, namespaces: &group.namespaces, reports_apart };
+    let place = Place { project, namespaces: &group.namespaces };
     let known = turn.memory.failed_list(&group.key);
     let requested = known.is_some_and(|known| known.state != group.state);
-    let tried = match shared.standing.ask(credential, place, requested) {
+    let apart = || pacing::reports_apart(shared.index.lock().size().1, shared.settings.resync_interval);
+    let reports_apart = group.is_quiet().then_some(apart);
+    let tried = match shared.standing.ask(credential, place, requested, reports_apart) {
         Leave::Call => {
             let waits = known.filter(|known| !requested && Instant::now() < known.retry_at);
             if let Some((at, failure)) = waits.map(|known| (known.retry_at, known.failure.clone())) {
