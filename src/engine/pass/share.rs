@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::time::Instant;
 
 use crate::engine::shared::Shared;
@@ -38,11 +39,10 @@ impl Share {
         self.spent >= self.limit || shared.queue.is_closed()
     }
 
-    /// Does something, and counts how long it takes.
-    pub async fn spend<T>(&mut self, doing: impl Future<Output = T>) -> T {
+    /// Does something, and counts how long it takes. This is no `async fn`, since that would hold the future `doing` twice,
+    /// and each worker has room for the largest of all steps.
+    pub fn spend<T>(&mut self, doing: impl Future<Output = T>) -> impl Future<Output = T> {
         let begun = Instant::now();
-        let done = doing.await;
-        self.spent += begun.elapsed();
-        done
+        doing.inspect(move |_| self.spent += begun.elapsed())
     }
 }
