@@ -107,10 +107,10 @@ mutants: tools ## List changes of the decisions that no unit test notices (MUTAN
 bench: tools control-plane ## Measure time, memory and requests (OBJECTS=1000,10000 SCENARIO=creation); write docs/figures.md
 	# Scenarios are creation, lists, edits, memory, tenants, namespaces and attacks, several with commas between. BENCH has the
 	# further flags of the measuring program, such as BENCH="--foreign 10000"; WRITE is another file than docs/figures.md.
-	# The binary is linked statically, like the one in the image. With a named target, build scripts and macros are not.
+	# The binary is linked like the one in the image. With a named target, build scripts and macros are not.
 	host="$$(rustc -vV | sed -n 's/^host: //p')"; \
-	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --release --target "$$host" \
-		-p atlas-integration-operator -p atlas-integration-bench; \
+	RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" \
+		$(CARGO) build --locked --release --target "$$host" -p atlas-integration-operator -p atlas-integration-bench; \
 	"$${CARGO_TARGET_DIR:-target}/$$host/release/atlas-integration-bench" --scenario $(SCENARIO) --objects $(OBJECTS) $(BENCH) \
 		--write $(WRITE)
 

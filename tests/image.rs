@@ -53,6 +53,9 @@ fn the_dockerfile_agrees_with_the_sources() {
     ] {
         assert!(dockerfile.contains(&expected), "{expected}");
     }
+    // What `make bench` measures is linked in the same way.
+    let flags = "-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs";
+    assert!(dockerfile.contains(flags) && text("Makefile").contains(flags), "{flags}");
     assert_eq!(yaml("charts/atlas-integration-operator/Chart.yaml")["appVersion"], VERSION);
     // The chart's is compared with this one.
     let pod = yaml("deploy/base/deployment.yaml")["spec"]["template"]["spec"].take();
