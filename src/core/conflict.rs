@@ -1,7 +1,5 @@
 //! Several objects for one place (project and type): which of them keeps the integration.
 
-use jiff::Timestamp;
-
 use crate::domain::{AdoptionPolicy, ManagementPolicy};
 
 /// The part of an object that the decision needs.
@@ -11,8 +9,8 @@ pub struct Candidate<'a> {
     pub applied: bool,
     /// Whether it has claimed the place, as its status proves. A claim that nothing proves may be forged, and wins nothing.
     pub claimed: bool,
-    /// `metadata.creationTimestamp`.
-    pub created: Timestamp,
+    /// `metadata.creationTimestamp`, in seconds since 1970.
+    pub created: i64,
     /// `metadata.uid`.
     pub uid: &'a str,
     /// Whether it competes at all: see [`competes`].
@@ -95,8 +93,7 @@ mod tests {
         assert!(!competes(&Stance { leaves_alone: true, ..applied }));
     }
 
-    fn candidate(uid: &str, second: i64) -> Candidate<'_> {
-        let created = Timestamp::from_second(second).unwrap_or_default();
+    fn candidate(uid: &str, created: i64) -> Candidate<'_> {
         Candidate { applied: false, claimed: false, created, uid, competes: true }
     }
 

@@ -73,8 +73,8 @@ fn bytes_by_object(per_project: usize) -> i64 {
 fn an_object_with_a_secret_of_its_own_takes_little_memory() {
     let (shared, alone) = (bytes_by_object(10), bytes_by_object(1));
     println!("{shared} bytes an object among ten, {alone} alone in its project");
-    assert!(shared <= 560, "{shared} bytes an object, ten to a project");
-    assert!(alone <= 740, "{alone} bytes an object, one to a project");
+    assert!(shared <= 505, "{shared} bytes an object, ten to a project");
+    assert!(alone <= 685, "{alone} bytes an object, one to a project");
 }
 
 /// Lists of all namespaces begin at once, at the start and whenever the API server was restarted. What one of them shows

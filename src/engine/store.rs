@@ -129,7 +129,7 @@ impl Store {
     /// the watch has not reported its end yet.
     pub fn gone(&self, record: &Record) -> bool {
         let mut index = self.index.lock();
-        let known = index.of_project(&record.project).iter().any(|now| now.uid == record.uid);
+        let known = index.of_project(&record.project()).iter().any(|now| now.uid == record.uid);
         known && index.remove(&record.key).is_some()
     }
 

@@ -60,14 +60,20 @@ impl PartialEq<String> for Uid {
 /// A [`SecretIdentity`]: usually a UUID and a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    Usual { uid: [u8; 16], version: u64 },
+    /// The number is in little-endian bytes, without the highest one, which is 0.
+    Usual {
+        uid: [u8; 16],
+        version: [u8; 7],
+    },
     Other(Box<SecretIdentity>),
 }
 
 impl State {
     pub fn new(identity: SecretIdentity) -> State {
         let usual = || {
-            let version = identity.resource_version.parse().ok()?;
+            let [version @ .., 0] = identity.resource_version.parse::<u64>().ok()?.to_le_bytes() else {
+                return None;
+            };
             let uid = hex::pack(identity.uid.bytes().filter(|byte| *byte != b'-'))?;
             Some(State::Usual { uid, version })
         };
@@ -78,7 +84,7 @@ impl State {
 
     pub fn identity(&self) -> SecretIdentity {
         match self {
-            State::Usual { uid, version } => {
+            State::Usual { uid, .. } => {
                 let mut text = String::with_capacity(36);
                 for (at, digit) in hex::unpack(uid).enumerate() {
                     if matches!(at, 8 | 12 | 16 | 20) {
@@ -86,7 +92,7 @@ impl State {
                     }
                     text.push(digit);
                 }
-                SecretIdentity { uid: text, resource_version: version.to_string() }
+                SecretIdentity { uid: text, resource_version: self.version().to_string() }
             }
             State::Other(identity) => SecretIdentity::clone(identity),
         }
@@ -95,7 +101,9 @@ impl State {
     /// The resourceVersion as the number that it is.
     pub fn version(&self) -> u64 {
         match self {
-            State::Usual { version, .. } => *version,
+            State::Usual { version: [a, b, c, d, e, f, g], .. } => {
+                u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, 0])
+            }
             State::Other(identity) => lists::version(&identity.resource_version),
         }
     }
@@ -112,14 +120,15 @@ impl State {
 #[derive(Clone, Debug)]
 pub(in crate::engine) enum Names {
     One(Arc<str>),
-    Other(Box<[Arc<str>]>),
+    /// In a box, so that the usual case takes no more than the one name.
+    Other(Box<Box<[Arc<str>]>>),
 }
 
 impl FromIterator<Arc<str>> for Names {
     fn from_iter<I: IntoIterator<Item = Arc<str>>>(names: I) -> Names {
         let names: Vec<Arc<str>> = names.into_iter().collect();
         <[Arc<str>; 1]>::try_from(names)
-            .map_or_else(|names| Names::Other(names.into()), |[name]| Names::One(name))
+            .map_or_else(|names| Names::Other(Box::new(names.into())), |[name]| Names::One(name))
     }
 }
 

@@ -57,7 +57,9 @@ pub(super) enum Users {
     #[default]
     None,
     One(ProjectKey, u32),
-    Many(BTreeMap<ProjectKey, u32>),
+    // In a box, so that the usual case takes no more than it needs.
+    #[expect(clippy::box_collection)]
+    Many(Box<BTreeMap<ProjectKey, u32>>),
 }
 
 impl Users {
@@ -67,7 +69,7 @@ impl Users {
             Users::One(known, count) if known == project => *count += 1,
             Users::One(known, count) => {
                 let both = [(known.take(), *count), (project.clone(), 1)];
-                *self = Users::Many(both.into());
+                *self = Users::Many(Box::new(both.into()));
             }
             Users::Many(counts) => *counts.entry(project.clone()).or_default() += 1,
         }

@@ -68,7 +68,7 @@ impl Index {
     fn take(&mut self, object: &Object) -> Vec<ProjectKey> {
         let new = Record::new(object);
         let Some(old) = self.objects.get(&new.key) else {
-            let project = new.project.clone();
+            let project = new.project();
             self.insert(new);
             return vec![project];
         };
@@ -78,9 +78,10 @@ impl Index {
         }
         let mut due = Vec::new();
         if new.asks_for_pass(old) {
-            due.push(new.project.clone());
-            if old.project != new.project {
-                due.push(old.project.clone());
+            let (before, now) = (old.project(), new.project());
+            due.push(now.clone());
+            if before != now {
+                due.push(before);
             }
         }
         self.insert(new);
@@ -149,30 +150,32 @@ impl Index {
                 record.share(known);
             }
         }
-        match self.projects.entry(record.project.clone()) {
-            Entry::Vacant(project) => {
-                project.insert(Members::One(record.key.clone()));
+        let project = record.project();
+        match self.projects.entry(project.clone()) {
+            Entry::Vacant(members) => {
+                members.insert(Members::One(record.key.clone()));
             }
-            Entry::Occupied(mut project) => project.get_mut().add(record.key.clone()),
+            Entry::Occupied(mut members) => members.get_mut().add(record.key.clone()),
         }
         for secret in record.secret_keys(self.operator_secret.as_ref()) {
-            self.secrets.used_in(secret, &record.project);
+            self.secrets.used_in(secret, &project);
         }
         self.objects.insert(record);
     }
 
     /// Forgets an object. Returns its project, if it was known.
     pub fn remove(&mut self, key: &ObjectKey) -> Option<ProjectKey> {
-        self.unlink(key).map(|record| record.project)
+        self.unlink(key).map(|record| record.project())
     }
 
     fn unlink(&mut self, key: &ObjectKey) -> Option<Record> {
         let record = self.objects.remove(key)?;
-        if self.projects.get_mut(&record.project).is_some_and(|members| members.remove(key)) {
-            self.projects.remove(&record.project);
+        let project = record.project();
+        if self.projects.get_mut(&project).is_some_and(|members| members.remove(key)) {
+            self.projects.remove(&project);
         }
         for secret in record.secret_keys(self.operator_secret.as_ref()) {
-            self.secrets.unused_in(&secret, &record.project);
+            self.secrets.unused_in(&secret, &project);
         }
         Some(record)
     }

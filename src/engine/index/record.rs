@@ -3,8 +3,6 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use super::compact::{Names, Uid};
 use super::lists::{Mark, version};
 use super::table::Keyed;
@@ -22,6 +20,7 @@ pub(in crate::engine) type ProjectKey = Option<ProjectId>;
 /// What a valid spec contributes.
 #[derive(Clone, Debug)]
 pub(in crate::engine) struct SpecRecord {
+    pub project: ProjectId,
     pub kind: IntegrationType,
     pub credentials: CredentialsRef,
     pub management: ManagementPolicy,
@@ -36,14 +35,13 @@ pub(in crate::engine) struct Record {
     pub uid: Uid,
     pub resource_version: u64,
     pub generation: i64,
-    pub created: Timestamp,
+    /// In seconds since 1970; the API server keeps no fractions of `metadata.creationTimestamp`.
+    pub created: i64,
     pub deleting: bool,
     pub applied: bool,
     pub claimed: bool,
     /// Whether the object is being deleted and its deletion needs no call to Atlas.
     pub leaves_alone: bool,
-    /// The project; `None` when the spec can't be read.
-    pub project: ProjectKey,
     /// `None` when the spec can't be read.
     pub spec: Option<SpecRecord>,
     /// Names of the Secrets that the settings refer to. An observing object needs none of them, unless it is suspended:
@@ -88,13 +86,13 @@ impl Record {
             uid: Uid::new(&object.uid),
             resource_version: version(&object.resource_version),
             generation: object.generation,
-            created: object.created,
+            created: object.created.as_second(),
             deleting: object.deleting,
             applied: object.applied().is_some(),
             claimed: object.proven_claim().is_some(),
             leaves_alone: deletion_without_atlas(object, false).is_some(),
-            project: spec.map(|spec| spec.project.clone()),
             spec: spec.map(|spec| SpecRecord {
+                project: spec.project.clone(),
                 kind: spec.integration.integration_type(),
                 credentials: spec.credentials.clone(),
                 management: spec.management,
@@ -109,6 +107,11 @@ impl Record {
             requests: requests(object),
             mark: Mark::default(),
         }
+    }
+
+    /// The project; `None` when the spec can't be read.
+    pub fn project(&self) -> ProjectKey {
+        self.spec.as_ref().map(|spec| spec.project.clone())
     }
 
     /// The type, when the spec can be read.

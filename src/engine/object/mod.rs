@@ -104,7 +104,7 @@ async fn waits_on(
 fn retry(turn: &mut Turn, record: &Record, why: &str) {
     tracing::warn!(
         object = %record.key,
-        project = record.project.as_ref().map(display),
+        project = record.project().as_ref().map(display),
         "type" = record.kind().map(display),
         "a call to the API server failed: {why}; the operator retries automatically"
     );

@@ -229,7 +229,7 @@ impl Core {
                 let candidate = Candidate {
                     applied: applies(&object) && !self.lacks(Mutant::OrderWithoutApplied),
                     claimed: is_proven(&object),
-                    created: at(Begun { id: object.uid, clock: Clock::Right }),
+                    created: at(Begun { id: object.uid, clock: Clock::Right }).as_second(),
                     uid: UIDS[usize::from(object.uid)],
                     competes: ask!(self, Question::Competes(object, entry, refused), Reply::Yes(yes) => yes),
                 };
