@@ -344,6 +344,22 @@ fn a_secret_that_was_read_before_a_list_and_is_not_in_it_is_not_taken_for_presen
     assert_eq!(index.secrets.get(&secret("teams")), Known::Nothing, "the next read tells");
 }
 
+/// Seven bytes hold the version of every Secret but those of 2^56 and more, which are kept as texts.
+#[test]
+fn an_older_state_of_a_secret_is_told_by_a_number_of_any_size() {
+    let uid = "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d";
+    let versions = ["1", "255", "256", "72057594037927935", "72057594037927936", "18446744073709551615"];
+    for [older, newer] in versions.array_windows() {
+        let [older, newer] = [older, newer]
+            .map(|version| SecretIdentity { uid: uid.into(), resource_version: (*version).into() });
+        let mut index = Index::default();
+        index.observe(&object("a", 1, 1));
+        index.secrets.observe(&secret("teams"), Some(newer.clone()));
+        index.secrets.observe(&secret("teams"), Some(older));
+        assert_eq!(index.secrets.get(&secret("teams")), Known::Present(newer));
+    }
+}
+
 /// The API promises no form of these texts, and the status of an object has them as they are.
 #[test]
 fn the_state_of_a_secret_is_kept_to_the_letter() {
@@ -353,6 +369,9 @@ fn the_state_of_a_secret_is_kept_to_the_letter() {
         (usual, "0812345"),
         (usual, "+5"),
         (usual, "abc"),
+        (usual, "72057594037927935"),
+        (usual, "72057594037927936"),
+        (usual, "18446744073709551615"),
         ("9B1DEB4D-3B7D-4BAD-9BDD-2B0D7B3DCB6D", "1"),
         ("9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d", "1"),
         ("9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6", "1"),
