@@ -1,5 +1,5 @@
 //! The floor: what the same API-server writes and Atlas calls take when a bare loop makes them, at the same
-//! concurrency. No decisions, no watches, no reads of objects or Secrets.
+//! concurrency and as the operator's ServiceAccount. No decisions, no watches, no reads of objects or Secrets.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,10 +11,12 @@ use atlas_integration_operator::cluster::{Defaults, Writer};
 use atlas_integration_operator::domain::{
     AdoptionPolicy, DeletionPolicy, Integration, MemoryKey, ObjectKey, ProjectId, SecretKey, SecretValue,
 };
+use atlas_integration_stage::samples;
 use atlas_sim::Project;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use kube::api::{Patch, PatchParams};
-use serde_json::json;
+use kube::Client as ApiServer;
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::Failed;
@@ -25,6 +27,8 @@ pub struct Floor<'a> {
     stage: &'a Stage,
     atlas: Client,
     session: Arc<Session>,
+    /// As the operator's ServiceAccount.
+    api_server: ApiServer,
     /// Of each type, in the order of [`stage::objects`].
     integrations: Vec<Integration<SecretValue>>,
 }
@@ -44,7 +48,8 @@ impl<'a> Floor<'a> {
         let key = Key::ApiKey { public_key: public.to_owned(), private_key: secret(private)? };
         let fingerprint = MemoryKey::generate().ok_or("no randomness")?.fingerprint([private]);
         let session = atlas.session(&Credential { key, fingerprint });
-        Ok(Floor { stage, atlas, session, integrations: integrations(stage).await? })
+        let api_server = stage.operators_client().await?;
+        Ok(Floor { stage, atlas, session, api_server, integrations: integrations(stage).await? })
     }
 
     /// Creates the objects of so many new projects and does for each what the operator does; returns how long that
@@ -62,9 +67,10 @@ impl<'a> Floor<'a> {
     // The floor needs no fence: nothing else writes.
     #[allow(clippy::disallowed_methods)]
     async fn one_project(&self, namespace: &str, project: &Project) -> Result<(), Failed> {
-        let Floor { stage, atlas, session, integrations } = self;
+        let Floor { stage, atlas, session, integrations, .. } = self;
         let id = ProjectId::parse(project.id()).ok_or("no project id")?;
-        let api = stage.api("AtlasIntegration", namespace);
+        let api =
+            Api::namespaced_with(self.api_server.clone(), namespace, &stage::resource("AtlasIntegration"));
         let mut objects = Vec::new();
         for object in stage::objects(namespace, project) {
             objects.push(stage.create(&object).await?);
@@ -72,25 +78,65 @@ impl<'a> Floor<'a> {
         for flowdock in [false, true] {
             atlas.list(session, &id, flowdock).await.map_err(|failure| failure.summary())?;
         }
-        for (object, integration) in objects.iter().zip(integrations) {
-            let name = object.metadata.name.as_deref().unwrap_or_default();
-            let attempt = json!({"status": {"attempt": {"id": "x".repeat(53), "time": "2026-01-01T00:00:00Z",
-                "sent": {"type": "x", "region": "x", "apiKey": "****1234"}}}});
-            api.patch_status(name, &PatchParams::default(), &Patch::Merge(&attempt)).await?;
-            let claim = json!({"metadata": {"annotations": {"bench/claim": "x".repeat(80)}}});
-            api.patch(name, &PatchParams::default(), &Patch::Merge(&claim)).await?;
+        let samples = samples::all();
+        for ((object, integration), sample) in objects.into_iter().zip(integrations).zip(&samples) {
+            let uid = object.metadata.uid.clone().unwrap_or_default();
+            let (attempt, status) = statuses(project, &uid, &sample.echo);
+            let object =
+                write(&api, &object, Some("status"), json!({"status": {"attempt": attempt}})).await?;
+            let object = write(&api, &object, None, claim()).await?;
             atlas.create(session, &id, integration).await.map_err(|failure| failure.summary())?;
-            let condition = |kind: &str| {
-                json!({"type": kind, "status": "True", "reason": "Synced", "message": "x".repeat(80),
-                    "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1})
-            };
-            let status = json!({"status": {"observedGeneration": 1, "conditions": [condition("Ready"), condition("InSync")],
-                "integration": {"id": "5d791c84ff7a2522cc4f9aa1", "type": "x", "region": "x", "apiKey": "****1234"},
-                "applied": {"uid": "x", "config": "x".repeat(32), "secrets": []}}});
-            api.patch_status(name, &PatchParams::default(), &Patch::Merge(&status)).await?;
+            write(&api, &object, Some("status"), json!({"status": status})).await?;
         }
         Ok(())
     }
+}
+
+/// Makes one of the operator's writes: a merge patch that names uid and resourceVersion.
+async fn write(
+    api: &Api<DynamicObject>,
+    object: &DynamicObject,
+    subresource: Option<&str>,
+    mut change: Value,
+) -> Result<DynamicObject, kube::Error> {
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    change["metadata"]["uid"] = json!(object.metadata.uid);
+    change["metadata"]["resourceVersion"] = json!(object.metadata.resource_version);
+    let params = PatchParams {
+        field_manager: Some("atlas-integration-operator".to_owned()),
+        ..PatchParams::default()
+    };
+    match subresource {
+        Some(_) => api.patch_status(name, &params, &Patch::Merge(change)).await,
+        None => api.patch(name, &params, &Patch::Merge(change)).await,
+    }
+}
+
+/// A claim, as long as the operator's, without its finalizer: nobody would take that away.
+fn claim() -> Value {
+    json!({"metadata": {"annotations": {
+        "atlas-integrations.dev/claim": "x".repeat(90),
+        "atlas-integrations.dev/instead-of-the-finalizer": "x".repeat(32),
+    }}})
+}
+
+/// The attempt, and the status after the write, as the operator would store them for this sample.
+fn statuses(project: &Project, uid: &str, echo: &Value) -> (Value, Value) {
+    const TIME: &str = "2026-01-01T00:00:00.123456789Z";
+    let attempt = json!({"id": format!("{uid}.0123456789abcdef"), "time": TIME, "sent": echo});
+    let condition = |kind: &str, message: &str| {
+        json!({"type": kind, "status": "True", "reason": "Synced", "message": message,
+            "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1})
+    };
+    let ready = format!("Atlas holds the integration of project {} as the spec says", project.id());
+    let mut integration = echo.clone();
+    integration["id"] = json!("5d791c84ff7a2522cc4f9aa1");
+    let secret = json!({"name": stage::keys_of(project), "uid": uid, "resourceVersion": "12345"});
+    let applied = json!({"uid": uid, "attempt": attempt["id"], "config": "x".repeat(32),
+        "fingerprint": "x".repeat(32), "secrets": [secret], "time": TIME});
+    let status = json!({"observedGeneration": 1, "integration": integration, "applied": applied,
+        "conditions": [condition("Ready", &ready), condition("InSync", "Atlas holds what was last confirmed")]});
+    (attempt, status)
 }
 
 /// The ten, in the order of [`stage::objects`]: as the operator reads them from an example of each.

@@ -66,6 +66,13 @@ impl Stage {
         Ok(Stage { parts, projects: AtomicUsize::new(0), client: Client::try_from(config)?, kubeconfig })
     }
 
+    /// A client that is to the API server what the operator is.
+    pub async fn operators_client(&self) -> Result<Client, Failed> {
+        let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)?;
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        Ok(Client::try_from(config)?)
+    }
+
     /// Objects of a kind in a namespace.
     pub fn api(&self, kind: &str, namespace: &str) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), namespace, &resource(kind))
@@ -169,7 +176,7 @@ fn text_of(object: &DynamicObject) -> &str {
     object.types.as_ref().map_or("Secret", |types| types.kind.as_str())
 }
 
-fn keys_of(project: &Project) -> String {
+pub fn keys_of(project: &Project) -> String {
     format!("keys-{}", project.id())
 }
 

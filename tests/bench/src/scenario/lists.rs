@@ -5,8 +5,6 @@ use std::time::{Duration, Instant};
 use control_plane::{AuditEvent, AuditPosition};
 use futures::future::try_join;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 
 use crate::Failed;
 use crate::operator::{Operator, USER};
@@ -77,9 +75,7 @@ fn size(list: &AuditEvent) -> u32 {
 /// How long a bare client takes.
 async fn bare(stage: &Stage, objects: usize, sizes: &Sizes) -> Result<Duration, Failed> {
     let begun = Instant::now();
-    let kubeconfig = Kubeconfig::read_from(&stage.kubeconfig)?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    let client = Client::try_from(config)?;
+    let client = stage.operators_client().await?;
     let all = |resource: ApiResource| Api::<DynamicObject>::all_with(client.clone(), &resource);
     let (integrations, secrets) = (all(stage::resource("AtlasIntegration")), all(stage::resource("Secret")));
     let (found, named) = try_join(
