@@ -114,13 +114,18 @@ pub async fn until_verified(operator: &Operator, fleets: &[&Fleet<'_>]) -> Resul
 }
 
 /// How often the operator wrote: to Atlas since [`forget_requests`], and to objects since then. For objects in sync it
-/// has nothing to write.
+/// has nothing to write, so each write is printed.
 pub fn writes(stage: &Stage, since: AuditPosition, fleets: &[&Fleet<'_>]) -> Result<usize, Failed> {
-    let projects = fleets.iter().flat_map(|fleet| &fleet.projects);
-    let to_atlas: usize = projects.map(|project| project.count(|exchange| exchange.is_write())).sum();
+    let exchanges = fleets.iter().flat_map(|fleet| &fleet.projects).flat_map(|project| project.exchanges());
+    let to_atlas = exchanges
+        .filter(|exchange| exchange.is_write())
+        .map(|exchange| format!("{} {}: {}", exchange.method, exchange.path, exchange.status));
     let (events, _) = stage.plane.audit_since(since)?;
     let to_objects = events
-        .iter()
-        .filter(|event| event.user == USER && event.resource == "atlasintegrations" && event.is_write());
-    Ok(to_atlas + to_objects.count())
+        .into_iter()
+        .filter(|event| event.user == USER && event.resource == "atlasintegrations" && event.is_write())
+        .map(|event| format!("{} {} {}: {}", event.received, event.verb, event.uri, event.code));
+    let writes: Vec<String> = to_atlas.chain(to_objects).collect();
+    writes.iter().for_each(|write| eprintln!("  a write: {write}"));
+    Ok(writes.len())
 }
