@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use atlas_integration_operator::api::CLAIM_ANNOTATION;
 use atlas_integration_operator::atlas::{
     ApiVersion, Client, Credential, Key, Options, Session, VersionChoice,
 };
@@ -11,7 +12,7 @@ use atlas_integration_operator::cluster::{Defaults, Writer};
 use atlas_integration_operator::domain::{
     AdoptionPolicy, DeletionPolicy, Integration, MemoryKey, ObjectKey, ProjectId, SecretKey, SecretValue,
 };
-use atlas_integration_stage::samples;
+use atlas_integration_stage::samples::{self, Sample};
 use atlas_sim::Project;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use kube::Client as ApiServer;
@@ -31,6 +32,8 @@ pub struct Floor<'a> {
     api_server: ApiServer,
     /// Of each type, in the order of [`stage::objects`].
     integrations: Vec<Integration<SecretValue>>,
+    /// In the same order.
+    samples: Vec<Sample>,
 }
 
 impl<'a> Floor<'a> {
@@ -49,7 +52,8 @@ impl<'a> Floor<'a> {
         let fingerprint = MemoryKey::generate().ok_or("no randomness")?.fingerprint([private]);
         let session = atlas.session(&Credential { key, fingerprint });
         let api_server = stage.operators_client().await?;
-        Ok(Floor { stage, atlas, session, api_server, integrations: integrations(stage).await? })
+        let (integrations, samples) = (integrations(stage).await?, samples::all());
+        Ok(Floor { stage, atlas, session, api_server, integrations, samples })
     }
 
     /// Creates the objects of so many new projects and does for each what the operator does; returns how long that
@@ -67,10 +71,9 @@ impl<'a> Floor<'a> {
     // The floor needs no fence: nothing else writes.
     #[allow(clippy::disallowed_methods)]
     async fn one_project(&self, namespace: &str, project: &Project) -> Result<(), Failed> {
-        let Floor { stage, atlas, session, integrations, .. } = self;
+        let Floor { stage, atlas, session, api_server, integrations, samples } = self;
         let id = ProjectId::parse(project.id()).ok_or("no project id")?;
-        let api =
-            Api::namespaced_with(self.api_server.clone(), namespace, &stage::resource("AtlasIntegration"));
+        let api = Api::namespaced_with(api_server.clone(), namespace, &stage::resource("AtlasIntegration"));
         let mut objects = Vec::new();
         for object in stage::objects(namespace, project) {
             objects.push(stage.create(&object).await?);
@@ -78,15 +81,13 @@ impl<'a> Floor<'a> {
         for flowdock in [false, true] {
             atlas.list(session, &id, flowdock).await.map_err(|failure| failure.summary())?;
         }
-        let samples = samples::all();
-        for ((object, integration), sample) in objects.into_iter().zip(integrations).zip(&samples) {
+        for ((object, integration), sample) in objects.iter().zip(integrations).zip(samples) {
             let uid = object.metadata.uid.clone().unwrap_or_default();
             let (attempt, status) = statuses(project, &uid, &sample.echo);
-            let object =
-                write(&api, &object, Some("status"), json!({"status": {"attempt": attempt}})).await?;
-            let object = write(&api, &object, None, claim()).await?;
+            let object = write(&api, object, json!({"status": {"attempt": attempt}})).await?;
+            let object = write(&api, &object, claim()).await?;
             atlas.create(session, &id, integration).await.map_err(|failure| failure.summary())?;
-            write(&api, &object, Some("status"), json!({"status": status})).await?;
+            write(&api, &object, json!({"status": status})).await?;
         }
         Ok(())
     }
@@ -96,7 +97,6 @@ impl<'a> Floor<'a> {
 async fn write(
     api: &Api<DynamicObject>,
     object: &DynamicObject,
-    subresource: Option<&str>,
     mut change: Value,
 ) -> Result<DynamicObject, kube::Error> {
     let name = object.metadata.name.as_deref().unwrap_or_default();
@@ -106,7 +106,7 @@ async fn write(
         field_manager: Some("atlas-integration-operator".to_owned()),
         ..PatchParams::default()
     };
-    match subresource {
+    match change.get("status") {
         Some(_) => api.patch_status(name, &params, &Patch::Merge(change)).await,
         None => api.patch(name, &params, &Patch::Merge(change)).await,
     }
@@ -115,7 +115,7 @@ async fn write(
 /// A claim, as long as the operator's, without its finalizer: nobody would take that away.
 fn claim() -> Value {
     json!({"metadata": {"annotations": {
-        "atlas-integrations.dev/claim": "x".repeat(90),
+        CLAIM_ANNOTATION: "x".repeat(90),
         "atlas-integrations.dev/instead-of-the-finalizer": "x".repeat(32),
     }}})
 }

@@ -1,7 +1,7 @@
 //! What is measured on: a control plane, a simulator, and the objects, projects and Secrets in them.
 
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -61,16 +61,13 @@ impl Stage {
         let parts = shared::Stage::set(Options { unaudited_users, ..Options::default() })?;
         parts.sim.settings(|settings| settings.latency = latency);
         let kubeconfig = parts.plane.kubeconfig_for_service_account(ACCOUNT, ACCOUNT)?;
-        let admin = Kubeconfig::read_from(parts.plane.kubeconfig())?;
-        let config = Config::from_custom_kubeconfig(admin, &KubeConfigOptions::default()).await?;
-        Ok(Stage { parts, projects: AtomicUsize::new(0), client: Client::try_from(config)?, kubeconfig })
+        let client = client_of(parts.plane.kubeconfig()).await?;
+        Ok(Stage { parts, projects: AtomicUsize::new(0), client, kubeconfig })
     }
 
     /// A client that is to the API server what the operator is.
     pub async fn operators_client(&self) -> Result<Client, Failed> {
-        let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)?;
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-        Ok(Client::try_from(config)?)
+        client_of(&self.kubeconfig).await
     }
 
     /// Objects of a kind in a namespace.
@@ -154,6 +151,12 @@ impl Stage {
         api.delete_collection(&DeleteParams::default(), &kube::api::ListParams::default()).await?;
         Ok(())
     }
+}
+
+async fn client_of(kubeconfig: &Path) -> Result<Client, Failed> {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Ok(Client::try_from(config)?)
 }
 
 /// One of the two kinds.
