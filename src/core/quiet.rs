@@ -3,7 +3,7 @@
 use super::conditions::OVERWRITTEN;
 use super::sync::standing;
 use crate::domain::{
-    AppliedSecret, ConditionStatus, ConditionType, ManagementPolicy, Object, Redacted, SecretsSince, Spec,
+    AppliedSecret, ConditionStatus, ConditionType, ManagementPolicy, Object, Redacted, Spec,
 };
 
 /// The mark of an object that needs nothing as long as Atlas shows `echo` and its Secrets stay the same.
@@ -38,7 +38,7 @@ pub fn quiet(object: &Object) -> Option<Quiet> {
         }
         ManagementPolicy::Manage => {
             object.own_claim()?;
-            is_applied(object, spec, SecretsSince::Same).then(|| object.applied_secrets())?
+            is_applied(object, spec).then(|| object.applied_secrets())?
         }
     };
     settled.then_some(Quiet { echo, secrets })
@@ -58,13 +58,11 @@ fn says_how_atlas_compares(object: &Object, spec: &Spec, echo: &Redacted) -> boo
     }
 }
 
-/// Whether what was last applied is what the spec asks for, as far as the cluster shows: Secrets of which nothing is
-/// known count as unchanged.
-pub fn is_applied(object: &Object, spec: &Spec, secrets: SecretsSince) -> bool {
+/// Whether the settings that were last applied are those that the spec asks for. Their Secrets may have changed since.
+pub fn is_applied(object: &Object, spec: &Spec) -> bool {
     let config = spec.integration.config_hash();
     object.applied().is_some_and(|applied| applied.config.as_deref() == Some(&config))
         && object.unconfirmed().is_none()
-        && secrets != SecretsSince::Changed
 }
 
 #[cfg(test)]
@@ -182,18 +180,16 @@ mod tests {
     }
 
     #[test]
-    fn applied_is_what_was_confirmed_of_this_spec_and_these_secrets() {
+    fn applied_is_what_was_confirmed_of_this_spec() {
         let object = synced();
-        assert!(is_applied(&object, &spec(), SecretsSince::Same));
-        assert!(is_applied(&object, &spec(), SecretsSince::Unknown), "nothing says that a Secret changed");
-        assert!(!is_applied(&object, &spec(), SecretsSince::Changed), "a Secret changed");
-        assert!(!is_applied(&fresh(), &spec(), SecretsSince::Same), "nothing was ever confirmed");
+        assert!(is_applied(&object, &spec()));
+        assert!(!is_applied(&fresh(), &spec()), "nothing was ever confirmed");
         let mut edited = object.clone();
         edited.status.applied =
             object.status.applied.clone().map(|a| Applied { config: Some("0".into()), ..a });
-        assert!(!is_applied(&edited, &spec(), SecretsSince::Same), "the spec asks for something else");
+        assert!(!is_applied(&edited, &spec()), "the spec asks for something else");
         let mut begun = object;
         begun.status.attempt = Some(Attempt { id: "x.2".into(), time: at(2), sent: Some(sent("****aaaa")) });
-        assert!(!is_applied(&begun, &spec(), SecretsSince::Same), "a write was begun since");
+        assert!(!is_applied(&begun, &spec()), "a write was begun since");
     }
 }

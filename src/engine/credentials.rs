@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::index::{Index, Known};
+use super::index::{Index, Known, Record, compare};
 use super::queue::Queue;
 use crate::api::PROJECT_IDS_ANNOTATION;
 use crate::atlas::{Credential, Key};
 use crate::cluster::{Namespaces, ReadError, SecretData, SecretIdentity, Secrets};
 use crate::domain::{
     AppliedSecret, CredentialsRef, FieldKind, Fingerprint, Integration, MemoryKey, ObjectKey, ProjectId,
-    Reason, SecretKey, SecretValue, and,
+    Reason, SecretKey, SecretValue, SecretsSince, and,
 };
 
 /// Keys of the credentials Secret, as users of MongoDB's own operator have them.
@@ -322,6 +322,27 @@ impl Credentials {
         let secrets = secrets.collect();
         let fingerprint = self.key.fingerprint(resolved.secrets().into_iter().map(SecretValue::expose));
         Ok(Resolved { integration: resolved, secrets, fingerprint })
+    }
+
+    /// How the Secrets of an object's settings stand to `states`, an [`AppliedSecret::digest`]. Reads those of which
+    /// nothing is known: Secrets are not watched, or this one was listed before an object referred to it. `Unknown` is
+    /// left for a Secret that the operator may not read. If the API server fails, it returns why.
+    pub async fn since(&self, record: &Record, states: [u8; 16]) -> Result<SecretsSince, String> {
+        let mut secrets = Vec::with_capacity(record.secrets.len());
+        for name in record.secrets.iter() {
+            let key = ObjectKey { namespace: Arc::clone(&record.key.namespace), name: Arc::clone(name) };
+            let known = self.index.lock().secrets.get(&key);
+            let known = match known {
+                Known::Nothing => match self.read(&key).await {
+                    Ok(found) => Known::found(found.map(|data| data.identity)),
+                    Err(Unreadable::Problem(_)) => Known::Nothing,
+                    Err(Unreadable::Server(why)) => return Err(why),
+                },
+                known => known,
+            };
+            secrets.push((&**name, known));
+        }
+        Ok(compare(secrets, states))
     }
 
     /// Reads a Secret. If news of it came meanwhile and the answer may be older, queues the projects whose objects refer

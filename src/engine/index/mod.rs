@@ -11,7 +11,7 @@ mod secrets;
 mod table;
 
 pub(super) use record::{ProjectKey, Record};
-pub(super) use secrets::{Known, Secrets};
+pub(super) use secrets::{Known, Secrets, compare};
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -241,22 +241,29 @@ impl Secrets {
     /// How these Secrets stand to `states`, an [`AppliedSecret::digest`]. Without a watch of Secrets that is never
     /// known.
     pub fn since(&self, namespace: &Arc<str>, names: &[Arc<str>], states: [u8; 16]) -> SecretsSince {
-        let mut now = Vec::with_capacity(names.len());
-        let mut absent = false;
-        for name in names {
+        let known = names.iter().map(|name| {
             let key = ObjectKey { namespace: Arc::clone(namespace), name: Arc::clone(name) };
-            match self.get(&key) {
-                Known::Nothing => return SecretsSince::Unknown,
-                Known::Absent => absent = true,
-                Known::Present(known) => now.push((name, known)),
-            }
-        }
-        let now = now.iter().map(|(name, known)| [&***name, &*known.uid, &*known.resource_version]).collect();
-        // A Secret that does not exist was not applied.
-        if absent || AppliedSecret::digest_of(now) != states {
-            SecretsSince::Changed
-        } else {
-            SecretsSince::Same
+            (&**name, self.get(&key))
+        });
+        compare(known, states)
+    }
+}
+
+/// How Secrets, by name and what is known of each, stand to `states`, an [`AppliedSecret::digest`].
+pub(in crate::engine) fn compare<'a>(
+    secrets: impl IntoIterator<Item = (&'a str, Known<SecretIdentity>)>,
+    states: [u8; 16],
+) -> SecretsSince {
+    let mut now = Vec::new();
+    let mut absent = false;
+    for (name, known) in secrets {
+        match known {
+            Known::Nothing => return SecretsSince::Unknown,
+            Known::Absent => absent = true,
+            Known::Present(identity) => now.push((name, identity)),
         }
     }
+    let now = now.iter().map(|(name, known)| [name, &*known.uid, &*known.resource_version]).collect();
+    // A Secret that does not exist was not applied.
+    if absent || AppliedSecret::digest_of(now) != states { SecretsSince::Changed } else { SecretsSince::Same }
 }

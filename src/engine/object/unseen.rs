@@ -29,7 +29,7 @@ pub(super) async fn without_atlas(
     turn: &mut Turn,
     record: &Record,
 ) -> Result<(), WriteError> {
-    if still_says(shared, turn, record) {
+    if !record.deleting && still_says(shared, turn, record).await? {
         return Ok(());
     }
     let stored = shared.read(record).await?;
@@ -43,11 +43,7 @@ pub(super) async fn without_atlas(
         Err(why) => {
             (Verdict::new(Reason::InvalidSpec, format!("{why}; correct the object")), Grounds::Object)
         }
-        Ok(spec) if spec.suspend => {
-            let applied = stored.object.applied_secrets();
-            let since = shared.index.lock().secrets_since(record, applied);
-            (suspended(&stored, spec, since), Grounds::Suspended { applied, since })
-        }
+        Ok(spec) if spec.suspend => suspended(shared, record, &stored, spec).await?,
         // It changed since the index saw it; the watch brings it again.
         Ok(_) => return Err(WriteError::Moved),
     };
@@ -55,20 +51,28 @@ pub(super) async fn without_atlas(
 }
 
 /// Whether the object's status already says what follows from its spec and its Secrets, neither of which has changed.
-fn still_says(shared: &Shared, turn: &mut Turn, record: &Record) -> bool {
+async fn still_says(shared: &Shared, turn: &mut Turn, record: &Record) -> Result<bool, WriteError> {
     let said = turn.memory.known(&record.uid).and_then(|memory| memory.said.as_deref());
     let grounds = match said.and_then(|said| said.grounds.as_ref()) {
-        Some(Grounds::Suspended { applied, .. }) => {
-            let since = shared.index.lock().secrets_since(record, *applied);
-            Grounds::Suspended { applied: *applied, since }
-        }
+        Some(&Grounds::Suspended { applied, .. }) => secrets_since(shared, record, applied).await?,
         _ => Grounds::Object,
     };
-    say::still_holds(shared, turn, record, &grounds)
+    Ok(say::still_holds(shared, turn, record, &grounds))
 }
 
-fn suspended(stored: &Stored, spec: &Spec, secrets: SecretsSince) -> Verdict {
-    let (reason, message) = if is_applied(&stored.object, spec, secrets) {
+/// The verdict on a suspended object. What its Secrets hold matters only for settings that Atlas has confirmed.
+async fn suspended(
+    shared: &Shared,
+    record: &Record,
+    stored: &Stored,
+    spec: &Spec,
+) -> Result<(Verdict, Grounds), WriteError> {
+    let grounds = match is_applied(&stored.object, spec) {
+        true => secrets_since(shared, record, stored.object.applied_secrets()).await?,
+        false => Grounds::Object,
+    };
+    let confirmed = matches!(grounds, Grounds::Suspended { since, .. } if since != SecretsSince::Changed);
+    let (reason, message) = if confirmed {
         (Reason::Synced, "the object is suspended; Atlas has confirmed the settings that the spec asks for")
     } else {
         (
@@ -77,7 +81,15 @@ fn suspended(stored: &Stored, spec: &Spec, secrets: SecretsSince) -> Verdict {
         )
     };
     let unknown = InSync::Unknown("the object is suspended: the operator does not read Atlas".to_owned());
-    Verdict { suspended: true, ..Verdict::new(reason, message).with_sync(unknown) }
+    let verdict = Verdict { suspended: true, ..Verdict::new(reason, message).with_sync(unknown) };
+    Ok((verdict, grounds))
+}
+
+/// How the Secrets of a suspended object stand to those that were `applied`. Nothing else would read a Secret of which
+/// nothing is known, and news of it makes nothing due before it was read.
+async fn secrets_since(shared: &Shared, record: &Record, applied: [u8; 16]) -> Result<Grounds, WriteError> {
+    let since = shared.credentials.since(record, applied).await.map_err(WriteError::Server)?;
+    Ok(Grounds::Suspended { applied, since })
 }
 
 /// Atlas could not be read for this object.

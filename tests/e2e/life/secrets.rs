@@ -430,7 +430,8 @@ async fn a_service_account() {
     assert_clean("the log", &logs, &[SECRET, NEXT, KEY, rotated].map(str::to_owned));
 }
 
-/// With `--watch-secrets=false` Secrets are got, never listed or watched; a rotation is seen at the next resync.
+/// With `--watch-secrets=false` Secrets are got, never listed or watched; a rotation is seen at the next resync, also
+/// while the object is suspended.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_watch_of_secrets() {
     let world = World::new("unwatched-secrets").await;
@@ -442,6 +443,13 @@ async fn without_a_watch_of_secrets() {
     let other = KEY.replace("0001", "0002");
     world.secret("keys", &[("api", &other)]).await;
     world.until_stored("apiKey", &other).await;
+    x.synced().await;
+    x.change(&json!({"suspend": true})).await.says("Suspended", "True").await;
+    x.reaches("True", "Synced").await;
+    world.secret("keys", &[("api", KEY)]).await;
+    x.reaches("False", "Suspended").await;
+    x.change(&json!({"suspend": false})).await.synced().await;
+    assert_eq!(world.stored_datadog("apiKey"), KEY);
     let requests = world.requests().into_iter().filter(|request| request.resource == "secrets");
     let verbs: std::collections::BTreeSet<String> = requests.map(|request| request.verb).collect();
     assert_eq!(verbs, ["get".to_owned()].into());

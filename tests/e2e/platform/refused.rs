@@ -186,3 +186,36 @@ async fn a_namespace_that_may_not_be_listed(#[case] name: &str, #[case] flags: &
     b.until_stored("apiKey", "fedcba9876543210fedcba9876540008").await;
     x.change(&json!({"datadog": {"region": "US3"}})).await.synced().await;
 }
+
+/// The objects of a namespace may not be listed when the operator starts, while its Secrets may, so these are listed
+/// first and none is remembered. A suspended object whose Secret changed meanwhile says all the same that a write is due.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_listed_before_its_suspended_object() {
+    let world = World::with_datadog_key("listed-first").await;
+    let other = World::new("listed-beside").await;
+    let flags = ["--watch-namespace", &other.namespace, "--watch-namespace", &world.namespace];
+    let (plane, atlas) = (&world.shared.plane, world.shared.sim.url());
+    let (allowed, others): (Vec<Value>, Vec<Value>) = rules::with_roles(world.account(), &flags)
+        .into_iter()
+        .partition(|rule| rule["metadata"]["namespace"] == world.namespace);
+    let refused = rules::with_verbs(allowed.clone(), "atlasintegrations", &["get", "patch"]);
+    let start = async || Operator::start_as(plane, world.account(), &atlas, &flags).await.ready().await;
+    for rules in [&others, &allowed] {
+        rules::apply(plane, world.account(), rules).await;
+    }
+    let operator = start().await;
+    let x = world.datadog("x").await.in_sync().await;
+    x.change(&json!({"suspend": true})).await.says("Suspended", "True").await;
+    x.reaches("True", "Synced").await;
+    operator.stop().await;
+    world.secret("keys", &[("api", "fedcba9876543210fedcba9876540009")]).await;
+    rules::apply(plane, world.account(), &refused).await;
+    let operator = start().await;
+    assert_eq!(operator.metric("atlas_integration_namespaces_unlisted").await, 1);
+
+    rules::apply(plane, world.account(), &allowed).await;
+    x.reaches("False", "Suspended").await;
+    assert_eq!(world.atlas_writes(), ["POST"]);
+    x.change(&json!({"suspend": false})).await.synced().await;
+    assert_eq!(world.atlas_writes(), ["POST", "PUT"]);
+}

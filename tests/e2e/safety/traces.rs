@@ -398,8 +398,7 @@ async fn trace_11_what_adoption_refuses_does_not_compete() {
 #[tokio::test(flavor = "multi_thread")]
 async fn trace_13_a_rotation_while_suspended_is_owed() {
     let world = World::with_datadog_key("trace-13").await;
-    // Without that watch nobody looks at a Secret while the object is suspended.
-    let _operator = world.operator(&[SECRETS_WATCHED]).await;
+    let _operator = world.operator(&[]).await;
     let x = world.datadog("x").await.in_sync().await;
     x.change(&json!({"suspend": true})).await;
     x.says("Suspended", "True").await;

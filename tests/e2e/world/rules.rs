@@ -103,11 +103,9 @@ fn in_mode(mode: Mode, (namespace, name): (&str, &str), flags: &[&str]) -> Vec<V
 /// These rules with other verbs on a kind of resource that one of them lets be watched.
 pub fn with_verbs(mut objects: Vec<Value>, resource: &str, verbs: &[&str]) -> Vec<Value> {
     let rules = objects.iter_mut().filter_map(|object| object.get_mut("rules")?.as_array_mut()).flatten();
-    let mut watched: Vec<&mut Value> = rules
-        .filter(|rule| {
-            rule["resources"] == json!([resource]) && rule["verbs"] == json!(["get", "list", "watch"])
-        })
-        .collect();
+    let is_watched = |verbs: &Value| verbs.as_array().is_some_and(|verbs| verbs.contains(&json!("watch")));
+    let mut watched: Vec<&mut Value> =
+        rules.filter(|rule| rule["resources"] == json!([resource]) && is_watched(&rule["verbs"])).collect();
     assert_eq!(watched.len(), 1, "{watched:?}");
     watched[0]["verbs"] = json!(verbs);
     objects

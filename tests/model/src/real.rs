@@ -88,7 +88,7 @@ enum Question {
     Deleted(Object, Option<u8>),
     Competes(Object, Option<bool>, bool),
     Quiet(Object, Option<Form>, u8),
-    IsApplied(Object, bool),
+    IsApplied(Object),
     Evidence(Object, Form),
 }
 
@@ -247,10 +247,10 @@ impl Core {
         ask!(self, Question::Quiet(self.seen(object), listing, version), Reply::Yes(yes) => yes)
     }
 
-    /// [`quiet::is_applied`].
+    /// [`quiet::is_applied`], and whether the Secrets are those that were applied.
     pub fn is_applied(self, object: &Object, secrets_changed: bool) -> bool {
         let changed = secrets_changed && !self.lacks(Mutant::SuspendedWithoutSecrets);
-        ask!(self, Question::IsApplied(self.seen(object), changed), Reply::Yes(yes) => yes)
+        !changed && ask!(self, Question::IsApplied(self.seen(object)), Reply::Yes(yes) => yes)
     }
 
     /// Whether what LIST shows agrees with a form that was recorded as sent.
@@ -609,8 +609,8 @@ fn answer(core: Core, question: Question) -> Reply {
                 secrets && listing.is_some_and(|listing| redacted(listing).digest() == quiet.echo)
             }))
         }
-        Question::IsApplied(object, changed) => {
-            Reply::Yes(quiet::is_applied(&object_to(&object), &spec(&object.spec), since(changed)))
+        Question::IsApplied(object) => {
+            Reply::Yes(quiet::is_applied(&object_to(&object), &spec(&object.spec)))
         }
         Question::Evidence(object, entry) => {
             let attempt = object.attempt.filter(|attempt| claims(&object) && attempt.uid == object.uid);
