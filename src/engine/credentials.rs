@@ -326,7 +326,7 @@ impl Credentials {
 
     /// How the Secrets of an object's settings stand to `states`, an [`AppliedSecret::digest`]. Reads those of which
     /// nothing is known: Secrets are not watched, or this one was listed before an object referred to it. `Unknown` is
-    /// left for a Secret that the operator may not read. If the API server fails, it returns why.
+    /// left for a Secret that the operator may not read. Returns why the API server failed, if it did.
     pub async fn since(&self, record: &Record, states: [u8; 16]) -> Result<SecretsSince, String> {
         let mut secrets = Vec::with_capacity(record.secrets.len());
         for name in record.secrets.iter() {

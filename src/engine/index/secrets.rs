@@ -157,7 +157,7 @@ impl Secrets {
                 return Vec::new();
             }
             // Nobody relied on what was not known before: a pass that needs the Secret is due already, and will read
-            // it, or reads it now and compares at the end (`read_ends`).
+            // it, or reads it now and compares at the end (`read_ends`). One that failed to read it looks again.
             let relied_on = secret.state != Known::Nothing;
             secret.state = state;
             secret.mark = lists.learned(secret.mark);
@@ -255,15 +255,20 @@ pub(in crate::engine) fn compare<'a>(
     states: [u8; 16],
 ) -> SecretsSince {
     let mut now = Vec::new();
-    let mut absent = false;
+    let (mut absent, mut unknown) = (false, false);
     for (name, known) in secrets {
         match known {
-            Known::Nothing => return SecretsSince::Unknown,
+            Known::Nothing => unknown = true,
             Known::Absent => absent = true,
             Known::Present(identity) => now.push((name, identity)),
         }
     }
     let now = now.iter().map(|(name, known)| [name, &*known.uid, &*known.resource_version]).collect();
     // A Secret that does not exist was not applied.
-    if absent || AppliedSecret::digest_of(now) != states { SecretsSince::Changed } else { SecretsSince::Same }
+    match unknown {
+        _ if absent => SecretsSince::Changed,
+        true => SecretsSince::Unknown,
+        false if AppliedSecret::digest_of(now) == states => SecretsSince::Same,
+        false => SecretsSince::Changed,
+    }
 }

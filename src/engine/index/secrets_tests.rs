@@ -225,6 +225,8 @@ fn the_states_of_secrets_are_compared_as_a_whole() {
     index.secrets.observe(&secret("atlas"), None);
     let others = AppliedSecret::digest(&[applied("teams")]);
     assert_eq!(index.secrets.since(&"ns".into(), &both, others), SecretsSince::Changed);
+    let with_unread: [Arc<str>; 2] = ["unread".into(), "atlas".into()];
+    assert_eq!(since(&index, &with_unread), SecretsSince::Changed, "whatever the other one holds");
 }
 
 /// Thousands of objects may have one namespace and one Secret of credentials.

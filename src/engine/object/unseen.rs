@@ -14,7 +14,7 @@ use crate::core::conditions::{InSync, Verdict};
 use crate::core::deletion::deletion_lacks;
 use crate::core::plan::{Owner, Plan, deletion_without_atlas};
 use crate::core::quiet::is_applied;
-use crate::domain::{ConditionType, FailureKind, Message, Prospect, Reason, SecretsSince, Spec, Stake};
+use crate::domain::{ConditionType, FailureKind, Message, Object, Prospect, Reason, SecretsSince, Stake};
 use crate::engine::credentials::Unreadable;
 use crate::engine::index::Record;
 use crate::engine::shared::Shared;
@@ -29,7 +29,7 @@ pub(super) async fn without_atlas(
     turn: &mut Turn,
     record: &Record,
 ) -> Result<(), WriteError> {
-    if !record.deleting && still_says(shared, turn, record).await? {
+    if still_says(shared, turn, record).await {
         return Ok(());
     }
     let stored = shared.read(record).await?;
@@ -39,57 +39,69 @@ pub(super) async fn without_atlas(
         }
         return Ok(());
     }
+    let mut failed = None;
     let (verdict, grounds) = match &stored.object.spec {
         Err(why) => {
             (Verdict::new(Reason::InvalidSpec, format!("{why}; correct the object")), Grounds::Object)
         }
-        Ok(spec) if spec.suspend => suspended(shared, record, &stored, spec).await?,
+        // What its Secrets hold matters only for settings that Atlas has confirmed.
+        Ok(spec) if spec.suspend && is_applied(&stored.object, spec) => {
+            let applied = stored.object.applied_secrets();
+            let since = shared.credentials.since(record, applied).await.unwrap_or_else(|why| {
+                failed = Some(why);
+                SecretsSince::Unknown
+            });
+            let is_confirmed = match since {
+                SecretsSince::Same => true,
+                SecretsSince::Changed => false,
+                // A suspended object is not written, so what the status says of its Secrets stays true.
+                SecretsSince::Unknown => !says_suspended(&stored.object),
+            };
+            (suspended(is_confirmed), Grounds::Suspended { applied, since })
+        }
+        Ok(spec) if spec.suspend => (suspended(false), Grounds::Object),
         // It changed since the index saw it; the watch brings it again.
         Ok(_) => return Err(WriteError::Moved),
     };
-    say::say_on(shared, turn, &stored, verdict, Echo::Keep, Some(grounds)).await
+    say::say_on(shared, turn, &stored, verdict, Echo::Keep, Some(grounds)).await?;
+    // That the object is suspended is said even if its Secrets can't be read now.
+    failed.map_or(Ok(()), |why| Err(WriteError::Server(why)))
 }
 
 /// Whether the object's status already says what follows from its spec and its Secrets, neither of which has changed.
-async fn still_says(shared: &Shared, turn: &mut Turn, record: &Record) -> Result<bool, WriteError> {
+async fn still_says(shared: &Shared, turn: &mut Turn, record: &Record) -> bool {
     let said = turn.memory.known(&record.uid).and_then(|memory| memory.said.as_deref());
+    let said = said.filter(|said| !record.deleting && said.version == record.resource_version);
     let grounds = match said.and_then(|said| said.grounds.as_ref()) {
-        Some(&Grounds::Suspended { applied, .. }) => secrets_since(shared, record, applied).await?,
+        Some(&Grounds::Suspended { applied, .. }) => {
+            let Ok(since) = shared.credentials.since(record, applied).await else { return false };
+            Grounds::Suspended { applied, since }
+        }
         _ => Grounds::Object,
     };
-    Ok(say::still_holds(shared, turn, record, &grounds))
+    say::still_holds(shared, turn, record, &grounds)
 }
 
-/// The verdict on a suspended object. What its Secrets hold matters only for settings that Atlas has confirmed.
-async fn suspended(
-    shared: &Shared,
-    record: &Record,
-    stored: &Stored,
-    spec: &Spec,
-) -> Result<(Verdict, Grounds), WriteError> {
-    let grounds = match is_applied(&stored.object, spec) {
-        true => secrets_since(shared, record, stored.object.applied_secrets()).await?,
-        false => Grounds::Object,
-    };
-    let confirmed = matches!(grounds, Grounds::Suspended { since, .. } if since != SecretsSince::Changed);
-    let (reason, message) = if confirmed {
+/// Whether Ready already has the reason `Suspended` for the present spec.
+fn says_suspended(object: &Object) -> bool {
+    object.status.condition(ConditionType::Ready).is_some_and(|ready| {
+        ready.reason == Reason::Suspended.as_str() && ready.observed_generation == Some(object.generation)
+    })
+}
+
+/// The verdict on a suspended object: whether Atlas has confirmed what spec and Secrets ask for.
+fn suspended(is_confirmed: bool) -> Verdict {
+    let (reason, message) = if is_confirmed {
         (Reason::Synced, "the object is suspended; Atlas has confirmed the settings that the spec asks for")
     } else {
         (
             Reason::Suspended,
-            "the object was suspended before its settings reached Atlas; set spec.suspend to false to continue",
+            "the object is suspended, and Atlas has not confirmed its settings and Secrets as they are now; set \
+             spec.suspend to false to continue",
         )
     };
     let unknown = InSync::Unknown("the object is suspended: the operator does not read Atlas".to_owned());
-    let verdict = Verdict { suspended: true, ..Verdict::new(reason, message).with_sync(unknown) };
-    Ok((verdict, grounds))
-}
-
-/// How the Secrets of a suspended object stand to those that were `applied`. Nothing else would read a Secret of which
-/// nothing is known, and news of it makes nothing due before it was read.
-async fn secrets_since(shared: &Shared, record: &Record, applied: [u8; 16]) -> Result<Grounds, WriteError> {
-    let since = shared.credentials.since(record, applied).await.map_err(WriteError::Server)?;
-    Ok(Grounds::Suspended { applied, since })
+    Verdict { suspended: true, ..Verdict::new(reason, message).with_sync(unknown) }
 }
 
 /// Atlas could not be read for this object.
@@ -141,7 +153,7 @@ pub(super) async fn blocked(
         return blocked_deletion(shared, turn, record, verdict, (gone, owner)).await;
     }
     if passing {
-        if owes_nothing(shared, record) {
+        if owes_nothing(shared, record).await {
             return unread(shared, turn, record, verdict.message.text()).await;
         }
         match last_word(shared, turn, record, owner) {
@@ -228,11 +240,12 @@ async fn unread(
     say::say(shared, turn, &stored, verdict, Echo::Keep).await
 }
 
-/// Whether an object that could not be looked at is in sync as far as the cluster shows.
-fn owes_nothing(shared: &Shared, record: &Record) -> bool {
-    record.quiet.as_ref().is_some_and(|quiet| {
-        shared.index.lock().secrets_since(record, quiet.secrets) != SecretsSince::Changed
-    })
+/// Whether an object that could not be looked at is in sync as far as the cluster shows. What the API server fails to
+/// tell counts as unchanged.
+async fn owes_nothing(shared: &Shared, record: &Record) -> bool {
+    let Some(quiet) = &record.quiet else { return false };
+    let since = shared.credentials.since(record, quiet.secrets).await;
+    since != Ok(SecretsSince::Changed)
 }
 
 /// The last word on an object, if an outage does not change it: a refusal, or what keeps the object from the place.

@@ -48,9 +48,10 @@ pub(in crate::engine) enum Grounds {
     /// A plan that needs no call to Atlas: the object that owns the place, if that is another one, and a digest of the
     /// integration in the place, if there is one.
     Place { owner: Option<Owner>, entry: Option<[u8; 16]> },
-    /// A suspended object: how its Secrets stand to those that were applied, of which this is a digest.
+    /// A suspended object whose settings Atlas has confirmed: how its Secrets stand to those that were applied, of which
+    /// this is a digest.
     Suspended { applied: [u8; 16], since: SecretsSince },
-    /// Nothing else, for a spec that can't be read.
+    /// Nothing else: the spec can't be read, or the object is suspended and its settings were not confirmed.
     Object,
 }
 

@@ -24,6 +24,16 @@ async fn world(name: &str) -> World {
     world
 }
 
+/// Somebody else keeps the bucket of the world's project nearly empty from now on.
+fn busy(world: &World) {
+    world.project.settings(|settings| {
+        settings.rate_capacity = 100;
+        settings.rate_refill = 100;
+        settings.rate_interval = Duration::from_secs(1);
+        settings.rate_others = 84;
+    });
+}
+
 /// A further project that the world's key may use.
 fn another_project(world: &World) -> Project {
     let project = world.shared.sim.project(&new_project_id());
@@ -152,12 +162,7 @@ async fn a_busy_project_does_not_starve_what_is_owed() {
     let world = world("limit-busy").await;
     let _operator = world.operator(&["--resync-interval", "1h"]).await;
     let y = world.sample("WEBHOOK").await.in_sync().await;
-    world.project.settings(|settings| {
-        settings.rate_capacity = 100;
-        settings.rate_refill = 100;
-        settings.rate_interval = Duration::from_secs(1);
-        settings.rate_others = 84;
-    });
+    busy(&world);
     let began = Instant::now();
     let x = world.integration("x", &pager_duty()).await;
     x.reaches("False", "RateLimited").await;
@@ -174,6 +179,22 @@ async fn a_busy_project_does_not_starve_what_is_owed() {
     let next = writes[2] - writes[1];
     assert!(next >= Duration::from_secs(14) && next < Duration::from_secs(30), "one write a pause: {next:?}");
     assert_eq!(world.project.count(|e| e.status == 429), 0);
+}
+
+/// The same for a rotated key, of which no watch of Secrets tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_project_does_not_starve_a_rotation_that_is_not_watched() {
+    let world = World::with_datadog_key("limit-unwatched").await;
+    let _operator = world.operator(&["--watch-secrets=false"]).await;
+    let x = world.datadog("x").await.in_sync().await;
+    busy(&world);
+    let key = "fedcba9876543210fedcba9876540009";
+    world.secret("keys", &[("api", key)]).await;
+    x.reaches("False", "RateLimited").await;
+    assert_eq!(world.atlas_writes(), ["POST"], "people come first");
+    world.until_stored("apiKey", key).await;
+    x.synced().await;
+    assert_eq!(world.atlas_writes(), ["POST", "PUT"]);
 }
 
 /// Others keep the bucket of a project low, so that it pauses again and again. An object that lost a conflict and one
@@ -193,12 +214,7 @@ async fn pauses_leave_alone_who_needs_no_call() {
     let histories = [History::of(&y).await, History::of(&z).await];
     let events = world.list("Event").await.len();
     let read = world.requests().len();
-    world.project.settings(|settings| {
-        settings.rate_capacity = 100;
-        settings.rate_refill = 100;
-        settings.rate_interval = Duration::from_secs(1);
-        settings.rate_others = 84;
-    });
+    busy(&world);
     let pauses = || {
         let logs = operator.logs();
         let of_project = logs.lines().filter(|line| line.contains(world.project.id()));

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use atlas_sim::{Effect, Fault as Outage, Operation};
 use rstest::rstest;
 use serde_json::json;
 
@@ -454,4 +455,22 @@ async fn without_a_watch_of_secrets() {
     let verbs: std::collections::BTreeSet<String> = requests.map(|request| request.verb).collect();
     assert_eq!(verbs, ["get".to_owned()].into());
     assert!(!operator.logs().contains("watch of Secrets"), "nothing to warn of: {}", operator.logs());
+}
+
+/// A Secret that is not watched changes while Atlas is unavailable: the object does not say that all is well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_in_an_outage_without_a_watch() {
+    let world = World::with_datadog_key("unwatched-outage").await;
+    let _operator = world.operator(&["--watch-secrets=false"]).await;
+    let x = world.datadog("x").await.in_sync().await;
+    world.project.fault(Outage::new(Effect::Unavailable { retry_after: None }).at(Operation::List).always());
+    let failed = || world.project.count(|e| e.status == 503);
+    until_true("two LISTs that fail", || failed() >= 2).await;
+    x.reaches("True", "Synced").await;
+    let other = KEY.replace("0001", "0002");
+    world.secret("keys", &[("api", &other)]).await;
+    x.reaches("False", "AtlasUnavailable").await;
+    world.project.clear_faults();
+    world.until_stored("apiKey", &other).await;
+    x.synced().await;
 }

@@ -316,7 +316,7 @@ const MISTAKES: &[Mistake] = &[
             ),
         ],
         told: Told::Ready("x", "Suspended"),
-        message: "the object was suspended before its settings reached Atlas; set spec.suspend to false to continue",
+        message: "the object is suspended, and Atlas has not confirmed its settings and Secrets as they are now; set spec.suspend to false to continue",
     },
     Mistake {
         number: 21,

@@ -18,7 +18,9 @@ use serde_json::{Value, json};
 
 use crate::world::proxy::{Fault, Proxy, Request, Side};
 use crate::world::rules::{self, SECRETS_WATCHED};
-use crate::world::{Operator, Shared, World, new_project_id, own, start, until, until_found, until_true};
+use crate::world::{
+    Operator, Shared, World, condition, new_project_id, own, start, until, until_found, until_true,
+};
 
 const LONG: &[&str] = &["--resync-interval", "1h"];
 
@@ -307,6 +309,48 @@ async fn secrets_unwatched() {
     assert_eq!(writes_by_type(&world), ["POST DATADOG", "PUT DATADOG", "PUT DATADOG"]);
     x.delete().await;
     assert!(world.project.stored().is_empty());
+}
+
+/// Secrets are not watched, and the operator loses the right to read them. What a suspended object has said of its
+/// Secret stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_secret_of_a_suspended_object_may_not_be_read() {
+    let world = World::with_datadog_key("suspended-forbidden").await;
+    allow_secrets(&world, &["get"]).await;
+    let _operator = world.operator_with_rules_as_they_are(&[SECRETS_WATCHED]).await.ready().await;
+    let x = world.datadog("x").await.in_sync().await;
+    x.change(&json!({"suspend": true})).await.says("Suspended", "True").await;
+    x.reaches("True", "Synced").await;
+    world.secret("keys", &[("api", "fedcba9876543210fedcba9876540009")]).await;
+    x.reaches("False", "Suspended").await;
+    // A verb that the operator does not use.
+    allow_secrets(&world, &["delete"]).await;
+    let refused = || {
+        let requests = world.requests();
+        requests.iter().filter(|r| r.resource == "secrets" && r.verb == "get" && r.code == 403).count()
+    };
+    until_true("two refused reads", || refused() >= 2).await;
+    x.reaches("False", "Suspended").await;
+    allow_secrets(&world, &["get"]).await;
+    x.change(&json!({"suspend": false})).await.synced().await;
+    assert_eq!(writes_by_type(&world), ["POST DATADOG", "PUT DATADOG"]);
+}
+
+/// The API server does not answer for the Secret of an object that is being suspended: the status says at once that it is
+/// suspended, and later what became of the Secret.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_secret_of_a_suspended_object_can_not_be_read() {
+    let world = World::with_datadog_key("suspended-unread").await;
+    let proxy = Proxy::start(&world).await;
+    let _operator = proxy.operator(&world, &["--watch-secrets=false", "--resync-interval", "1h"]).await;
+    let x = world.datadog("x").await.in_sync().await;
+    let of_secret = |r: &Request| r.side == Side::Cluster && r.path.ends_with("/secrets/keys");
+    proxy.fault(of_secret, 0, 4, Fault::Answer { status: 500, retry_after: None });
+    world.secret("keys", &[("api", "fedcba9876543210fedcba9876540009")]).await;
+    let object = x.change(&json!({"suspend": true})).await.says("Suspended", "True").await;
+    assert_eq!(condition(&object, "Ready")["reason"], "Synced", "as far as anybody knows");
+    x.reaches("False", "Suspended").await;
+    assert!(proxy.hits().len() == 4, "{:?}", proxy.hits());
 }
 
 /// Does what the API server may not take now until it takes it.
