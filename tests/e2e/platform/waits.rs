@@ -94,7 +94,7 @@ async fn helm_waits_until_ready() {
 #[case::stalled(State::Stalled, "Failed", "Secret keys does not exist")]
 #[case::refused(State::Refused, "Failed", "Atlas answered 400")]
 #[case::suspended(State::Suspended, "Current", "")]
-#[case::suspended_owing(State::SuspendedOwing, "InProgress", "the object was suspended before")]
+#[case::suspended_owing(State::SuspendedOwing, "InProgress", "the object is suspended, and Atlas has not")]
 #[case::observed(State::Observed, "Current", "")]
 #[case::drifted(State::Drifted, "Current", "")]
 #[case::deleting(State::Deleting, "Terminating", "Resource scheduled for deletion")]
