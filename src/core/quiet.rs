@@ -3,7 +3,8 @@
 use super::conditions::OVERWRITTEN;
 use super::sync::standing;
 use crate::domain::{
-    AppliedSecret, ConditionStatus, ConditionType, ManagementPolicy, Object, Redacted, Spec,
+    AppliedSecret, ConditionStatus, ConditionType, ManagementPolicy, Object, Reason, Redacted, SecretsSince,
+    Spec,
 };
 
 /// The mark of an object that needs nothing as long as Atlas shows `echo` and its Secrets stay the same.
@@ -63,6 +64,19 @@ pub fn is_applied(object: &Object, spec: &Spec) -> bool {
     let config = spec.integration.config_hash();
     object.applied().is_some_and(|applied| applied.config.as_deref() == Some(&config))
         && object.unconfirmed().is_none()
+}
+
+/// Whether Atlas has also confirmed the Secrets of a suspended object to which [`is_applied`] applies, if they stand so
+/// to those that were applied. Where that is unknown, what the status says of them stays true, since the operator does
+/// not write a suspended object.
+pub fn are_secrets_applied(object: &Object, secrets: SecretsSince) -> bool {
+    match secrets {
+        SecretsSince::Same => true,
+        SecretsSince::Changed => false,
+        SecretsSince::Unknown => !object.status.condition(ConditionType::Ready).is_some_and(|ready| {
+            ready.reason == Reason::Suspended.as_str() && ready.observed_generation == Some(object.generation)
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -191,5 +205,18 @@ mod tests {
         let mut begun = object;
         begun.status.attempt = Some(Attempt { id: "x.2".into(), time: at(2), sent: Some(sent("****aaaa")) });
         assert!(!is_applied(&begun, &spec()), "a write was begun since");
+    }
+
+    #[test]
+    fn what_is_said_of_unknown_secrets_stays() {
+        let mut object = managing();
+        assert!(are_secrets_applied(&object, SecretsSince::Same));
+        assert!(are_secrets_applied(&object, SecretsSince::Unknown), "nothing says that a Secret changed");
+        assert!(!are_secrets_applied(&object, SecretsSince::Changed), "a Secret changed");
+        object.status.conditions[0].reason = "Suspended".into();
+        assert!(!are_secrets_applied(&object, SecretsSince::Unknown), "a Secret had changed");
+        assert!(are_secrets_applied(&object, SecretsSince::Same));
+        object.status.conditions[0].observed_generation = Some(0);
+        assert!(are_secrets_applied(&object, SecretsSince::Unknown), "that was said of another spec");
     }
 }

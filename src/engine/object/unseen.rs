@@ -13,8 +13,8 @@ use crate::cluster::{Stored, WriteError};
 use crate::core::conditions::{InSync, Verdict};
 use crate::core::deletion::deletion_lacks;
 use crate::core::plan::{Owner, Plan, deletion_without_atlas};
-use crate::core::quiet::is_applied;
-use crate::domain::{ConditionType, FailureKind, Message, Object, Prospect, Reason, SecretsSince, Stake};
+use crate::core::quiet::{are_secrets_applied, is_applied};
+use crate::domain::{ConditionType, FailureKind, Message, Prospect, Reason, SecretsSince, Stake};
 use crate::engine::credentials::Unreadable;
 use crate::engine::index::Record;
 use crate::engine::shared::Shared;
@@ -51,12 +51,7 @@ pub(super) async fn without_atlas(
                 failed = Some(why);
                 SecretsSince::Unknown
             });
-            let is_confirmed = match since {
-                SecretsSince::Same => true,
-                SecretsSince::Changed => false,
-                // A suspended object is not written, so what the status says of its Secrets stays true.
-                SecretsSince::Unknown => !says_suspended(&stored.object),
-            };
+            let is_confirmed = are_secrets_applied(&stored.object, since);
             (suspended(is_confirmed), Grounds::Suspended { applied, since })
         }
         Ok(spec) if spec.suspend => (suspended(false), Grounds::Object),
@@ -80,13 +75,6 @@ async fn still_says(shared: &Shared, turn: &mut Turn, record: &Record) -> bool {
         _ => Grounds::Object,
     };
     say::still_holds(shared, turn, record, &grounds)
-}
-
-/// Whether Ready already has the reason `Suspended` for the present spec.
-fn says_suspended(object: &Object) -> bool {
-    object.status.condition(ConditionType::Ready).is_some_and(|ready| {
-        ready.reason == Reason::Suspended.as_str() && ready.observed_generation == Some(object.generation)
-    })
 }
 
 /// The verdict on a suspended object: whether Atlas has confirmed what spec and Secrets ask for.

@@ -88,7 +88,7 @@ enum Question {
     Deleted(Object, Option<u8>),
     Competes(Object, Option<bool>, bool),
     Quiet(Object, Option<Form>, u8),
-    IsApplied(Object),
+    IsApplied(Object, bool),
     Evidence(Object, Form),
 }
 
@@ -247,10 +247,10 @@ impl Core {
         ask!(self, Question::Quiet(self.seen(object), listing, version), Reply::Yes(yes) => yes)
     }
 
-    /// [`quiet::is_applied`], and whether the Secrets are those that were applied.
+    /// [`quiet::is_applied`] and [`quiet::are_secrets_applied`].
     pub fn is_applied(self, object: &Object, secrets_changed: bool) -> bool {
         let changed = secrets_changed && !self.lacks(Mutant::SuspendedWithoutSecrets);
-        !changed && ask!(self, Question::IsApplied(self.seen(object)), Reply::Yes(yes) => yes)
+        ask!(self, Question::IsApplied(self.seen(object), changed), Reply::Yes(yes) => yes)
     }
 
     /// Whether what LIST shows agrees with a form that was recorded as sent.
@@ -609,8 +609,10 @@ fn answer(core: Core, question: Question) -> Reply {
                 secrets && listing.is_some_and(|listing| redacted(listing).digest() == quiet.echo)
             }))
         }
-        Question::IsApplied(object) => {
-            Reply::Yes(quiet::is_applied(&object_to(&object), &spec(&object.spec)))
+        Question::IsApplied(object, changed) => {
+            let (wanted, object) = (spec(&object.spec), object_to(&object));
+            let secrets = quiet::are_secrets_applied(&object, since(changed));
+            Reply::Yes(quiet::is_applied(&object, &wanted) && secrets)
         }
         Question::Evidence(object, entry) => {
             let attempt = object.attempt.filter(|attempt| claims(&object) && attempt.uid == object.uid);
